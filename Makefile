@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: bench-attributes bench-distill bench-editing bench-servers bench-service check clean coverage demo evidence \
-	evidence-full lock prove serve setup test test-fast test-slow wheel
+	evidence-full lock prove serve setup test test-clients test-fast test-slow wheel
 
 demo: $(READY)  ## The whole job on the field guide, through the service, in about three minutes
 	$(BIN)/python -m examples.demo --out demo
@@ -14,10 +14,13 @@ test: check  ## Every check, and every test except the nightly ones
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(READY)  ## The quick tests, which need no server, in about a minute and a half
-	$(BIN)/pytest -n 2 --dist loadfile -m "not servers and not slow and not nightly"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not servers and not slow and not nightly and not clients"
 
 test-slow: $(READY)  ## The tests that take minutes, which `make test` leaves out
 	$(BIN)/pytest -m nightly
+
+test-clients: $(READY)  ## A student in new environments that hold only timm, open_clip, huggingface_hub or ONNX Runtime
+	$(BIN)/pytest -m clients tests/clients
 
 coverage: $(READY)  ## Branch coverage of all tests except the nightly ones; fails below 90%
 	rm -rf .coverage .coverage.*

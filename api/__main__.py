@@ -17,9 +17,17 @@ def main() -> None:
     fd = parser.parse_args().fd
     with exit_if_part_is_missing("python -m api"):
         from api.server import serve
+        from store import migrate
+        from store.db import Database
         from store.settings import Settings
+        from store.upkeep.startup import exit_if_misconfigured, warn_of_unknown_settings
 
-    serve(Settings(), socket.socket(fileno=fd) if fd is not None else None)
+    with exit_if_misconfigured("python -m api"):
+        settings = Settings()
+        warn_of_unknown_settings("python -m api", settings)
+        database = Database(settings.database)
+        migrate.check(database)
+    serve(settings, socket.socket(fileno=fd) if fd is not None else None, database)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ from fastapi import FastAPI
 
 from api import openapi
 from api.auth import AuthMiddleware
-from api.http import problems
+from api.http import body_limits, problems
 from api.http.dependencies import Services
 from api.jobs import estimates
 from api.logs import logger
 from api.metrics import Metrics
-from api.middleware import MAX_JSON_BYTES, RequestMiddleware
+from api.middleware import RequestMiddleware
 from api.pages import editor, overview
 from api.routes import (
     attribute_set_files,
@@ -33,6 +33,7 @@ from api.routes import (
     jobs,
     llm_profiles,
     llm_responses,
+    plan,
     reports,
     teachers,
     text_targets,
@@ -43,14 +44,12 @@ from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
 
-_UPLOADS = (vocabularies, attribute_set_files)
-"""Routers whose bodies are files. Large ones are parsed in a process of their own (`api.http.limited_process`)."""
-
 # Requests are matched in this order. Jobs come first because clients poll them.
 _ROUTERS = (
     jobs,
     usage,
     estimates,
+    plan,
     events,
     vocabularies,
     attribute_set_files,
@@ -102,7 +101,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     app.state.job_watch = events.job_watch(database)
     app.state.background_checks = health.BackgroundChecks()
     for module in _ROUTERS:
-        limit = settings.max_body_bytes if module in _UPLOADS else min(MAX_JSON_BYTES, settings.max_body_bytes)
+        limit = body_limits.of_router(module.__name__, settings.max_body_bytes)
         app.include_router(module.router, max_body_size=limit)
     problems.install(app)
     openapi.install(app)

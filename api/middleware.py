@@ -9,15 +9,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from api.http import problems
+from api.http import body_limits, problems
 from api.metrics import Metrics
+from limbeck.shared.parts import VERSION_HEADER, installed_version
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-MAX_JSON_BYTES = 4 * 2**20
-"""Largest body of a route that takes no files: FastAPI parses it on the event loop, in some tens of milliseconds."""
-
-_UPLOAD_PATHS = frozenset({"/v1/vocabularies", "/v1/attribute-sets/import"})
-
 _DEFAULT_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -25,6 +21,7 @@ _DEFAULT_HEADERS = (
     # `api.pages.rendering` sends a policy for each page, which allows the page's own style and script.
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
     (b"cache-control", b"no-store"),
+    (VERSION_HEADER.lower().encode(), installed_version().encode()),
 )
 
 
@@ -85,7 +82,7 @@ class RequestMiddleware:
         # FastAPI's `max_body_size` counts the bytes that a route reads. It would answer a Content-Length above the
         # limit with text/plain, and only after a route that reads no body has done its work.
         length = headers.get("content-length", "0")
-        limit = self.max_body_bytes if scope["path"] in _UPLOAD_PATHS else min(MAX_JSON_BYTES, self.max_body_bytes)
+        limit = body_limits.of_path(scope["path"], self.max_body_bytes)
         if not length.isascii() or not length.isdigit() or int(length) > limit:
             return problems.body_too_large(scope, limit)
         return None

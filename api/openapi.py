@@ -14,6 +14,7 @@ Train a small open-vocabulary image model from a list of labels and a folder of 
 Lists are `{"object": "list", "data": [...], "has_more", "first_id", "last_id"}`, paged with `limit` and `after`.
 Every error is an RFC 9457 problem with a stable `code`; for an invalid body, `errors: [{pointer, detail}]` names the
 fields. Every POST accepts an `Idempotency-Key`: a request that repeats the key and the body gets the first response.
+Clients of the Hugging Face Hub load checkpoints by the Hub's own protocol (docs/hub.md), which is not listed here.
 Times are UTC. The ETag of a draft is its version; a request that changes the draft sends the version in `If-Match`.
 
 Unless the service is bound to loopback, a request needs a key (`Authorization: Bearer lbk_...`) with the scope `read`

@@ -8,6 +8,7 @@ import uvicorn
 
 from api.app import create_app
 from api.connections import LimitedConnections, raise_file_limit
+from store.db import Database
 from store.settings import Settings
 
 
@@ -20,7 +21,7 @@ class _Server(uvicorn.Server):
         gc.freeze()
 
 
-def serve(settings: Settings, listening: socket.socket | None = None) -> None:
+def serve(settings: Settings, listening: socket.socket | None = None, database: Database | None = None) -> None:
     """Serve until SIGTERM or SIGINT, on the socket `listening` or, if it is None, on the settings' host and port.
 
     A shutdown closes event streams after 3 s; their clients reconnect.
@@ -28,7 +29,7 @@ def serve(settings: Settings, listening: socket.socket | None = None) -> None:
     raise_file_limit(settings.max_connections)
     limits = LimitedConnections(header_timeout_s=settings.header_timeout_s, max_connections=settings.max_connections)
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, database),
         http=limits.protocol(),
         host=settings.host,
         port=settings.port,

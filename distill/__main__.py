@@ -18,6 +18,10 @@ Under torchrun each rank does so.
     python -m distill report --images DIR --labels labels.txt
 
 prints what lies in a folder of images (`distill.cli.commands.dataset_report`).
+
+    python -m distill export BUNDLE --text
+
+adds ONNX files to a finished bundle (`distill.cli.commands.export_onnx`).
 """
 
 import signal
@@ -29,7 +33,7 @@ from typing import Protocol
 from distill.cli.exit_codes import STOPPED
 from distill.training.process_environment import run_training_process
 
-COMMANDS = {"report": "distill.cli.commands.dataset_report"}
+COMMANDS = {"report": "distill.cli.commands.dataset_report", "export": "distill.cli.commands.export_onnx"}
 """The module of each command that needs no training process; `evaluate` needs one."""
 
 

@@ -193,6 +193,7 @@ class LabelSetJSON(TypedDict):
     num_labels: int
     num_images: int
     per_label: dict[str, float]
+    images_per_label: NotRequired[dict[str, int]]
     top5: float
     intervals: IntervalsJSON
     calibration: CalibrationJSON
@@ -222,8 +223,42 @@ class LastEpochsJSON(TypedDict):
     harmonic_mean: float | None
 
 
+class OnnxPartJSON(TypedDict):
+    """Accuracies of the ONNX encoders of a student on the same images, those of image.onnx and of image-int8.onnx."""
+
+    float32: float
+    int8: float
+    num_images: int
+
+
+class OnnxAccuracyJSON(TypedDict):
+    """The int8 encoder beside the float one: how it was quantised, and accuracies on held-out and OOD images.
+
+    `mean_cosine`: of the embeddings of both, over the calibration images. `id`, `ood`: None if no image was measured.
+    """
+
+    method: Literal["static", "dynamic"]
+    num_calibration_images: int
+    mean_cosine: float
+    id: OnnxPartJSON | None
+    ood: OnnxPartJSON | None
+
+
+class NoneOfTheseJSON(TypedDict):
+    """`distill.evaluation.none_of_these.NoneOfThese`."""
+
+    score: Literal["cosine"]
+    threshold: float
+    false_alarm_rate: float
+    target_rate: float
+    num_images: int
+
+
 class EvaluationJSON(TypedDict):
-    """`distill.evaluation.accuracy.Evaluation`. Fields that an evaluation of an earlier release lacks are absent."""
+    """`distill.evaluation.accuracy.Evaluation`. Fields that an evaluation of an earlier release lacks are absent.
+
+    `onnx`: in a bundle with an int8 encoder.
+    """
 
     text: str
     id: LabelSetJSON | None
@@ -232,6 +267,8 @@ class EvaluationJSON(TypedDict):
     last_epochs: NotRequired[LastEpochsJSON | None]
     retrieval: NotRequired[LabelSetJSON | None]
     num_training_images: NotRequired[int]
+    none_of_these: NotRequired[NoneOfTheseJSON]
+    onnx: NotRequired[OnnxAccuracyJSON]
 
 
 class GainJSON(TypedDict):

@@ -23,14 +23,16 @@ from distill.data.counter_rng import Ints
 from distill.data.crops import Views, sample_shared_views
 from distill.data.dataset.trained_on import Prefixes, TrainedOn, image_prefixes
 from distill.data.decoded_images import DecodedImages, PixelArray, eval_size, train_size
-from distill.data.few_shot import exclude_rows, support_rows
+from distill.data.few_shot import support_rows
 from distill.data.image_files.location import container_of
 from distill.data.image_index import ImageIndex
-from distill.data.image_store import UNREADABLE, ImageConsumer, file_digests, load_image, read_images
-from distill.data.packed_strings import PackedPaths
+from distill.data.image_store import UNREADABLE, ImageConsumer, file_digests, read_images
 from distill.data.row_cache import key_of
 from distill.data.splits import NO_LABEL
 from distill.evaluation.accuracy import Evaluation, evaluate, evaluate_features
+from distill.evaluation.measured_images import Measured, evaluation_rows, image_paths, measured_rows
+from distill.evaluation.measured_images import NoImages as NoImages
+from distill.evaluation.none_of_these import none_of_these
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
 from distill.json_types import EpochLine
@@ -50,10 +52,6 @@ from limbeck.shared.images.background import WHITE
 
 # For images to evaluate on; for training images, `system.decoded_gb` of the config is the limit.
 DECODED_GB = 100.0
-
-
-class NoImages(ValueError):
-    """All images of a required part are unusable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +102,8 @@ def check_bundle(
             background=config.data.background,
         )
     )
-    check_disk(scratch, student, teacher, num_labels=num_labels)
-    return try_bundle(student, teacher, cache=cache, scratch=scratch)
+    check_disk(scratch, student, teacher, num_labels=num_labels, files=config.bundle)
+    return try_bundle(student, teacher, cache=cache, scratch=scratch, files=config.bundle)
 
 
 def training_data(
@@ -131,7 +129,7 @@ def training_data(
     check_unlabelled_used(config.objective.losses.above_zero(), len(unlabelled))
     rows = [*trained, *unlabelled, *few]
     texts = student_texts(config, image_index, teacher, targets)
-    paths = _paths(image_index, rows, root)
+    paths = image_paths(image_index, rows, root)
     images, views = _images_and_views(
         config, teacher, paths, cache, hooks, num_labels=len(texts.labels), has_unlabelled=bool(unlabelled)
     )
@@ -280,10 +278,10 @@ def measure_student(
     TeacherError, FewShotError, Stopped.
     """
     hooks = hooks or PipelineHooks()
-    rows = _evaluation_rows(image_index, options.shots)
+    rows = evaluation_rows(image_index, options.shots)
     if not rows:
         return Evaluation(text=text, id=None, ood=None, joint=None)
-    paths = _paths(image_index, rows, root)
+    paths = image_paths(image_index, rows, root)
     size = eval_size(student.size, student.test_crop)
     num_workers = options.num_workers
     pixels = PixelArray(
@@ -304,8 +302,12 @@ def measure_student(
         usable = np.setdiff1d(usable, np.flatnonzero(of_teacher.bad.numpy()))
         teacher_features = of_teacher.features[torch.from_numpy(usable)]
     features = student_features(student, images.pixels, usable, device=choose_device(options.device), hooks=hooks)
-    measured = _measured(image_index, rows, usable, root)
+    measured = measured_rows(image_index, rows, usable, root)
     evaluation = _evaluate(text, features, measured, image_index, targets, options.temperature, teacher_features)
+    seen = ~np.isin(measured.labels, image_index.ood_labels)
+    numbers = None if measured.image_numbers is None else measured.image_numbers[seen]
+    of_seen = none_of_these(features[torch.from_numpy(seen)], targets.features, numbers)
+    evaluation = replace(evaluation, none_of_these=of_seen)
     if not options.retrieve or teacher is None:
         return evaluation
     labels, numbers = measured.labels, measured.image_numbers
@@ -315,7 +317,7 @@ def measure_student(
     support = support_rows(image_index, options.shots)
     of_support = support_features(
         teacher,
-        _paths(image_index, support, root),
+        image_paths(image_index, support, root),
         seed=options.shots,
         background=student.background,
         hooks=hooks,
@@ -348,7 +350,7 @@ def training_contents(
     Raises FewShotError, Stopped.
     """
     rows = [*image_index.part("train"), *image_index.part("unlabelled"), *_few_shot_rows(config, image_index)]
-    paths = _paths(image_index, rows, root)
+    paths = image_paths(image_index, rows, root)
     digests = file_digests(paths, cache=cache, num_workers=num_workers, hooks=hooks or PipelineHooks())
     return image_prefixes(digests[(digests != np.frombuffer(UNREADABLE, np.uint8)).any(axis=1)])
 
@@ -372,7 +374,7 @@ def unseen_images(
     measured = trained_on.split(image_index)
     rows = range(len(measured))
     digests = file_digests(
-        _paths(measured, rows, root), cache=cache, num_workers=num_workers, hooks=hooks or PipelineHooks()
+        image_paths(measured, rows, root), cache=cache, num_workers=num_workers, hooks=hooks or PipelineHooks()
     )
     trained = trained_on.contains(digests)
     if keep_few_shot:
@@ -406,8 +408,8 @@ def check_start(
             f"them ({names}{' …' if len(seen) > 5 else ''}): give the split of its training, or make them seen labels "
             "of this one"
         )
-    rows = _evaluation_rows(image_index, config.data.shots)
-    paths = _paths(image_index, rows, root)
+    rows = evaluation_rows(image_index, config.data.shots)
+    paths = image_paths(image_index, rows, root)
     contents = file_digests(paths, cache=cache, num_workers=config.system.num_workers, hooks=hooks or PipelineHooks())
     num_trained = int(trained_on.contains(contents).sum())
     if num_trained:
@@ -436,14 +438,14 @@ def measure_epochs(
     ImagesError, FewShotError, Stopped.
     """
     evaluated, _ = evaluation_inputs(config, image_index, teacher, targets, None)
-    rows = _evaluation_rows(evaluated, config.data.shots)
-    if not rows and _evaluation_rows(image_index, 0):
+    rows = evaluation_rows(evaluated, config.data.shots)
+    if not rows and evaluation_rows(image_index, 0):
         raise NoImages("no image is left to evaluate on: hold out images of the seen labels, or keep labels unseen")
     if config.evaluation.measured_epochs == 0 or not rows:
         return lambda _epoch, _student, _context: None
     quiet = replace(hooks or PipelineHooks(), on_bad_image=None, bad_images={})
     size = eval_size(config.student.size, config.student.test_crop)
-    paths = _paths(evaluated, rows, root)
+    paths = image_paths(evaluated, rows, root)
     pixels = _pixel_array(config, paths, size, cache)
     consumers: list[ImageConsumer] = [pixels]
     if config.data.protocol != "closed_set":  # the final evaluation compares the student with the teacher
@@ -458,7 +460,7 @@ def measure_epochs(
     )
     images = pixels.images(quiet)
     usable, device = images.usable(), choose_device(config.system.device)
-    measured = _measured(evaluated, rows, usable, root)
+    measured = measured_rows(evaluated, rows, usable, root)
 
     def on_epoch(epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
         if epoch <= config.schedule.epochs - config.evaluation.measured_epochs:
@@ -489,12 +491,12 @@ def measure_teacher(
     `background`: shown by transparent parts, as for the student that it is compared with. Raises NoImages,
     TeacherError, FewShotError, Stopped.
     """
-    rows = _evaluation_rows(image_index, shots)
+    rows = evaluation_rows(image_index, shots)
     if not rows:
         return Evaluation(text=text, id=None, ood=None, joint=None)
     of_teacher = image_features(
         teacher,
-        _paths(image_index, rows, root),
+        image_paths(image_index, rows, root),
         cache=cache,
         threads=num_workers,
         background=background,
@@ -502,7 +504,7 @@ def measure_teacher(
     )
     usable = np.flatnonzero(~of_teacher.bad.numpy()).astype(np.int64)
     features = of_teacher.features[torch.from_numpy(usable)]
-    measured = _measured(image_index, rows, usable, root)
+    measured = measured_rows(image_index, rows, usable, root)
     return _evaluate(text, features, measured, image_index, targets, 1 / teacher.logit_scale)
 
 
@@ -523,79 +525,6 @@ def _shard_numbers(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:
     )
 
 
-def _evaluation_rows(image_index: ImageIndex, shots: int) -> list[int]:
-    """The rows of held-out and OOD images, ascending, without the first `shots` images of each OOD label."""
-    rows = sorted(image_index.part("held_out") + image_index.part("ood"))
-    if not shots:
-        return rows
-    support, numbers = support_rows(image_index, shots), image_index.image_numbers
-    if numbers is not None:  # an image with several labels is excluded under all of them
-        images = {numbers[row] for row in support}
-        support = [row for row in rows if numbers[row] in images]
-    return exclude_rows(rows, support)
-
-
-def _labels(image_index: ImageIndex, rows: Sequence[int], usable: Ints) -> Ints:
-    """The label index of each usable row. Raises NoImages if there is none."""
-    if len(usable) == 0:
-        raise NoImages(f"none of the {len(rows)} images to evaluate on can be used")
-    return np.array([image_index.label_indices[row] for row in rows], dtype=np.int64)[usable]
-
-
-def _image_numbers(image_index: ImageIndex, rows: Sequence[int], usable: Ints) -> Ints | None:
-    """The number of the image of each usable row; None if no image has several labels."""
-    numbers = image_index.image_numbers
-    return None if numbers is None else np.array([numbers[row] for row in rows], dtype=np.int64)[usable]
-
-
-class _Measured(NamedTuple):
-    """The images that are measured: `labels` (N,), and `image_numbers` (N,) if some images have several labels.
-
-    `id_labels`, `ood_labels`: the labels among which the images are classified.
-    """
-
-    labels: Ints
-    image_numbers: Ints | None
-    id_labels: tuple[int, ...]
-    ood_labels: tuple[int, ...]
-
-
-def _measured(image_index: ImageIndex, rows: Sequence[int], usable: Ints, root: Path | None) -> _Measured:
-    """What is known of the usable rows. Raises NoImages if there is none."""
-    labels = _labels(image_index, rows, usable)
-    found = _labels_with_images(image_index, labels, root)
-    return _Measured(
-        labels,
-        _image_numbers(image_index, rows, usable),
-        tuple(label for label in image_index.id_labels if label in found),
-        tuple(label for label in image_index.ood_labels if label in found),
-    )
-
-
-def _labels_with_images(image_index: ImageIndex, measured: Ints, root: Path | None) -> set[int]:
-    """The labels with an image that can be decoded. `measured`: the labels of the images that are evaluated.
-
-    The images of other labels are opened, until one can be decoded: a label whose files are all damaged was not trained
-    on and cannot be an answer, and would make the chance level too low.
-    """
-    found = set(measured.tolist())
-    for not_measured in (image_index.id_labels, image_index.ood_labels):
-        if found.isdisjoint(not_measured):  # no image is classified among these labels
-            found |= set(not_measured)
-    doubtful: dict[int, list[int]] = {}
-    for row, label in enumerate(image_index.label_indices):
-        if label not in found and label != NO_LABEL:
-            doubtful.setdefault(label, []).append(row)
-    for label, of_label in doubtful.items():
-        if any(load_image(path).image is not None for path in _paths(image_index, of_label, root)):
-            found.add(label)
-    return found
-
-
-def _paths(image_index: ImageIndex, rows: Sequence[int], root: Path | None) -> Sequence[Path]:
-    return PackedPaths(Path(image_index.root) if root is None else root, image_index.paths, rows)
-
-
 def _pixel_array(config: TrainConfig, paths: Sequence[Path], image_px: Size, cache: Path) -> PixelArray:
     system = config.system
     return PixelArray(
@@ -611,7 +540,7 @@ def _pixel_array(config: TrainConfig, paths: Sequence[Path], image_px: Size, cac
 def _evaluate(
     text: TextKind,
     features: Tensor,
-    measured: _Measured,
+    measured: Measured,
     image_index: ImageIndex,
     targets: TextTargets,
     temperature: float,

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from limbeck.errors import StoppedFollowing
 from limbeck.shared.exit_codes import FAILED, INTERRUPTED, INVALID_INPUT, LABELS_MISSING, PART_MISSING
-from limbeck.shared.parts import exit_if_part_is_missing, missing_part
+from limbeck.shared.parts import exit_if_part_is_missing, installed_version, missing_part
 
 with exit_if_part_is_missing("limbeck"):
     import typer
@@ -30,18 +30,28 @@ _WORK, _FOLLOW, _STUDENTS, _OPERATE = "Work", "Follow", "Students", "Operate"
 class _Limbeck(CommandGroup):
     entries = (
         CommandEntry("run", "limbeck.commands.run:run", _WORK, "The whole job: labels and images to a student."),
-        CommandEntry("labels", "limbeck.commands.labels:labels", _WORK, "Show what a label file holds."),
+        CommandEntry("distill", "limbeck.commands.distill:distill", _WORK, "Train a student on a dataset."),
+        CommandEntry("evaluate", "limbeck.commands.evaluate:evaluate", _WORK, "Accuracies of a student or teacher."),
+        CommandEntry("encode", "limbeck.commands.encode:encode", _WORK, "Text features of labels, by a teacher."),
+        CommandEntry("vocab", "limbeck.commands.vocab:cli", _WORK, "Vocabularies: create, list, show, read a file."),
         CommandEntry("enrich", "limbeck.commands.enrich:enrich", _WORK, "Describe labels with an LLM."),
         CommandEntry("attributes", "limbeck.commands.attributes:cli", _WORK, "Attributes: list, edit, check, export."),
-        CommandEntry("datasets", "limbeck.commands.datasets:cli", _WORK, "Images: list, report."),
-        CommandEntry("jobs", "limbeck.commands.jobs:jobs", _FOLLOW, "List jobs."),
-        CommandEntry("job", "limbeck.commands.jobs:job", _FOLLOW, "Show a job with its events and results."),
-        CommandEntry("cancel", "limbeck.commands.jobs:cancel", _FOLLOW, "Cancel a job."),
-        CommandEntry("download", "limbeck.commands.jobs:download", _STUDENTS, "Download a student."),
+        CommandEntry("dataset", "limbeck.commands.dataset:cli", _WORK, "Images: register, list, show, report."),
+        CommandEntry("jobs", "limbeck.commands.jobs:cli", _FOLLOW, "Jobs: list, show, events."),
+        CommandEntry("watch", "limbeck.commands.watch:watch", _FOLLOW, "Follow a job: messages, stage, loss curve."),
+        CommandEntry("cancel", "limbeck.commands.cancel:cancel", _FOLLOW, "Cancel jobs."),
+        CommandEntry("checkpoints", "limbeck.commands.checkpoints:cli", _STUDENTS, "Students: list, show, files."),
+        CommandEntry("download", "limbeck.commands.download:download", _STUDENTS, "Download a student."),
         CommandEntry("classify", "limbeck.commands.classify:classify", _STUDENTS, "Classify images; needs no service."),
+        CommandEntry("publish", "limbeck.commands.publish:publish", _STUDENTS, "Upload a student to the Hub."),
+        CommandEntry("texts", "limbeck.commands.texts:cli", _STUDENTS, "Text targets: list, show, download."),
+        CommandEntry("captions", "limbeck.commands.captions:cli", _STUDENTS, "Captions of images: list, show, save."),
+        CommandEntry("teachers", "limbeck.commands.teachers:cli", _STUDENTS, "Teachers: list, show."),
         CommandEntry("serve", "limbeck.commands.serve:serve", _OPERATE, "Run the service."),
+        CommandEntry("doctor", "limbeck.commands.doctor:doctor", _OPERATE, "Check the installation or a service."),
         CommandEntry("key", "limbeck.commands.operate:key", _OPERATE, "API keys: create, list, revoke."),
         CommandEntry("db", "limbeck.commands.operate:db", _OPERATE, "The database: upgrade, check."),
+        CommandEntry("gc", "limbeck.commands.gc:gc", _OPERATE, "Remove files that nothing refers to any more."),
         CommandEntry("llm", "limbeck.commands.llm:cli", _OPERATE, "LLM endpoints and models."),
     )
 
@@ -52,7 +62,7 @@ Environment of the commands that use a service:
     LIMBECK_URL    its URL (--url); http://127.0.0.1:8420 by default
     LIMBECK_KEY    the secret that `limbeck key create` printed, if it needs one
 
-Settings of the service are LIMBECK_* variables too.
+Settings of the service are LIMBECK_* variables too; `limbeck doctor` checks them.
 
 Exit codes:
 
@@ -67,9 +77,7 @@ Exit codes:
 
 def _print_version(requested: bool) -> None:
     if requested:
-        from importlib.metadata import version
-
-        typer.echo(f"limbeck {version('limbeck')}")
+        typer.echo(f"limbeck {installed_version()}")
         raise typer.Exit
 
 
@@ -109,17 +117,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LabelsMissing as error:
         return _print_error(str(error), LABELS_MISSING)
     except StoppedFollowing as error:
-        return _print_error(str(error), INTERRUPTED)
+        return _print_error(str(error), INTERRUPTED) if str(error) else INTERRUPTED
     except ModuleNotFoundError as error:
         if missing := missing_part(error):
             return _print_error(missing, PART_MISSING)
         raise
     except (KeyboardInterrupt, typer.Abort):
-        return _print_error("stopped", INTERRUPTED)
+        return _print_error("interrupted", INTERRUPTED)
     except BrokenPipeError:
         # The reader of stdout has closed it (`limbeck jobs | head`): discard the buffered output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    if code == INTERRUPTED:  # typer turns KeyboardInterrupt into this code, without a word
+        return _print_error("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 # Plain text: rich's markup would fold the examples of a help text.
+_COMMANDS = ("limbeck ", "export ")
 PLAIN: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
 
 
@@ -75,13 +76,21 @@ class CommandGroup(TyperGroup):
                 formatter.write_dl([(entry.name.ljust(width), entry.help) for entry in entries])
 
 
+class _Noun(TyperGroup):
+    """The commands of a noun; its help shows their first sentences, where click would cut them."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, first_sentence(command.help)) for name, command in self.commands.items()])
+
+
 def _load(entry: CommandEntry) -> Any:
     module, _, attribute = entry.target.partition(":")
     target = getattr(import_module(module), attribute)
     parent = typer.Typer(**PLAIN)
     parent.callback()(lambda: None)
     if isinstance(target, typer.Typer):
-        parent.add_typer(target, name=entry.name)
+        parent.add_typer(target, name=entry.name, cls=_Noun)
     else:
         parent.command(entry.name)(target)
     command = typer.main.get_group(parent).commands[entry.name]
@@ -97,8 +106,23 @@ def _keep_lines_of_help(command: Any) -> None:
 
 
 def keep_lines(text: str | None) -> str | None:
-    """A help text whose indented paragraphs keep their lines; the others are wrapped to the width of the terminal."""
+    """A help text whose examples and indented paragraphs keep their lines; the others are wrapped to the terminal.
+
+    An example is a paragraph of command lines: each begins with `limbeck` or `export`.
+    """
     if not text:
         return text
-    paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(text))
-    return "\n\n".join(f"\b\n{one}" if one.startswith("  ") else one for one in paragraphs)
+    return "\n\n".join(map(_kept, re.split(r"\n\s*\n", inspect.cleandoc(text))))
+
+
+def _kept(paragraph: str) -> str:
+    lines = paragraph.splitlines()
+    if all(line.lstrip().startswith(_COMMANDS) for line in lines):
+        lines = [f"    {line.strip()}" for line in lines]
+    return "\n".join(["\b", *lines]) if all(line.startswith("  ") for line in lines) else paragraph
+
+
+def first_sentence(text: str | None) -> str:
+    """The first sentence of a help text, on one line: what the help of its group shows."""
+    first = re.split(r"\n\s*\n", inspect.cleandoc(text or ""))[0]
+    return re.split(r"(?<=\.)\s", " ".join(first.split()))[0]

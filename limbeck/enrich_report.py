@@ -10,15 +10,16 @@ from rich.console import Console
 
 from limbeck import Client
 from limbeck.errors import JobFailed
+from limbeck.job_texts import spend_text
 from limbeck.models import Job
-from limbeck.progress import follow, spend_text
+from limbeck.progress import follow
 from limbeck.shared.failure_reasons import failure_reason
 
 
 def follow_enrichment(client: Client, job: Job, console: Console) -> Job:
     """Follow an enrich job and print its report. Returns the succeeded job.
 
-    Raises JobFailed after the report, and StoppedFollowing.
+    Raises JobFailed after the report.
     """
     try:
         ended = follow(client, job, console, title="describe labels")

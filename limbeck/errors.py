@@ -1,11 +1,14 @@
 """Exceptions of the client. Each is a `LimbeckError`; its text is one line that can be shown to users."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from limbeck.models import Job
+
+_SHOWN_PATHS = 3
 
 
 class LimbeckError(Exception):
@@ -43,6 +46,57 @@ class Problem(LimbeckError):
         if place:  # it often begins with the place
             detail = detail.removeprefix(place).lstrip(" :") if detail.startswith(f"{place}:") else detail
         return f"{where}: {detail}{more}"
+
+
+class InvalidRequest(Problem):
+    """The request or one of its fields is invalid (400, 405, 413, 415, 422, 428); `errors` name the fields."""
+
+
+class NotAuthenticated(Problem):
+    """The service requires an API key, or does not know this one (401)."""
+
+
+class NotPermitted(Problem):
+    """The API key may not do this (403)."""
+
+
+class NotFound(Problem):
+    """There is no such resource, or it is gone (404, 410)."""
+
+
+class Conflict(Problem):
+    """The state of the resource does not permit this, such as a draft at another version (409, 412)."""
+
+
+class TooManyRequests(Problem):
+    """The service asks to send fewer requests, also after waiting (429)."""
+
+
+class ServiceFailed(Problem):
+    """The service or a proxy failed (500 and above)."""
+
+
+_BY_STATUS: Mapping[int, type[Problem]] = {
+    400: InvalidRequest,
+    401: NotAuthenticated,
+    403: NotPermitted,
+    404: NotFound,
+    405: InvalidRequest,
+    409: Conflict,
+    410: NotFound,
+    412: Conflict,
+    413: InvalidRequest,
+    415: InvalidRequest,
+    422: InvalidRequest,
+    428: InvalidRequest,
+    429: TooManyRequests,
+}
+
+
+def problem_for(*, status: int, code: str, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
+    """The Problem of a response, of the class for its status."""
+    kind = _BY_STATUS.get(status, ServiceFailed if status >= 500 else Problem)
+    return kind(status=status, code=code, detail=detail, errors=errors)
 
 
 class Unreachable(LimbeckError):
@@ -84,3 +138,16 @@ class BrokenDownload(LimbeckError):
 
 class MissingPart(LimbeckError):
     """A checkpoint lacks a requested part of its bundle."""
+
+
+class FilesInTheWay(LimbeckError):
+    """A download would replace files that it did not write; it has written nothing. `paths`: the files."""
+
+    def __init__(self, paths: Sequence[Path], reason: str) -> None:
+        self.paths = tuple(paths)
+        names = ", ".join(map(str, self.paths[:_SHOWN_PATHS])) + (", …" if len(self.paths) > _SHOWN_PATHS else "")
+        super().__init__(f"{names}: {reason}; move them away, or choose another folder")
+
+
+class DiskFull(LimbeckError):
+    """A download does not fit on the disk. What has arrived is kept, and the same download continues with it."""

@@ -1,114 +1,202 @@
-"""Follow a job on a terminal: a progress bar with rate and remaining time, and warnings above it.
+"""Follow a job: on a terminal a bar for its current stage, elsewhere a plain line now and then; and its warnings.
 
-If the output is not a terminal, the bar is printed once, at the end of the job.
+The first line has the id of the job. A stage that has ended leaves a line.
 """
 
 import time
-from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from limbeck import Client
-from limbeck.errors import JobFailed, StoppedFollowing
-from limbeck.models import Job, Spend
-from limbeck.shared.money import usd_text
+from limbeck.errors import JobFailed
+from limbeck.job_texts import duration_text, spend_text, stage_text
+from limbeck.models import Job, Stage
 
-_RATE_WINDOW_S = 10.0
+LINE_INTERVAL_S = 30.0
+"""The longest time without a line, if the output is no terminal."""
 _EVENTS_INTERVAL_S = 2.0
 _MAX_WARNINGS = 20  # printed while a job is followed; the report has each reason with its count
 
 
-class _NumbersColumn(ProgressColumn):
-    """`done/total unit  rate/s  m:ss left  cost`; values that are not known are left out."""
+class Display(Protocol):
+    """Shows the progress of a job, once per poll. A context manager."""
 
-    def render(self, task: Task) -> Text:
-        fields: dict[str, Any] = task.fields
-        if not task.total:
-            return Text(fields["status"], style="dim")
-        parts = [f"{int(task.completed):,}/{int(task.total):,} {fields['unit']}"]
-        if fields["rate"]:
-            parts.append(f"{rate_text(fields['rate'])}/s")
-        if fields["eta_s"] is not None and not task.finished:
-            parts.append(f"{duration_text(fields['eta_s'])} left")
-        if fields["spend"]:
-            parts.append(fields["spend"])
-        return Text("  ".join(parts), style="cyan")
+    def show(self, job: Job) -> None:
+        """Show the job as it is now."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
 
 
-class Rate:
-    """Units per second over the last ten seconds; starts over when the unit changes."""
+def display_for(
+    console: Console,
+    *,
+    above: Callable[[], Sequence[str]] = lambda: (),
+    figures: Callable[[], str] = lambda: "",
+    is_new: bool = True,
+) -> Display:
+    """A bar on a terminal, with the lines `above` it; elsewhere plain lines, which end with the `figures`.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._samples: deque[tuple[float, int]] = deque()
-        self._unit = ""
-
-    def update(self, done: int, unit: str) -> float | None:
-        """Add a sample (`done` units are done). Returns the rate in units per second, None if it is not known yet."""
-        now = self._clock()
-        if unit != self._unit or (self._samples and done < self._samples[-1][1]):
-            self._samples.clear()
-            self._unit = unit
-        self._samples.append((now, done))
-        while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_WINDOW_S:
-            self._samples.popleft()
-        start, done_at_start = self._samples[0]
-        elapsed_s = now - start
-        return (done - done_at_start) / elapsed_s if elapsed_s > 0.2 and done > done_at_start else None
+    `is_new`: the job was just created, so that the time of its first stage is known.
+    """
+    ended = _EndedStages(is_new=is_new)
+    return StageBar(console, ended, above) if console.is_terminal else StageLines(console, ended, figures)
 
 
 def follow(client: Client, job: Job, console: Console, *, title: str) -> Job:
-    """Wait for the job with a live bar called `title`. Returns the succeeded job.
+    """Wait for the job and show its progress; `title` says what it is for. Returns the succeeded job.
 
-    Raises JobFailed, and StoppedFollowing if the user interrupts; the job then goes on.
+    Raises JobFailed. Ctrl-C is for the caller (`limbeck.interrupts`); the job goes on.
     """
-    latest = job
-    last_event, checked_at, rate = 0, float("-inf"), Rate()
+    console.print(f"{title}: {job.kind} job {job.id}", highlight=False, markup=False, soft_wrap=True)
+    latest, last_event, checked_at = job, 0, float("-inf")
     warnings = _Warnings(job, console)
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(14), _NumbersColumn(), TimeElapsedColumn(), console=console
-    )
+    with display_for(console) as display:
+        for latest in client.jobs.updates(job, unchanged=True):
+            display.show(latest)
+            if latest.ended or time.monotonic() - checked_at > _EVENTS_INTERVAL_S:
+                checked_at = time.monotonic()
+                for event in client.jobs.events(job, after=last_event):
+                    last_event = event.id
+                    if event.type == "message" and event.level == "warning":
+                        warnings.print(event.message)
+    if latest.status != "succeeded":
+        raise JobFailed(latest)
+    return latest
 
-    def show(now: Job, task: TaskID) -> None:
-        nonlocal latest, last_event, checked_at
-        latest = now
-        if now.ended or time.monotonic() - checked_at > _EVENTS_INTERVAL_S:
-            checked_at = time.monotonic()
-            for event in client.jobs.events(job.id, after=last_event):
-                last_event = event.id
-                if event.type == "message" and event.level == "warning":
-                    warnings.print(event.message)
-        done, total = now.progress.done, now.progress.total
-        if now.status == "succeeded":
-            done = total
-        unit = now.progress.unit
-        bar.update(
-            task,
-            completed=done,
-            total=total or None,
-            unit=unit,
-            status=now.status,
-            rate=rate.update(done, unit),
-            eta_s=now.progress.eta_s,
-            spend=spend_text(now.spend, ended=now.ended),
+
+class _EndedStages:
+    """Finds the stages that have ended since the last poll."""
+
+    def __init__(self, *, is_new: bool) -> None:
+        self._began: dict[str, float | None] = {}
+        self._reported: set[str] = set()
+        self._current: str | None = None
+        self._sees_begin = is_new
+
+    def lines(self, job: Job) -> Iterator[str]:
+        """`teacher features: 60/60 images in 0:12`, for each stage that has ended and was not reported yet."""
+        now = time.monotonic()
+        if job.progress.name != self._current:  # a stage can begin again, on another worker
+            self._current = job.progress.name
+            self._began[self._current] = now if self._sees_begin else None
+        self._sees_begin = True
+        for stage in _ended(job):
+            if stage.name not in self._reported:
+                self._reported.add(stage.name)
+                began = self._began.get(stage.name)
+                took = f" in {duration_text(now - began)}" if began is not None else ""
+                if done := stage_text(stage, is_running=False):
+                    yield f"{stage.name}: {done}{took}"
+
+
+def _ended(job: Job) -> tuple[Stage, ...]:
+    """The stages before the current one; all of them if the job has succeeded."""
+    if job.status == "succeeded":
+        return job.stages
+    names = [stage.name for stage in job.stages]
+    return job.stages[: names.index(job.progress.name)] if job.progress.name in names else ()
+
+
+def _line(job: Job) -> str:
+    """`training: 30/120 steps, 9.1/s, 0:10 left`, `queued: no GPU worker is running`; with the spending."""
+    name, state = (job.status, job.waiting_for) if job.waiting_for else (job.progress.name, stage_text(job.progress))
+    if job.status == "cancelling":
+        name = f"cancelling, {name}"
+    state = ": ".join(text for text in (name, state) if text)
+    return ", ".join(text for text in (state, spend_text(job.spend)) if text) or job.status
+
+
+class StageLines:
+    """Prints a line when the stage changes, when the job begins or ceases to wait, and every `LINE_INTERVAL_S`."""
+
+    def __init__(self, console: Console, ended: "_EndedStages", figures: Callable[[], str]) -> None:
+        self._console, self._ended, self._figures = console, ended, figures
+        self._shown: tuple[str, str, bool] | None = None
+        self._shown_at = float("-inf")
+
+    def show(self, job: Job) -> None:
+        for line in self._ended.lines(job):
+            self._print(line)
+        if job.ended:
+            return
+        state = job.status, job.progress.name, job.waiting_for is None
+        if state != self._shown or time.monotonic() - self._shown_at >= LINE_INTERVAL_S:
+            self._shown, self._shown_at = state, time.monotonic()
+            self._print("; ".join(text for text in (_line(job), self._figures()) if text))
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        pass
+
+
+class _StateColumn(ProgressColumn):
+    """`30/120 steps, 9.1/s, 0:10 left, $0.12 spent`, or what the job waits for."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["state"], style=task.fields["style"])
+
+
+class _BarBelowLines(Progress):
+    """A progress bar below lines that change."""
+
+    def __init__(self, console: Console, above: Callable[[], Sequence[str]]) -> None:
+        self._above = above
+        columns = TextColumn("{task.description}"), BarColumn(14), _StateColumn(), TimeElapsedColumn()
+        super().__init__(*columns, console=console, transient=True)
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        if lines := self._above():
+            yield Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+        yield self.make_tasks_table(self.tasks)
+
+
+class StageBar:
+    """A bar for the current stage; above it a line for each stage that has ended."""
+
+    def __init__(self, console: Console, ended: "_EndedStages", above: Callable[[], Sequence[str]]) -> None:
+        self._ended = ended
+        self._bar = _BarBelowLines(console, above)
+        self._name = ""
+        self._task = self._bar.add_task("", total=None, state="", style="dim")
+
+    def show(self, job: Job) -> None:
+        for line in self._ended.lines(job):
+            self._bar.console.print(line, highlight=False, markup=False)
+        progress = job.progress
+        if progress.name != self._name:
+            self._name = progress.name
+            self._bar.reset(self._task)  # the time of the stage
+        state = f"{job.status}: {job.waiting_for}" if job.waiting_for else stage_text(progress) or job.status
+        self._bar.update(
+            self._task,
+            description=escape(progress.name),
+            completed=progress.done,
+            total=progress.total or None,
+            state=", ".join(text for text in (state, spend_text(job.spend, ended=job.ended)) if text),
+            style="yellow" if job.waiting_for else "cyan",
         )
 
-    with bar:
-        task = bar.add_task(escape(title), total=None, unit="", status=job.status, rate=None, eta_s=None, spend="")
-        try:
-            for now in client.jobs.updates(job, unchanged=True):
-                show(now, task)
-        except KeyboardInterrupt:
-            raise StoppedFollowing(_interrupted_text(latest)) from None
-        if latest.status != "succeeded":
-            bar.update(task, description=f"[red]{escape(title)}")
-            raise JobFailed(latest)
-    return latest
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._bar.stop()
 
 
 class _Warnings:
@@ -123,56 +211,5 @@ class _Warnings:
             # Event messages are data, not markup.
             self._console.print(f"[yellow]warning[/] {escape(message)}", highlight=False)
         elif self._number == _MAX_WARNINGS + 1:
-            text = f"more warnings are in the job's events: limbeck job {self._job.id}"
+            text = f"more warnings are in the job's events: limbeck jobs events {self._job.id}"
             self._console.print(f"[yellow]warning[/] {text}", highlight=False)
-
-
-def _interrupted_text(job: Job) -> str:
-    """What happens to a job that is no longer followed."""
-    progress = f"{job.progress.done:,}/{job.progress.total:,} {job.progress.unit}" if job.progress.total else ""
-    state = ", ".join(text for text in (job.status, progress, spend_text(job.spend)) if text)
-    return (
-        f"interrupted; the {job.kind} job {job.id} goes on at the service ({state}): "
-        f"`limbeck job {job.id} --watch` follows it, `limbeck cancel {job.id}` cancels it"
-    )
-
-
-def spend_text(spend: Spend | None, *, ended: bool = False) -> str:
-    """`$0.12 spent, about $1.40 in all (cap $2.50), 3 calls repeated, 2 responses repaired`; "" without calls.
-
-    Tokens in place of dollars if the price is unknown. An `ended` job costs nothing more.
-    """
-    if spend is None or not spend.calls:
-        return ""
-    if spend.usd is None and not spend.tokens:  # an outage: no response had usage
-        text = f"cost of {_number(spend.calls, 'call')} unknown"
-    elif spend.usd is None:
-        text = f"{spend.tokens:,} tokens spent, price unknown"
-    else:
-        text = f"{usd_text(spend.usd)} spent"
-        if not ended and spend.projected_usd is not None and spend.projected_usd > spend.usd:
-            text += f", about {usd_text(spend.projected_usd)} in all"
-        if spend.unpriced_calls:
-            text += f", cost of {_number(spend.unpriced_calls, 'call')} unknown"
-    caps = [usd_text(spend.cap_usd)] if spend.cap_usd is not None else []
-    if spend.cap_tokens is not None:
-        caps.append(f"{spend.tokens:,} of {spend.cap_tokens:,} tokens")
-    text += f" (cap {', '.join(caps)})" if caps else ""
-    text += f", {_number(spend.repeated_calls, 'call')} repeated" if spend.repeated_calls else ""
-    return text + (f", {_number(spend.repaired_responses, 'response')} repaired" if spend.repaired_responses else "")
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def rate_text(rate: float) -> str:
-    """A rate with one decimal below 10, else without decimals."""
-    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
-
-
-def duration_text(seconds: float) -> str:
-    """`0:42`, `12:05`, `3:07:00`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

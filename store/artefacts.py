@@ -4,14 +4,18 @@ Files are never overwritten. Each attempt of a part writes below its own key pre
 after the attempt has finished. Keys are relative paths separated by `/`.
 """
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 import fsspec
+
+from store.errors import SettingInvalid
 
 _BLOCK = 2**20
 
@@ -25,11 +29,26 @@ class StoredArtefact:
     size: int
 
 
+@dataclass(frozen=True)
+class ListedArtefact:
+    """A file as the store lists it: its key, its size in bytes, and when it was last changed (seconds since 1970)."""
+
+    key: str
+    size: int
+    modified_at: float
+
+
 class Artefacts:
     """The artefact store at an fsspec URL."""
 
     def __init__(self, url: str) -> None:
-        self._fs, self._root = fsspec.core.url_to_fs(url)
+        """Raises SettingInvalid, and ModuleNotFoundError if the library of this kind of store is not installed."""
+        try:
+            self._fs, self._root = fsspec.core.url_to_fs(url)
+        except ImportError as error:
+            raise error.__cause__ or error from None
+        except ValueError as error:
+            raise SettingInvalid(f"LIMBECK_ARTEFACTS_URL cannot be used: {error}") from None
         self._is_local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
 
     def put_file(self, source: Path, key: str) -> StoredArtefact:
@@ -61,6 +80,35 @@ class Artefacts:
         if self._fs.exists(path):
             self._fs.rm(path, recursive=True)
 
+    def list_below(self, prefix: str) -> Iterator[ListedArtefact]:
+        """All files below a prefix. Files whose time of change the store does not know are left out."""
+        self._fs.invalidate_cache()
+        start = len(self._root.rstrip("/")) + 1
+        for path, info in self._fs.find(self._path(prefix), detail=True).items():
+            modified_at = _modified_at(info)
+            if modified_at is not None:
+                yield ListedArtefact(path[start:], int(info["size"]), modified_at)
+
+    def delete_if_unchanged(self, file: ListedArtefact) -> bool:
+        """Delete a file unless it was changed since it was listed; False if it was, or does not exist."""
+        path = self._path(file.key)
+        self._fs.invalidate_cache(self._fs._parent(path))
+        try:
+            if _modified_at(self._fs.info(path)) != file.modified_at:
+                return False
+            self._fs.rm_file(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def delete_empty_folders(self, prefix: str) -> None:
+        """Delete the folder of a prefix and those below it if they are empty. Only a local store has folders."""
+        top = self.local_path(prefix)
+        if top is not None:
+            for folder in [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]:
+                with contextlib.suppress(OSError):  # it is not empty
+                    folder.rmdir()
+
     def _write(self, blocks: Iterator[bytes], key: str) -> StoredArtefact:
         path = self._path(key)
         self._fs.makedirs(self._fs._parent(path), exist_ok=True)
@@ -80,6 +128,17 @@ class Artefacts:
         if not parts or ".." in parts or key.startswith("/"):
             raise ValueError(f"artefact key {key!r} is outside the store: use a relative path without ..")
         return f"{self._root.rstrip('/')}/{'/'.join(parts)}"
+
+
+def _modified_at(info: Mapping[str, Any]) -> float | None:
+    """Local stores give seconds, S3 and the store in memory a datetime, each under its own name."""
+    for name in ("mtime", "LastModified", "last_modified", "created"):
+        value = info.get(name)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+    return None
 
 
 def _sync(out: IO[bytes]) -> None:

@@ -15,12 +15,16 @@ from sqlite3 import Connection as SQLiteConnection
 from typing import Literal, Protocol
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from store.errors import DatabaseUnusable, SettingInvalid
+
+_DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
+_CONNECT_TIMEOUT_S = 10
 _BUSY_TIMEOUT_S = 60
 _PING_AFTER_S = 5
 _IDLE_IN_TRANSACTION_S = 15.0
@@ -33,17 +37,20 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10, idle_in_transaction_s: float = _IDLE_IN_TRANSACTION_S) -> None:
         """`idle_in_transaction_s`: Postgres ends a transaction whose process sends nothing for so long, so that a
-        process that was suspended in a transaction does not keep the locks of its rows."""
-        self.url = make_url(url)
+        process that was suspended in a transaction does not keep the locks of its rows.
+
+        Connects at first use. Raises SettingInvalid, and DatabaseUnusable if no folder can be made for SQLite.
+        """
+        self.url = _parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+            _create_folder(Path(self.url.database or ""))
             # The pool may open one connection per thread: threads only wait for the lock of the file.
             self.reader = _sqlite(url, begin="BEGIN", pool_size=pool_size)
             self.writer = _sqlite(url, begin="BEGIN IMMEDIATE", pool_size=pool_size)
         else:
-            self.reader = _postgres(url, pool_size=pool_size, isolation_level="AUTOCOMMIT")
-            self.writer = _postgres(url, pool_size=pool_size, isolation_level="READ COMMITTED")
+            self.reader = _postgres(self.url, pool_size=pool_size, isolation_level="AUTOCOMMIT")
+            self.writer = _postgres(self.url, pool_size=pool_size, isolation_level="READ COMMITTED")
             _end_idle_transactions(self.writer, idle_in_transaction_s)
         self._read = sessionmaker(self.reader, expire_on_commit=False)
         self._write = sessionmaker(self.writer, expire_on_commit=False)
@@ -66,15 +73,51 @@ class Database:
         self.writer.dispose()
 
 
+def _parse_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (SQLAlchemyError, ValueError):
+        raise SettingInvalid(
+            "LIMBECK_DATABASE_URL is not a database URL: write postgresql://USER:PASSWORD@HOST:5432/NAME or "
+            "sqlite:////FOLDER/limbeck.db, and special characters of the password as %XX"
+        ) from None
+    if parsed.drivername not in _DRIVERS:
+        raise SettingInvalid(
+            f"LIMBECK_DATABASE_URL names {parsed.drivername}, which is not supported: write postgresql:// or sqlite:///"
+        )
+    return parsed
+
+
+def _create_folder(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnusable(
+            f"the folder {file.parent} of the database cannot be created: {error.strerror}"
+        ) from None
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Turn an error of SQLAlchemy into DatabaseUnusable with the first line of what the driver says."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
+        raise DatabaseUnusable(f"the database does not respond: {reason}") from error
+
+
 class _PostgresConnection(DBAPIConnection, Protocol):
     """A connection of psycopg."""
 
     def fileno(self) -> int: ...
 
 
-def _postgres(url: str, *, pool_size: int, isolation_level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Engine:
+def _postgres(url: URL, *, pool_size: int, isolation_level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Engine:
     engine = create_engine(
         url,
+        connect_args={} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_TIMEOUT_S},
         pool_size=pool_size,
         max_overflow=30,
         pool_recycle=1800,

@@ -49,3 +49,11 @@ class DraftStale(Conflict):
 
 class LeaseLost(RuntimeError):
     """Another worker has claimed the part, or its lease expired; the current transaction is rolled back."""
+
+
+class SettingInvalid(ValueError):
+    """A setting cannot be used. The text is one line that begins with the variable and contains no password."""
+
+
+class DatabaseUnusable(RuntimeError):
+    """The database does not respond, or is at another revision. The text is one line without the password."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import delete
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -66,6 +66,17 @@ def save_response(tx: Session, *, principal: str, key: str, response: StoredResp
     record.status, record.headers, record.body = response.status, dict(response.headers), response.body
 
 
+def count_expired(tx: Session) -> tuple[int, int]:
+    """The number of records older than one day, and the size of their bodies in characters."""
+    size = func.coalesce(func.sum(func.length(IdempotencyRecord.body)), 0)
+    number, num_chars = tx.execute(select(func.count(), size).where(_is_expired())).one()
+    return number, num_chars
+
+
 def delete_expired(tx: Session) -> None:
     """Delete records older than one day."""
-    tx.execute(delete(IdempotencyRecord).where(IdempotencyRecord.created_at < time.time() - KEEP_S))
+    tx.execute(delete(IdempotencyRecord).where(_is_expired()))
+
+
+def _is_expired() -> ColumnElement[bool]:
+    return IdempotencyRecord.created_at < time.time() - KEEP_S

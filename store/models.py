@@ -71,13 +71,18 @@ class IdempotencyRecord(Base):
 
 
 class Vocabulary(Base):
-    """An ordered list of labels and their domain."""
+    """An ordered list of labels and their domain.
+
+    `digest` covers the domain, the names and the senses; `inputs_digest` also the identifiers of the labels. An equal
+    vocabulary is not stored twice. Vocabularies of earlier versions have no `inputs_digest`.
+    """
 
     __tablename__ = "vocabularies"
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
     domain: Mapped[str]
     digest: Mapped[str]
+    inputs_digest: Mapped[str | None] = mapped_column(index=True, unique=True)
     num_labels: Mapped[int]
     created_at: Mapped[float]
 
@@ -396,7 +401,8 @@ class Dataset(Base):
 
     So are the report of the folder, which `warnings` are a part of, and the contents of the images when they were
     registered (`distill.data.dataset.trained_on`). Datasets of earlier versions have neither; with `check` `names` the
-    images were not opened.
+    images were not opened. `inputs_digest` covers everything that a dataset was registered with, and the contents of
+    its images if they were opened; an equal dataset is not stored twice.
     """
 
     __tablename__ = "datasets"
@@ -407,6 +413,7 @@ class Dataset(Base):
     split: Mapped[dict[str, object]]
     counts: Mapped[dict[str, int]]
     digest: Mapped[str]
+    inputs_digest: Mapped[str | None] = mapped_column(index=True, unique=True)
     manifest_key: Mapped[str]
     report_key: Mapped[str | None]
     contents_key: Mapped[str | None]
@@ -416,13 +423,15 @@ class Dataset(Base):
 
 class Job(Base):
     """A job; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: sums over its parts
-    by kind, running parts excluded (see `store.jobs.progress`)."""
+    by kind, running parts excluded (see `store.jobs.progress`). `inputs_digest`: of everything that its result depends
+    on (`api.jobs.inputs_digest`); jobs of earlier versions have none."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
     status: Mapped[str] = mapped_column(index=True)
     spec: Mapped[dict[str, object]]
+    inputs_digest: Mapped[str | None] = mapped_column(index=True)
     result: Mapped[dict[str, object] | None]
     error: Mapped[dict[str, str] | None]
     stopping: Mapped[str | None]

@@ -18,6 +18,7 @@ from store.jobs.specs import DistillSpec
 from store.models import Base, CaptionSet, Checkpoint, CheckpointFile, Dataset, Teacher, TextTargets
 from store.sets import attribute_sets
 from store.sets.attribute_sets import insert_ignore
+from store.unique_rows import put_unique
 
 RowT = TypeVar("RowT", bound=Base)
 
@@ -91,14 +92,18 @@ def add_dataset(
     name: str,
     path: str,
     split: Mapping[str, object],
-    counts: Mapping[str, object],
+    counts: Mapping[str, int],
     digest: str,
     manifest_key: str,
     report_key: str | None = None,
     contents_key: str | None = None,
     warnings: Sequence[str] = (),
+    inputs_digest: str | None = None,
 ) -> Dataset:
-    """Register a dataset whose index, report and contents of images are stored at the three keys."""
+    """Register a dataset whose index, report and contents of images are stored at the three keys.
+
+    If one has the same `inputs_digest`, returns that one, which has another id.
+    """
     row = Dataset(
         id=id,
         vocabulary_id=vocabulary_id,
@@ -107,15 +112,14 @@ def add_dataset(
         split=dict(split),
         counts=dict(counts),
         digest=digest,
+        inputs_digest=inputs_digest,
         manifest_key=manifest_key,
         report_key=report_key,
         contents_key=contents_key,
         warnings=list(warnings),
         created_at=time.time(),
     )
-    tx.add(row)
-    tx.flush()
-    return row
+    return put_unique(tx, row)
 
 
 def put_teacher(

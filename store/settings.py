@@ -1,13 +1,22 @@
 """Settings, read from environment variables only (`LIMBECK_*`). By default everything runs embedded in `./.limbeck`."""
 
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from limbeck.shared.parts import LoggerName, parse_loggers
+from limbeck.shared.text import unknown_setting
+
 _LLM = "llm_"
+_PREFIX = "LIMBECK_"
+# Variables that the client, docker-compose.yml and the tests read.
+_OTHER_READERS = ("LIMBECK_URL", "LIMBECK_KEY", "LIMBECK_DATA", "LIMBECK_CONFIG", "LIMBECK_BIND", "LIMBECK_LLM_ENV")
+_OF_TESTS = "LIMBECK_TEST_"
 
 
 class Settings(BaseSettings):
@@ -16,7 +25,7 @@ class Settings(BaseSettings):
     A variable that is set but empty has its default, because compose files cannot leave a variable out.
     """
 
-    model_config = SettingsConfigDict(env_prefix="LIMBECK_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", frozen=True, env_ignore_empty=True)
 
     home: Path = Field(Path(".limbeck"), description="Default folder for all data that no other setting places.")
     database_url: str = Field("", description="SQLAlchemy URL; if empty, SQLite below `home`.")
@@ -87,10 +96,25 @@ class Settings(BaseSettings):
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Time limit of one part.")
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
+    tensorboard_dir: Path | None = Field(
+        None, description="Folder of TensorBoard events, one folder per distill job; off unless set."
+    )
+    log_to: str = Field(
+        "", description="Further loggers of trainings, separated by commas: wandb, mlflow; their own variables apply."
+    )
+
+    @field_validator("log_to")
+    @classmethod
+    def _known_loggers(cls, text: str) -> str:
+        if "tensorboard" in parse_loggers(text):
+            raise ValueError("tensorboard is turned on by LIMBECK_TENSORBOARD_DIR, its folder")
+        return text
+
     @field_validator(
         "home",
         "data_root",
         "cache_dir",
+        "tensorboard_dir",
         "strategies_dir",
         "prices",
         "nonvisual_words",
@@ -106,6 +130,11 @@ class Settings(BaseSettings):
         """The settings of the endpoint `default`: `model` is LIMBECK_LLM_MODEL."""
         names = [name for name in type(self).model_fields if name.startswith(_LLM) and name != "llm_endpoints"]
         return {name.removeprefix(_LLM): getattr(self, name) for name in names}
+
+    @property
+    def loggers(self) -> tuple[LoggerName, ...]:
+        """The loggers of trainings."""
+        return (*(("tensorboard",) if self.tensorboard_dir else ()), *parse_loggers(self.log_to))
 
     @property
     def distributed(self) -> bool:
@@ -135,3 +164,31 @@ class Settings(BaseSettings):
     def cache(self) -> Path:
         """The cache folder of this machine. It may be deleted; its content is then computed again."""
         return self.cache_dir or self.home / "cache"
+
+
+def setting_names() -> list[str]:
+    """The environment variables of all settings: `LIMBECK_HOME`, …"""
+    return [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
+
+
+def unknown_settings(environment: Mapping[str, str], endpoints_file: Path | None = None) -> dict[str, str]:
+    """Variable → warning, for each `LIMBECK_*` variable that nothing reads. No warning contains a value.
+
+    The endpoints file names further variables, with keys, headers and proxies.
+    """
+    known = [*setting_names(), *_OTHER_READERS, *_variables_in(endpoints_file)]
+    found = {}
+    for name in sorted(environment):
+        upper = name.upper()
+        if upper.startswith(_PREFIX) and upper not in known and not upper.startswith(_OF_TESTS):
+            near = get_close_matches(upper.removeprefix(_PREFIX), [one.removeprefix(_PREFIX) for one in known], 1)
+            found[name] = unknown_setting(name, _PREFIX + near[0] if near else "")
+    return found
+
+
+def _variables_in(endpoints_file: Path | None) -> list[str]:
+    try:
+        text = endpoints_file.read_text(encoding="utf-8-sig") if endpoints_file else ""
+    except (OSError, UnicodeDecodeError):  # what reads the endpoints reports the fault
+        return []
+    return re.findall(rf"{_PREFIX}[A-Z0-9_]+", text)

@@ -22,6 +22,7 @@ from limbeck.shared.labels import (
 from store.errors import InvalidField, InvalidRequest, NotFound
 from store.ids import new_id
 from store.models import Label, Vocabulary
+from store.unique_rows import put_unique
 
 MAX_LABELS = 100_000
 MAX_INVALID_FIELDS = 20
@@ -88,21 +89,38 @@ def fold_label(name: str, sense: str | None) -> str:
 
 
 def create(tx: Session, *, name: str, domain: str, labels: Sequence[NewLabel]) -> Vocabulary:
-    """Validate the domain and the labels, and store them as a new vocabulary. Raises `InvalidRequest`."""
+    """The vocabulary with this domain and these labels; as `put`."""
+    return put(tx, name=name, domain=domain, labels=labels)[0]
+
+
+def put(tx: Session, *, name: str, domain: str, labels: Sequence[NewLabel]) -> tuple[Vocabulary, bool]:
+    """The vocabulary with this domain and these labels, and whether it is new. Raises `InvalidRequest`.
+
+    A stored one with the same domain, names, senses and identifiers is reused, whatever its name is. Two transactions
+    that store the same one at the same time get the same row.
+    """
     domain = normalize(domain)
     if fault := domain_fault(domain):
         raise InvalidRequest("domain_invalid", f"the domain {fault}", [InvalidField("/domain", fault)])
     clean = validate_labels(labels)
-    digest = hashlib.sha256(
-        json.dumps([domain, [[label.name, label.sense] for label in clean]], ensure_ascii=False).encode()
-    ).hexdigest()
-    vocabulary = Vocabulary(
-        id=new_id("voc"), name=name, domain=domain, digest=digest, num_labels=len(clean), created_at=time.time()
+    new = Vocabulary(
+        id=new_id("voc"),
+        name=name,
+        domain=domain,
+        digest=_sha256([domain, [[label.name, label.sense] for label in clean]]),
+        inputs_digest=_sha256([domain, [[label.name, label.sense, label.ids] for label in clean]]),
+        num_labels=len(clean),
+        created_at=time.time(),
     )
-    tx.add(vocabulary)
-    tx.flush()
-    _insert(tx, vocabulary.id, clean)
-    return vocabulary
+    row = put_unique(tx, new)
+    is_new = row.id == new.id
+    if is_new:
+        _insert(tx, row.id, clean)
+    return row, is_new
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
 # One statement with four arrays: one parameter set per label would take five times as long.
@@ -154,6 +172,12 @@ def labels(tx: Session, vocabulary_id: str, *, start: int = 0, stop: int | None 
     if stop is not None:
         query = query.where(Label.position < stop)
     return list(tx.scalars(query.order_by(Label.position)))
+
+
+def label_rows(tx: Session, vocabulary_id: str) -> list[tuple[str, str | None, dict[str, str | list[str]] | None]]:
+    """The name, sense and identifiers of each label, in order."""
+    query = select(Label.name, Label.sense, Label.ids).where(Label.vocabulary_id == vocabulary_id)
+    return [(name, sense, ids) for name, sense, ids in tx.execute(query.order_by(Label.position))]
 
 
 def labels_at(tx: Session, vocabulary_id: str, positions: Sequence[int]) -> list[Label]:

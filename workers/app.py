@@ -12,13 +12,16 @@ import structlog
 from celery import Celery
 from celery.signals import celeryd_after_setup, setup_logging, worker_ready, worker_shutting_down
 
-from limbeck.shared.parts import exit_if_not_installed
+from limbeck.shared.parts import exit_if_logger_not_installed, exit_if_not_installed
+from store import migrate
+from store.upkeep.startup import exit_if_misconfigured, warn_of_unknown_settings
 from workers.runtime.context import Context
 from workers.runtime.heartbeat import start_heartbeats
 from workers.runtime.logs import configure
 
 log = structlog.get_logger()
-context = Context.open()
+with exit_if_misconfigured("workers.app"):
+    context = Context.open()
 
 app = Celery("limbeck", broker=context.settings.redis_url.get_secret_value() or None, include=["workers.tasks"])
 app.conf.update(
@@ -45,6 +48,9 @@ def _configure_logs(**_: object) -> None:
 @celeryd_after_setup.connect  # type: ignore[untyped-decorator]
 def _check_installation(instance: Any, **_: object) -> None:
     """Refuse to take parts that this installation cannot run."""
+    with exit_if_misconfigured("celery worker"):
+        warn_of_unknown_settings("celery worker", context.settings)
+        migrate.check(context.db)
     queues = instance.app.amqp.queues.consume_from
     if "enrich" in queues:
         exit_if_not_installed("service", "celery worker -Q enrich")
@@ -53,6 +59,7 @@ def _check_installation(instance: Any, **_: object) -> None:
         exit_if_unusable(context.settings, "celery worker -Q enrich")
     if "gpu" in queues:
         exit_if_not_installed("gpu", "celery worker -Q gpu")
+        exit_if_logger_not_installed(context.settings.loggers, "celery worker -Q gpu")
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 
+from distill.data.files.regular_files import confine_to
 from store.jobs import claims
 from store.jobs.claims import Claim
 from workers.runtime.context import Context
@@ -32,6 +33,7 @@ def main() -> int:
     arguments = parser.parse_args()
     configure()
     context = Context.open()
+    confine_to(context.settings.data)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
     threading.Thread(target=_stop_with_parent, args=(context, arguments.parent), daemon=True).start()

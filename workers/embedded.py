@@ -9,16 +9,18 @@ import signal
 import threading
 import traceback
 
-import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from limbeck.shared.parts import Part, exit_if_part_is_missing, install_command, is_installed
 
-from limbeck.shared.parts import Part, install_command, is_installed
-from store.jobs import claims
-from workers.dispatch import RUN
-from workers.runtime.context import Context
-from workers.runtime.heartbeat import start_heartbeats
-from workers.runtime.logs import configure
-from workers.sweeper import Sweeper
+with exit_if_part_is_missing("python -m workers.embedded"):
+    import structlog
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from store.jobs import claims
+    from workers.dispatch import RUN
+    from workers.runtime.context import Context
+    from workers.runtime.heartbeat import start_heartbeats
+    from workers.runtime.logs import configure
+    from workers.sweeper import Sweeper
 
 log = structlog.get_logger()
 _IDLE_S = 0.2
@@ -56,7 +58,7 @@ def installed_queues() -> list[str]:
 def main() -> None:
     """Work until SIGTERM or SIGINT; running parts then save their state and are released."""
     configure()
-    context = Context.open()
+    context = Context.start("python -m workers.embedded")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
     queues = installed_queues()

@@ -8,15 +8,17 @@ only costs time. Several sweepers can run, because a part is claimed once, howev
 import signal
 import time
 
-import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from limbeck.shared.parts import exit_if_part_is_missing
 
-from store import idempotency
-from store.enrich import single_flight
-from store.jobs import heartbeats, outbox
-from store.lifecycle import transitions
-from workers.runtime.context import Context, worker_name
-from workers.runtime.logs import configure
+with exit_if_part_is_missing("python -m workers.sweeper"):
+    import structlog
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from store.jobs import heartbeats, outbox
+    from store.lifecycle import transitions
+    from store.upkeep import expired_records
+    from workers.runtime.context import Context, worker_name
+    from workers.runtime.logs import configure
 
 log = structlog.get_logger()
 _CLEANUP_EVERY_S = 600.0
@@ -54,9 +56,7 @@ class Sweeper:
     def _clean_up(self) -> None:
         """Delete expired idempotency records, old heartbeats and locks, and training states of ended parts."""
         with self._context.db.write() as tx:
-            idempotency.delete_expired(tx)
-            heartbeats.delete_old(tx)
-            single_flight.delete_expired(tx)
+            expired_records.delete_expired(tx)
             unused = outbox.unused_states(tx)
         for _, key in unused:
             self._context.artefacts.delete_below(key)
@@ -88,7 +88,7 @@ class Sweeper:
 def main() -> None:
     """Sweep until SIGTERM or SIGINT."""
     configure()
-    context = Context.open()
+    context = Context.start("python -m workers.sweeper")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
     Sweeper(context).run()

@@ -44,6 +44,8 @@ RawBody = Annotated[bytes, Depends(_raw_body)]
 
 Created = tuple[BaseModel, str]
 """The resource that a request created, and its URL path."""
+Reused = tuple[BaseModel, str, bool]
+"""The resource of a request, its URL path, and whether an equal one existed before."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,29 @@ class Idempotency:
         was used for a different request.
         """
 
-        def with_location(tx: Session) -> tuple[BaseModel, Mapping[str, str]]:
+        def with_location(tx: Session) -> tuple[BaseModel, Mapping[str, str], int]:
             resource, location = write(tx)
-            return resource, {"Location": location}
+            return resource, {"Location": location}, status
 
-        return self.respond_with_headers(with_location, status=status)
+        return self._respond(with_location)
+
+    def respond_reusing(self, write: Callable[[Session], Reused], *, status: int = 201) -> Response:
+        """Like `respond`, but `write` also says whether the resource existed before; the status is then 200."""
+
+        def with_status(tx: Session) -> tuple[BaseModel, Mapping[str, str], int]:
+            resource, location, is_reused = write(tx)
+            return resource, {"Location": location}, 200 if is_reused else status
+
+        return self._respond(with_status)
 
     def respond_with_headers(
         self, write: Callable[[Session], tuple[BaseModel, Mapping[str, str]]], *, status: int = 200
     ) -> Response:
         """Like `respond`, but `write` returns the response's headers instead of its Location."""
+        return self._respond(lambda tx: (*write(tx), status))
+
+    def _respond(self, write: Callable[[Session], tuple[BaseModel, Mapping[str, str], int]]) -> Response:
+        """`write` returns the resource, the headers and the status of the response."""
         with self.db.write() as tx:
             if self.key is not None:
                 stored_response = idempotency.reserve(
@@ -90,7 +105,7 @@ class Idempotency:
                 )
                 if stored_response is not None:
                     return _response(stored_response)
-            resource, headers = write(tx)
+            resource, headers, status = write(tx)
             response = idempotency.StoredResponse(status, headers, resource.model_dump_json())
             if self.key is not None:
                 idempotency.save_response(tx, principal=self.principal, key=self.key, response=response)

@@ -3,7 +3,7 @@
 Every error that can be known when the job is posted is reported here, not by a worker an hour later.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,13 +18,17 @@ from api.http.problems import (
     unprocessable,
     validation_problem,
 )
-from api.jobs.plan_enrich import EnrichIn, create_enrich
+from api.jobs.image_captions import has_captions
+from api.jobs.job_plan import JobPlan
+from api.jobs.plan_enrich import EnrichIn, add_usage, plan_enrich
 from api.readers.data_root import resolve_path
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
+from distill.config.closest_names import closest_names
 from distill.config.loss_registry import UnlabelledUnused, check_unlabelled_used
 from distill.config.model_names import NoPublishedWeights, UnknownName, check_student
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.train_config import StudentConfig, TrainConfig, TrainSettings
+from distill.data.image_index import Item
 from distill.texts.text_templates import PromptOptions, TextKind
 from store import resources, vocabularies
 from store.jobs import jobs
@@ -45,9 +49,18 @@ class EncodeIn(StorableRequestModel):
     kind: Literal["encode"]
     vocabulary_id: str | None = Field(None, description="If absent, the vocabulary of the attribute set.")
     attribute_set_id: str | None = _SET
-    teacher: str = TEACHER_FIELD
+    teacher: Annotated[str | None, TEACHER_FIELD] = None
+    checkpoint_id: str | None = Field(
+        None, description="Encode with the teacher of this student, so that the features are targets for it."
+    )
     text: _Text = "names"
     prompt: PromptOptions = _PROMPT
+
+    @model_validator(mode="after")
+    def _names_a_teacher(self) -> "EncodeIn":
+        if self.checkpoint_id is None and self.teacher is None:
+            raise ValueError("name a teacher, or a checkpoint_id whose teacher is used")
+        return self
 
 
 class DistillIn(StorableRequestModel):
@@ -78,7 +91,10 @@ class DistillIn(StorableRequestModel):
 
 
 class EvaluateIn(StorableRequestModel):
-    """Evaluate a checkpoint or a teacher on a dataset."""
+    """Evaluate a checkpoint or a teacher on a dataset, which can have another vocabulary than the student's.
+
+    The teacher of the student encodes the labels; a `teacher` beside `checkpoint_id` must be that one.
+    """
 
     kind: Literal["evaluate"]
     dataset_id: str
@@ -96,8 +112,8 @@ class EvaluateIn(StorableRequestModel):
 
     @model_validator(mode="after")
     def _one_subject(self) -> "EvaluateIn":
-        if (self.checkpoint_id is None) == (self.teacher is None):
-            raise ValueError("name either a checkpoint_id or a teacher to evaluate")
+        if self.checkpoint_id is None and self.teacher is None:
+            raise ValueError("name a checkpoint_id or a teacher to evaluate")
         if self.shots and self.checkpoint_id is None:
             raise ValueError("shots are for a checkpoint: leave them out, or name one")
         return self
@@ -142,20 +158,42 @@ EXAMPLES: list[Any] = [
 JobRequest = EnrichIn | EncodeIn | DistillIn | EvaluateIn | ProveIn
 
 
-def create(tx: Session, request: JobRequest, settings: Settings) -> Job:
-    """Create the queued job that the body asks for. Raises ProblemError with pointers."""
+def create(tx: Session, request: JobRequest, settings: Settings, *, reuse: bool = False) -> tuple[Job, bool]:
+    """Create the queued job that the body asks for; returns it, and whether it existed before.
+
+    `reuse`: return the newest job with the same inputs that runs or has succeeded, if there is one. Raises ProblemError
+    with pointers.
+    """
+    planned = plan(tx, request, settings)
+    inputs_digest = planned.inputs_digest(settings.data)
+    if reuse:
+        jobs.lock_inputs(tx, inputs_digest)
+        if (found := jobs.newest_usable(tx, inputs_digest)) is not None:
+            return found, True
+    job = jobs.create(tx, planned.spec, planned.parts, inputs_digest=inputs_digest)
+    if planned.enrich is not None:
+        add_usage(tx, planned.enrich, job.id)
+    return job, False
+
+
+def plan(tx: Session, request: JobRequest, settings: Settings, planned_images: Iterable[Item] | None = None) -> JobPlan:
+    """The job that the body asks for; nothing is stored. Raises ProblemError with pointers.
+
+    `planned_images`: those of a dataset whose row will not be kept.
+    """
     if isinstance(request, EnrichIn):
-        return create_enrich(tx, request, settings)
+        enrich = plan_enrich(tx, request, settings)
+        return JobPlan(enrich.spec, enrich.parts, enrich)
     if isinstance(request, EncodeIn):
         return _encode(tx, request, settings)
     if isinstance(request, DistillIn):
-        return _distill(tx, request, settings)
+        return _distill(tx, request, settings, planned_images)
     if isinstance(request, ProveIn):
         return _prove(tx, request, settings)
     return _evaluate(tx, request, settings)
 
 
-def _encode(tx: Session, request: EncodeIn, settings: Settings) -> Job:
+def _encode(tx: Session, request: EncodeIn, settings: Settings) -> JobPlan:
     vocabulary_id = request.vocabulary_id
     if vocabulary_id is None:
         if request.attribute_set_id is None:
@@ -168,14 +206,14 @@ def _encode(tx: Session, request: EncodeIn, settings: Settings) -> Job:
     spec = EncodeSpec(
         vocabulary_id=vocabulary_id,
         attribute_set_id=request.attribute_set_id,
-        teacher=parse_teacher_ref(request.teacher, settings.data),
+        teacher=_teacher(tx, request.teacher, request.checkpoint_id, settings),
         text=request.text,
         prompt=request.prompt,
     )
-    return jobs.create(tx, spec, [_encode_part(vocabulary.num_labels)])
+    return JobPlan(spec, [_encode_part(vocabulary.num_labels)])
 
 
-def _distill(tx: Session, request: DistillIn, settings: Settings) -> Job:
+def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images: Iterable[Item] | None) -> JobPlan:
     with not_found_at("/dataset_id"):
         dataset = resources.dataset(tx, request.dataset_id)
     if not dataset.counts["train"]:
@@ -189,7 +227,15 @@ def _distill(tx: Session, request: DistillIn, settings: Settings) -> Job:
         raise unprocessable("unlabelled_unused", str(error), "/config") from None
     teacher = parse_teacher_ref(request.teacher, settings.data)
     _check_start(tx, request.start_checkpoint_id, config, teacher)
-    _check_captions(tx, request, config)
+    uses_captions = "cap" in config.objective.losses.above_zero()
+    if request.caption_set_id is not None:
+        _check_caption_set(tx, request.caption_set_id, dataset, is_used=uses_captions)
+    elif uses_captions and not has_captions(dataset, settings, planned_images):
+        detail = (
+            "the loss cap needs captions, and the images have none: name a caption_set_id (an enrich job with the "
+            "strategy captions makes one), or set losses.cap to 0"
+        )
+        raise unprocessable("captions_missing", detail, "/caption_set_id")
     spec = DistillSpec(
         dataset_id=dataset.id,
         vocabulary_id=dataset.vocabulary_id,
@@ -208,19 +254,17 @@ def _distill(tx: Session, request: DistillIn, settings: Settings) -> Job:
         NewPart(kind="train", queue="gpu", stage=1),
         NewPart(kind="evaluate", queue="gpu", stage=2),
     ]
-    return jobs.create(tx, spec, parts)
+    return JobPlan(spec, parts)
 
 
-def _check_captions(tx: Session, request: DistillIn, config: TrainConfig) -> None:
+def _check_caption_set(tx: Session, id: str, dataset: Dataset, *, is_used: bool) -> None:
     """Refuse captions that no loss uses, and captions of other images."""
-    if request.caption_set_id is None:
-        return
     with not_found_at("/caption_set_id"):
-        caption_set = caption_sets.get(tx, request.caption_set_id)
-    if caption_set.dataset_id != request.dataset_id:
-        detail = f"the captions are of dataset {caption_set.dataset_id}, and the images of {request.dataset_id}"
+        caption_set = caption_sets.get(tx, id)
+    if caption_set.dataset_id != dataset.id:
+        detail = f"the captions are of dataset {caption_set.dataset_id}, and the images of {dataset.id}"
         raise unprocessable("dataset_mismatch", detail, "/caption_set_id")
-    if "cap" not in config.objective.losses.above_zero():
+    if not is_used:
         detail = "captions are for the loss cap, whose weight is 0: set losses.cap in config, or leave the captions out"
         raise unprocessable("caption_set_unused", detail, "/caption_set_id")
 
@@ -249,20 +293,16 @@ def _check_start(tx: Session, checkpoint_id: str | None, config: TrainConfig, te
         raise unprocessable("start_unfit", detail, "/start_checkpoint_id")
 
 
-def _evaluate(tx: Session, request: EvaluateIn, settings: Settings) -> Job:
+def _evaluate(tx: Session, request: EvaluateIn, settings: Settings) -> JobPlan:
     with not_found_at("/dataset_id"):
         dataset = resources.dataset(tx, request.dataset_id)
     _check_measurable(dataset)
     _check_text(tx, request.text, request.attribute_set_id, dataset.vocabulary_id)
     subject: CheckpointSubject | TeacherSubject
+    teacher = _teacher(tx, request.teacher, request.checkpoint_id, settings)
     if request.checkpoint_id is not None:
-        with not_found_at("/checkpoint_id"):
-            checkpoint = resources.checkpoint(tx, request.checkpoint_id)
-        # A student is aligned with the texts of the teacher it was distilled from.
-        teacher = distill_spec(tx, checkpoint.job_id).teacher
-        subject = CheckpointSubject(checkpoint_id=checkpoint.id)
+        subject = CheckpointSubject(checkpoint_id=request.checkpoint_id)
     else:
-        teacher = parse_teacher_ref(request.teacher or "", settings.data)
         subject = TeacherSubject(teacher=teacher)
     spec = EvaluateSpec(
         subject=subject,
@@ -276,10 +316,32 @@ def _evaluate(tx: Session, request: EvaluateIn, settings: Settings) -> Job:
     )
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [_encode_part(num_labels), NewPart(kind="evaluate", queue="gpu", stage=1)]
-    return jobs.create(tx, spec, parts)
+    return JobPlan(spec, parts)
 
 
-def _prove(tx: Session, request: ProveIn, settings: Settings) -> Job:
+def _teacher(tx: Session, ref: str | None, checkpoint_id: str | None, settings: Settings) -> str:
+    """The teacher that encodes texts: that of the checkpoint, else `ref`. Refuses another one than the checkpoint's."""
+    given = None if ref is None else parse_teacher_ref(ref, settings.data)
+    if checkpoint_id is None:
+        return given or ""
+    with not_found_at("/checkpoint_id"):
+        checkpoint = resources.checkpoint(tx, checkpoint_id)
+    # A student is aligned with the texts of the teacher it was distilled from.
+    own = distill_spec(tx, checkpoint.job_id).teacher
+    if given is None or given == own:
+        return own
+    loaded, trained = resources.newest_teacher(tx, given), resources.teacher(tx, checkpoint.teacher_id)
+    if loaded is None or loaded.digest != trained.digest:
+        weights = f" (weights {loaded.digest[:12]})" if loaded else ""
+        detail = (
+            f"the student was distilled from {own} (weights {trained.digest[:12]}), and understands no texts of "
+            f"{given}{weights}: leave the teacher out"
+        )
+        raise unprocessable("teacher_mismatch", detail, "/teacher")
+    return given
+
+
+def _prove(tx: Session, request: ProveIn, settings: Settings) -> JobPlan:
     with not_found_at("/dataset_id"):
         dataset = resources.dataset(tx, request.dataset_id)
     _check_text(tx, "all", request.attribute_set_id, dataset.vocabulary_id)
@@ -293,7 +355,7 @@ def _prove(tx: Session, request: ProveIn, settings: Settings) -> Job:
         seeds=request.seeds,
         filter_phrases=request.filter_phrases,
     )
-    return jobs.create(tx, spec, [NewPart(kind="prove", queue="gpu")])
+    return JobPlan(spec, [NewPart(kind="prove", queue="gpu")])
 
 
 def _check_measurable(dataset: Dataset) -> None:
@@ -324,7 +386,9 @@ def _check_text(tx: Session, text: TextKind, attribute_set_id: str | None, vocab
 
 def _config(recipe: str, given: Mapping[str, object], data_root: Path) -> TrainConfig:
     if recipe not in RECIPES:
-        detail = f'no recipe is called "{recipe}"; there are {", ".join(RECIPES)}'
+        near = closest_names(recipe, RECIPES)
+        hint = f"closest: {', '.join(near)}" if near else f"there are {', '.join(RECIPES)}"
+        detail = f'no recipe is called "{recipe}"; {hint}'
         raise unprocessable("recipe_unknown", detail, "/recipe")
     try:
         config = resolve_train_config(recipe, given)

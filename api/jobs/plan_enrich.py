@@ -29,10 +29,8 @@ from limbeck.shared.labels import normalize
 from limbeck.shared.money import pusd_from_usd
 from store import resources, vocabularies
 from store.enrich import usage
-from store.jobs import jobs
 from store.jobs.jobs import NewPart
 from store.jobs.specs import CaptionSpec, DescribeSpec, NeighboursSpec, RangeSpec, RepairSpec
-from store.models import Job
 from store.sets import attribute_sets
 from store.sets.attribute_sets import PAGE_SIZE
 from store.settings import Settings
@@ -148,19 +146,16 @@ class EnrichPlan:
     llm: ResolvedEndpoint
 
 
-def create_enrich(tx: Session, request: EnrichIn, settings: Settings) -> Job:
-    """Create the queued job, with a usage of 0. Raises ProblemError with pointers."""
-    plan = plan_enrich(tx, request, settings)
-    job = jobs.create(tx, plan.spec, plan.parts)
+def add_usage(tx: Session, plan: EnrichPlan, job_id: str) -> None:
+    """Record a usage of 0 for a new job, with its budget."""
     budget_usd = plan.spec.budget_usd
     usage.create(
         tx,
-        job.id,
+        job_id,
         cap_pusd=None if budget_usd is None else pusd_from_usd(Decimal(budget_usd)),
         cap_tokens=plan.spec.budget_tokens,
         plan=_questions_by_kind(plan),
     )
-    return job
 
 
 def plan_enrich(tx: Session, request: EnrichIn, settings: Settings) -> EnrichPlan:

@@ -43,10 +43,11 @@ MULTIPART = "multipart/form-data"
 
 @with_config({"extra": "forbid"})
 class LabelIn(TypedDict):
-    """A label; `sense` distinguishes labels of the same name."""
+    """A label; `sense` distinguishes labels of the same name, `ids` are its identifiers and aliases in images."""
 
     name: str
     sense: NotRequired[str | None]
+    ids: NotRequired[dict[str, str | list[str]] | None]
 
 
 class VocabularyIn(RequestModel):
@@ -100,11 +101,15 @@ def parse_posted(body: bytes, content_type: str, name: str | None, domain: str |
 
 
 def _posted_schema(vocabulary: VocabularyIn) -> PostedLabels:
-    labels = [
-        NewLabel(label) if isinstance(label, str) else NewLabel(label["name"], label.get("sense"))
+    return LabelReport(vocabulary.name, vocabulary.domain), new_labels(vocabulary)
+
+
+def new_labels(vocabulary: VocabularyIn) -> list[NewLabel]:
+    """The labels of a body in the API's schema."""
+    return [
+        NewLabel(label) if isinstance(label, str) else NewLabel(label["name"], label.get("sense"), label.get("ids"))
         for label in vocabulary.labels
     ]
-    return LabelReport(vocabulary.name, vocabulary.domain), labels
 
 
 def _schema_problem(error: ValidationError, body: bytes) -> ProblemError:

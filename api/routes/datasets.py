@@ -1,67 +1,42 @@
 """Datasets: folders of images below the operator's data root, whose images are matched to labels, checked and split."""
 
-import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 from fastapi import APIRouter, Body
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from api.http.dependencies import Created, Idempotency, IdempotencyDep, Services, ServicesDep
-from api.http.problems import ProblemError, StorableRequestModel, not_found_at, unprocessable
-from api.http.schemas import ONE_FAULT, After, Limit, Name, Page, ResponseModel, Timestamp, page
-from api.readers.data_root import resolve_folder
+from api.http.dependencies import Idempotency, IdempotencyDep, Reused, Services, ServicesDep
+from api.http.problems import ProblemError, not_found_at
+from api.http.schemas import After, Limit, Page, ResponseModel, Timestamp, page
+from api.readers.dataset_folders import (
+    DatasetFields,
+    VocabularyLabel,
+    check_folders,
+    dataset_digest,
+    resolve_folders,
+)
 from api.readers.folder_locks import FolderLocks, TooManyHolders
-from distill.data.dataset.scan import match_dataset
-from distill.data.dataset_check.check import CheckedDataset, DatasetCheck, check_dataset
-from distill.data.image_folders import FolderError
-from distill.data.image_source import ImageSource
-from distill.data.splits import BySeed, SplitSpec
+from distill.data.dataset_check.check import CheckedDataset
 from limbeck.shared.images.dataset_report import DatasetReport
-from limbeck.shared.images.file_names import shown_path
-from limbeck.shared.labels import unique_names
-from store import resources, vocabularies
+from store import resources, unique_rows, vocabularies
 from store.ids import new_id
-from store.models import Dataset, Label
+from store.models import Dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
-_MAX_THREADS = 8
 _MAX_CHECKS = 24
 """Registrations that run or wait at a time: each takes one of the 40 threads of the API."""
 _being_checked = FolderLocks(_MAX_CHECKS)
 
 
-def _texts(given: object) -> object:
-    """Refuse a mapping at its first value that is no text, where pydantic would make an error for each."""
-    if isinstance(given, dict):
-        for folder, label in given.items():
-            if not isinstance(label, str):
-                raise ValueError(f"{folder[:80]!r} has a value that is no label")
-    return given
-
-
-class DatasetIn(StorableRequestModel, DatasetCheck):
+class DatasetIn(DatasetFields):
     """A folder below the data root with class folders, WebDataset shards (.tar), a table or data set, or a published
     layout."""
 
-    name: Name | None = Field(None, description="Name of the dataset. If absent, the path.")
-    path: str = Field(min_length=1, max_length=1000, description="Relative to the data root.", examples=["cub/images"])
     vocabulary_id: str
-    split: SplitSpec = BySeed()
-    images: ImageSource = Field(ImageSource(), description="How the images are given, and which of them count.")
-    unlabelled: Annotated[list[str], ONE_FAULT] = Field(
-        [],
-        max_length=100,
-        description="Folders of images without labels, relative to the data root: training uses them in the losses "
-        "that need no label.",
-    )
-    folder_map: Annotated[dict[str, str] | None, BeforeValidator(_texts)] = Field(
-        None, description="Folder name → label, for folders that are not named like their label."
-    )
 
 
 class DatasetOut(ResponseModel):
@@ -80,6 +55,12 @@ class DatasetOut(ResponseModel):
     digest: str = Field(description="Digest of the image index: paths, labels and split.")
     warnings: list[str] = Field(description="What to look at; the details are in the report.")
     created_at: Timestamp
+
+
+class CreatedDatasetOut(DatasetOut):
+    """A dataset that was posted."""
+
+    reused: bool = Field(description="Whether an equal dataset existed: this is that one, with its name.")
 
 
 _EXAMPLES: list[dict[str, Any]] = [
@@ -106,7 +87,12 @@ _EXAMPLES: list[dict[str, Any]] = [
 ]
 
 
-@router.post("", status_code=201, response_model=DatasetOut)
+@router.post(
+    "",
+    status_code=201,
+    response_model=CreatedDatasetOut,
+    responses={200: {"model": CreatedDatasetOut, "description": "An equal dataset existed"}},
+)
 def create(
     services: ServicesDep, idempotency: IdempotencyDep, body: Annotated[DatasetIn, Body(examples=_EXAMPLES)]
 ) -> Response:
@@ -116,6 +102,9 @@ def create(
     evaluation only. Every image is opened, unless `check` is `names`. The response comes when all are checked: repeat a
     request that was interrupted with its `Idempotency-Key`, and it continues. GET `/v1/datasets/{id}/report` has the
     details.
+
+    If a dataset has the same vocabulary, path, split, images with their contents, and report, it is the response, with
+    status 200.
     """
     stored_response = idempotency.stored_response()
     if stored_response is not None:
@@ -123,18 +112,15 @@ def create(
     # The check can take minutes, so no transaction is open during it.
     with services.db.read() as tx, not_found_at("/vocabulary_id"):
         vocabularies.get(tx, body.vocabulary_id)
-        labels = vocabularies.labels(tx, body.vocabulary_id)
-    folder, path = resolve_folder(services.settings.data, body.path)
-    unlabelled = [
-        resolve_folder(services.settings.data, name, f"/unlabelled/{at}")[0] for at, name in enumerate(body.unlabelled)
-    ]
+        labels = [VocabularyLabel(*row) for row in vocabularies.label_rows(tx, body.vocabulary_id)]
+    folders = resolve_folders(body, services.settings.data)
     try:
-        with _being_checked.hold(folder):
+        with _being_checked.hold(folders.folder):
             stored_response = idempotency.stored_response()  # of the same request, which has just been answered
             if stored_response is not None:
                 return stored_response
-            checked = _check(services, folder, labels, body, unlabelled)
-            return _register(services, idempotency, path, body, checked)
+            checked = check_folders(body, folders, labels, services.settings)
+            return _register(services, idempotency, folders.path, body, checked)
     except TooManyHolders:
         detail = f"{_MAX_CHECKS} other registrations run or wait: try again when one of them has ended"
         raise ProblemError(503, "too_many_checks", detail, headers={"Retry-After": "10"}) from None
@@ -144,11 +130,15 @@ def _register(
     services: Services, idempotency: Idempotency, path: str, body: DatasetIn, checked: CheckedDataset
 ) -> Response:
     index = checked.image_index
+    inputs_digest = dataset_digest(body.vocabulary_id, path, body, checked)
     id = new_id("dst")
-    keys = _save(services, checked, id)
+    with services.db.read() as tx:
+        same = unique_rows.find(tx, Dataset, inputs_digest)
+    # A dataset that another request registers meanwhile is found by `add_dataset`.
+    keys = _Keys(manifest_key="", report_key="", contents_key=None) if same else _save(services, checked, id)
 
-    def write(tx: Session) -> Created:
-        row = resources.add_dataset(
+    def write(tx: Session) -> Reused:
+        row = same or resources.add_dataset(
             tx,
             id=id,
             vocabulary_id=body.vocabulary_id,
@@ -157,35 +147,22 @@ def _register(
             split=body.split.model_dump(mode="json"),
             counts=index.counts,
             digest=index.digest,
+            inputs_digest=inputs_digest,
             **keys,
             warnings=checked.report.warnings,
         )
-        return DatasetOut.model_validate(row), f"/v1/datasets/{id}"
+        is_reused = row.id != id
+        created = DatasetOut.model_validate(row).model_dump() | {"reused": is_reused}
+        return CreatedDatasetOut.model_validate(created), f"/v1/datasets/{row.id}", is_reused
 
     created = False
     try:
-        response = idempotency.respond(write)
+        response = idempotency.respond_reusing(write)
         created = response.headers["location"].endswith(id)
     finally:
-        if not created:  # the transaction failed, or another request with this key was first
+        if not created:  # the transaction failed, or another request was first
             services.artefacts.delete_below(f"datasets/{id}")
     return response
-
-
-def _check(
-    services: Services, folder: Path, labels: Sequence[Label], body: DatasetIn, unlabelled: Sequence[Path]
-) -> CheckedDataset:
-    names = unique_names([(label.name, label.sense) for label in labels])
-    ids = [label.ids for label in labels]
-    try:
-        matched = match_dataset(folder, names, body.split, body.folder_map, body.images, ids, unlabelled)
-        num_threads = min(_MAX_THREADS, os.cpu_count() or 1)
-        return check_dataset(matched, body.split, body, cache=services.settings.cache, num_workers=num_threads)
-    except FolderError as error:
-        raise unprocessable(error.code, error.detail, error.pointer) from None
-    except OSError as error:
-        detail = f'"{shown_path(os.path.basename(error.filename or ""))}" cannot be read: {error.strerror}'
-        raise unprocessable("folder_unreadable", detail, "/path") from None
 
 
 class _Keys(TypedDict):

@@ -213,6 +213,9 @@ def _facts(repository: Repository) -> Entry:
         "private": True,
         "gated": False,
         "disabled": False,
+        # Not counted, but huggingface_hub before release 0.24 needs them.
+        "downloads": 0,
+        "likes": 0,
         "library_name": library,
         "pipeline_tag": "zero-shot-image-classification",
         "tags": [library, "limbeck", repository.checkpoint.student],

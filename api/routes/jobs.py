@@ -3,17 +3,20 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Query
 from pydantic import Field
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
-from api.http.dependencies import Created, IdempotencyDep, ServicesDep
+from api.http.dependencies import Created, IdempotencyDep, Reused, ServicesDep
 from api.http.problems import ProblemError
 from api.http.schemas import After, AfterPosition, Limit, LongLimit, Page, ResponseModel, Timestamp, page
 from api.jobs import job_requests
+from api.jobs.estimates import EstimateOut, estimate_plan
+from api.jobs.job_plan import JobPlan
 from api.jobs.job_requests import JobIn
+from api.jobs.machine_checks import check_machine
 from api.routes.attribute_set_files import join_into_chunks
 from api.routes.attributes import AttributesOut, attributes_fields
 from api.routes.usage import JobUsageOut, job_usage_out
@@ -30,6 +33,7 @@ from store.jobs.waiting import Waiting
 from store.lifecycle import transitions
 from store.models import Job
 from store.sets.attribute_sets import PAGE_SIZE
+from store.settings import Settings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -94,6 +98,35 @@ class JobOut(ResponseModel):
     error: JobErrorOut | None
 
 
+class CreatedJobOut(JobOut):
+    """A job that was posted."""
+
+    reused: bool = Field(description="With `reuse`: whether this job existed before.")
+
+
+class JobCheckOut(ResponseModel):
+    """What a job would be; nothing was stored."""
+
+    object: Literal["job_check"] = "job_check"
+    kind: JobKind
+    spec: dict[str, Any] = Field(description="The spec that the job would have, with the config in effect.")
+    same_job_id: str | None = Field(
+        description="The newest job with the same inputs that runs or has succeeded: `reuse` returns it."
+    )
+    estimate: EstimateOut | None = Field(description="Calls, tokens and cost; null for jobs without LLM calls.")
+
+
+def job_check(tx: Session, planned: JobPlan, settings: Settings) -> JobCheckOut:
+    """The response for a planned job."""
+    same = jobs.newest_usable(tx, planned.inputs_digest(settings.data))
+    return JobCheckOut(
+        kind=planned.spec.kind,
+        spec=planned.spec.as_json(),
+        same_job_id=same.id if same else None,
+        estimate=estimate_plan(tx, planned.enrich) if planned.enrich else None,
+    )
+
+
 _NO_PROGRESS = Progress(stage="", name="", done=0, total=0, unit="", rate=None, eta_s=None, stages=())
 
 
@@ -129,17 +162,41 @@ def read_job(tx: Session, job_id: str) -> JobOut:
     return _job_out(row, job_progress, usage.totals_from_row(row), waits)
 
 
-@router.post("", status_code=202, response_model=JobOut)
+@router.post(
+    "",
+    status_code=202,
+    response_model=CreatedJobOut,
+    responses={
+        200: {
+            "model": CreatedJobOut | JobCheckOut,
+            "description": "With `reuse`, a job with the same inputs; or, with `dry_run`, nothing was stored",
+        }
+    },
+)
 def create(
-    services: ServicesDep, idempotency: IdempotencyDep, body: Annotated[JobIn, Body(examples=job_requests.EXAMPLES)]
+    services: ServicesDep,
+    idempotency: IdempotencyDep,
+    body: Annotated[JobIn, Body(examples=job_requests.EXAMPLES)],
+    dry_run: Annotated[bool, Query(description="Only check the job, and report what it would do.")] = False,
+    reuse: Annotated[
+        bool,
+        Query(description="Return the newest job with the same inputs that runs or has succeeded, if there is one."),
+    ] = False,
 ) -> Response:
     """Queue a job. Poll its Location, or follow its events."""
+    if dry_run:
+        with services.db.read() as tx:
+            planned = job_requests.plan(tx, body, services.settings)
+            checked = job_check(tx, planned, services.settings)
+        check_machine(planned.spec, services.settings)
+        return Response(checked.model_dump_json(), media_type="application/json")
 
-    def write(tx: Session) -> Created:
-        job = job_requests.create(tx, body, services.settings)
-        return read_job(tx, job.id), f"/v1/jobs/{job.id}"
+    def write(tx: Session) -> Reused:
+        job, is_reused = job_requests.create(tx, body, services.settings, reuse=reuse)
+        created = read_job(tx, job.id).model_dump() | {"reused": is_reused}
+        return CreatedJobOut.model_validate(created), f"/v1/jobs/{job.id}", is_reused
 
-    return idempotency.respond(write, status=202)
+    return idempotency.respond_reusing(write, status=202)
 
 
 @router.get("", response_model=Page[JobOut])

@@ -3,14 +3,14 @@
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 from starlette.responses import Response
 
 from api.http import downloads
 from api.http.dependencies import ServicesDep
 from api.http.schemas import After, Limit, Page, ResponseModel, Timestamp, page
 from distill.texts.text_templates import TextKind
-from store import resources
+from store import resources, vocabularies
 from store.models import TextTargets
 
 router = APIRouter(prefix="/v1/text-targets", tags=["text targets"])
@@ -55,6 +55,49 @@ def get(services: ServicesDep, id: str) -> object:
     """Text targets."""
     with services.db.read() as tx:
         return TextTargetsOut.model_validate(resources.text_targets(tx, id))
+
+
+class TargetLabelOut(ResponseModel):
+    """A label, in the order of the features."""
+
+    label: str
+    sense: str | None
+
+
+class TargetTeacherOut(ResponseModel):
+    """The teacher that encoded the texts."""
+
+    ref: str
+    digest: str = Field(description="Of its weights: a student is usable with text targets of its own teacher only.")
+
+
+class TargetLabelsOut(ResponseModel):
+    """The labels of text targets, as `targets/labels.json` of a bundle has them."""
+
+    text_targets_id: str
+    text: TextKind
+    teacher: TargetTeacherOut
+    labels: list[TargetLabelOut]
+
+
+@router.get("/{id}/labels.json", response_model=TargetLabelsOut)
+def labels(services: ServicesDep, id: str) -> Response:
+    """The labels of the features, in order.
+
+    In a folder with the features as `text_targets.safetensors`, they replace `targets/` of a bundle whose student was
+    distilled from the same teacher.
+    """
+    with services.db.read() as tx:
+        row = resources.text_targets(tx, id)
+        teacher = resources.teacher(tx, row.teacher_id)
+        rows = vocabularies.label_rows(tx, row.vocabulary_id)
+    out = TargetLabelsOut(
+        text_targets_id=row.id,
+        text=TypeAdapter(TextKind).validate_python(row.text),
+        teacher=TargetTeacherOut(ref=teacher.ref, digest=teacher.digest),
+        labels=[TargetLabelOut(label=name, sense=sense) for name, sense, _ in rows],
+    )
+    return Response(out.model_dump_json(), media_type="application/json")
 
 
 @router.get("/{id}/file", response_class=Response, responses=downloads.RESPONSES)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from api.http import limited_process
-from api.http.dependencies import Created, IdempotencyDep, RawBody, ServicesDep
+from api.http.dependencies import IdempotencyDep, RawBody, Reused, ServicesDep
 from api.http.problems import ProblemError
 from api.http.schemas import (
     After,
@@ -56,8 +56,9 @@ class LabelOut(ResponseModel):
 
 
 class CreatedVocabularyOut(VocabularyOut):
-    """A new vocabulary, and how its label file was read."""
+    """A vocabulary, and how its label file was read."""
 
+    reused: bool = Field(description="Whether an equal vocabulary existed: this is that one, with its name.")
     read_as: str | None = Field(description="The form of the label file; null for a JSON body of this schema.")
     notes: list[str] = Field(description="What was taken as the label, and what was changed or dropped.")
     warnings: list[str] = Field(description="What to check, because the file does not say it.")
@@ -100,7 +101,12 @@ _PARAMETER_DESCRIPTION = "For label files. A JSON body of the schema has a field
     "",
     status_code=201,
     response_model=CreatedVocabularyOut,
-    responses={200: {"model": LabelPreviewOut, "description": "With `dry_run`: nothing was stored"}},
+    responses={
+        200: {
+            "model": CreatedVocabularyOut | LabelPreviewOut,
+            "description": "An equal vocabulary existed; or, with `dry_run`, nothing was stored",
+        }
+    },
     openapi_extra=_BODY,
 )
 def create(
@@ -116,6 +122,9 @@ def create(
     A label file can be text with one label per line, CSV, TSV, JSON, JSON Lines or YAML, in the forms that data sets
     have: `id2label`, `class_index.json`, COCO's categories, `n01440764 tench, Tinca tinca`, and others. Its content
     decides; the response says how it was read.
+
+    If a vocabulary has the same domain and the same labels with their senses and identifiers, it is the response, with
+    status 200.
     """
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
@@ -131,12 +140,12 @@ def create(
     if dry_run:
         return _preview(vocabularies.validate_labels(labels), shown)
 
-    def write(tx: Session) -> Created:
-        row = vocabularies.create(tx, name=report.name, domain=report.domain, labels=labels)
-        created = VocabularyOut.model_validate(row).model_dump() | shown
-        return CreatedVocabularyOut.model_validate(created), f"/v1/vocabularies/{row.id}"
+    def write(tx: Session) -> Reused:
+        row, is_new = vocabularies.put(tx, name=report.name, domain=report.domain, labels=labels)
+        created = VocabularyOut.model_validate(row).model_dump() | shown | {"reused": not is_new}
+        return CreatedVocabularyOut.model_validate(created), f"/v1/vocabularies/{row.id}", not is_new
 
-    return idempotency.respond(write)
+    return idempotency.respond_reusing(write)
 
 
 def _preview(labels: Sequence[NewLabel], report: Mapping[str, object]) -> Response:

@@ -37,7 +37,7 @@ from distill.training.loop import TrainResult, train
 ROOT = Path(__file__).resolve().parents[2]
 DISTILL = ROOT / "distill"
 # These show, store or start a run, and do not affect its numbers.
-EXCLUDED_MODULES = {"__main__", "benefit", "bundle", "cli", "model_names", "tensorboard"}
+EXCLUDED_MODULES = {"__main__", "benefit", "bundle", "cli", "model_names", "loggers"}
 OWN_FILES = Path(__file__).resolve(), Path(__file__).resolve().with_name("world.py")
 SAVE_EVERY_S = 20.0
 NO_HOOKS = TrainHooks()

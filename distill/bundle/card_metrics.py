@@ -3,18 +3,49 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from distill.json_types import AgreementJSON, EvaluatedPart, EvaluationJSON, JointJSON, LabelSetJSON, LastEpochsJSON
+from distill.bundle.card_facts import share, table
+from distill.json_types import (
+    AgreementJSON,
+    ConfusionJSON,
+    EvaluatedPart,
+    EvaluationJSON,
+    JointJSON,
+    LabelSetJSON,
+    LastEpochsJSON,
+)
 
 PART_NAMES: dict[EvaluatedPart, str] = {"id": "seen labels (held-out images)", "ood": "unseen labels"}
 
 
+def measured_parts(evaluation: EvaluationJSON) -> dict[str, LabelSetJSON]:
+    """The parts that were measured, by the title that the card gives them."""
+    return {title: part for name, title in PART_NAMES.items() if (part := evaluation.get(name))}
+
+
+def top1_accuracy(part: LabelSetJSON) -> float | None:
+    """The share of all images that are classified correctly; None for an evaluation without calibration."""
+    bins = part["calibration"]["bins"] if part.get("calibration") else []
+    num_images = sum(each["num_images"] for each in bins)
+    return sum(each["accuracy"] * each["num_images"] for each in bins) / num_images if num_images else None
+
+
+def num_wrong(part: LabelSetJSON) -> int | None:
+    """The number of images that are classified wrongly; None for an evaluation without calibration."""
+    top1 = top1_accuracy(part)
+    return None if top1 is None else round((1 - top1) * part["num_images"])
+
+
+def frequent_confusions(part: LabelSetJSON) -> list[ConfusionJSON]:
+    """The confusions of more than one image; if there are none, all: which of many single ones are listed is chance."""
+    return [pair for pair in part["confusions"] if pair["num_images"] > 1] or list(part["confusions"])
+
+
 def metrics_markdown(evaluation: EvaluationJSON) -> str:
     """Tables and sentences in Markdown; empty if there is nothing to report."""
-    parts = [(title, part) for name, title in PART_NAMES.items() if (part := evaluation.get(name))]
-    parts = [(title, part) for title, part in parts if part.get("calibration")]
+    parts = {title: part for title, part in measured_parts(evaluation).items() if part.get("calibration")}
     if not parts:
         return ""
-    blocks = [_parts_table([part for _, part in parts], [title for title, _ in parts])]
+    blocks = [_parts_table(list(parts.values()), list(parts))]
     blocks += [*_joint_sentence(evaluation.get("joint")), *_last_epochs_sentence(evaluation.get("last_epochs"))]
     return "\n\n".join(blocks)
 
@@ -25,7 +56,8 @@ def _parts_table(parts: Sequence[LabelSetJSON], titles: Sequence[str]) -> str:
     rows: list[tuple[str, Callable[[LabelSetJSON], str]]] = [
         ("95% interval over other images of these labels", lambda part: _range(part["intervals"]["images"])),
         ("95% interval over other labels of this kind", lambda part: _range(part["intervals"]["labels"])),
-        ("top-5 accuracy", lambda part: f"{part['top5']:.1%}"),
+        ("top-1 accuracy over images", lambda part: share(top1_accuracy(part) or 0)),
+        ("top-5 accuracy", lambda part: share(part["top5"])),
         (
             f"calibration error ({calibration['num_bins']} bins, temperature {calibration['temperature']:g})",
             lambda part: f"{part['calibration']['error']:.1%}",
@@ -33,8 +65,7 @@ def _parts_table(parts: Sequence[LabelSetJSON], titles: Sequence[str]) -> str:
     ]
     if agreement := first.get("agreement"):
         rows += _agreement_rows(agreement)
-    lines = [["", *titles], ["---"] * (1 + len(titles)), *([name, *map(cell, parts)] for name, cell in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table([["", *titles], *([name, *map(cell, parts)] for name, cell in rows)])
 
 
 _AgreementMetric = Literal["feature_cosine", "neighbour_overlap", "linear_cka", "top1_agreement", "top_texts_kl"]

@@ -1,83 +1,26 @@
-"""The model card of a bundle: description, accuracy, usage and provenance of a student.
+"""The model card of a bundle: description, accuracy, weaknesses, usage, settings, inputs and licence of a student.
 
-`model_card.md` is the template, without the header (`distill.bundle.card_header`). Labels, attributes and names come
-from people and language models; all of them are escaped, so that no text of theirs becomes markup, a link or code.
+`model_card.md` is the template, without the header (`distill.bundle.card_header`). A module for each long section:
+`card_metrics`, `card_weaknesses`, `card_usage`, `card_settings` and `card_license`. All texts of people and language
+models are escaped (`card_facts.escape`).
 """
 
-import json
 import string
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from distill.bundle.card_header import card_header, hub_model
-from distill.bundle.card_metrics import PART_NAMES, metrics_markdown
-from distill.bundle.pairing import PairingLoad
-from distill.json_types import (
-    EvaluatedPart,
-    EvaluationJSON,
-    JSONObject,
-    ModelArgs,
-    StudentEvaluation,
-    StudentPreprocess,
-)
+from distill.bundle.card_facts import CardFacts, escape, input_digests, section, share, table
+from distill.bundle.card_header import card_header
+from distill.bundle.card_license import derive_license
+from distill.bundle.card_metrics import PART_NAMES, measured_parts, metrics_markdown
+from distill.bundle.card_settings import settings_markdown
+from distill.bundle.card_usage import usage_markdown
+from distill.bundle.card_weaknesses import weaknesses_markdown
+from distill.json_types import EvaluatedPart, EvaluationJSON, JSONObject, StudentEvaluation
 from distill.texts.text_templates import TEXT_KIND_TITLES
-from limbeck.shared.images.background import WHITE
 
 TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
 NUM_SHOWN_LABELS = 8
-ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-
-DECODE_CODE = """\
-from PIL import Image, ImageOps
-
-
-def open_rgb(path):
-    image = ImageOps.exif_transpose(Image.open(path))
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    canvas = Image.new("RGB", image.size, "{background}")
-    canvas.paste(image, mask=image.getchannel("A"))
-    return canvas"""
-OPEN_CLIP_CODE = """\
-import open_clip
-import torch
-
-model, _, preprocess = open_clip.create_model_and_transforms("local-dir:pairing")
-tokenizer = open_clip.get_tokenizer("local-dir:pairing")
-model.eval()
-"""
-# open_clip builds an image tower of timm at its default size. If the student is another, its own tower replaces it
-# before the weights are loaded.
-OPEN_CLIP_OWN_TOWER_CODE = """\
-import open_clip
-import timm
-import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
-
-model = open_clip.create_model("local-dir:pairing", load_weights=False, pretrained_text=False)
-model.visual.trunk = timm.create_model({build})
-open_clip.load_checkpoint(model, "pairing/open_clip_model.safetensors")
-preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
-tokenizer = open_clip.get_tokenizer("local-dir:pairing")
-model.eval()
-"""
-OPEN_CLIP_USE = """\
-with torch.inference_mode():
-    image = model.encode_image(preprocess(open_rgb("photo.jpg"))[None], normalize=True)
-    texts = model.encode_text(tokenizer(["a photo of a crane", "a photo of a heron"]), normalize=True)
-print((image @ texts.T).tolist())"""
-
-PAIRING_SECTION = """\
-Any other texts in open_clip, with the student paired with the teacher's text encoder:
-
-```python
-{code}
-```"""
-NO_PAIRING_SECTION = """\
-This folder has no `pairing/` for open_clip: {reason}. Encode other texts with the teacher, and compare them with the
-student's feature as above."""
 
 PLOTS = """\
 ![Accuracy of each label](accuracy.png)
@@ -89,69 +32,14 @@ PLOTS = """\
 ![Training loss](loss.png)"""
 NO_PLOTS = "The plots could not be drawn: {reason}."
 
-CONTEXT_NOTE = """\
-The texts of the labels were encoded with {num_tokens} learned vectors in the place of `a photo of`. Other texts need
-these vectors too. open_clip does not insert them; Limbeck does{with_teacher}:
-
-```python
-from pathlib import Path
-
-from distill.texts.prompt_learning import with_context
-from distill.teacher.teacher import load_teacher
-from distill.texts.text_targets import TextTargets, encode_text_targets
-
-learned = TextTargets.load(Path("targets/text_targets.safetensors")).context
-teacher = load_teacher({teacher})
-texts = encode_text_targets(teacher, [["a photo of a crane"], ["a photo of a heron"]], cache=None)
-print(with_context(teacher, texts, learned).features)
-```
-
-"""
-
-TRANSFORMERS_NOTE = "\nopen_clip loads this teacher's tokenizer with the transformers library, which must be installed."
-
-
-@dataclass(frozen=True, kw_only=True)
-class CardFacts:
-    """The facts of a model card.
-
-    `preprocess`: as in `distill.bundle.write.StudentWeights`. `evaluation`: `text`, the measured parts `id` and `ood`,
-    and under `teacher` a list of evaluations of the teacher. `made_from`: digests by name, nested or not.
-    `pairing`: how open_clip loads the pairing; None without one. `left_out`: optional part that the bundle lacks ->
-    reason. `needs_transformers`: open_clip loads the tokenizer with the transformers library. `num_context`: number of
-    learned vectors before a label's text.
-    """
-
-    student: str
-    num_parameters: int
-    width: int
-    preprocess: StudentPreprocess
-    teacher: str
-    labels: Sequence[str]
-    evaluation: StudentEvaluation
-    made_from: JSONObject
-    model_args: ModelArgs = field(default_factory=ModelArgs)
-    num_shortened: int = 0
-    pairing: PairingLoad | None = "plain"
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    needs_transformers: bool = False
-    num_context: int = 0
-
-
-def escape(text: str) -> str:
-    """Text as Markdown that shows exactly this text, on one line."""
-    printable = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return "".join(ENTITIES.get(c) or ("\\" + c if c in string.punctuation else c) for c in printable)
-
 
 def model_card(facts: CardFacts) -> str:
     """The model card in Markdown."""
     height, width = facts.preprocess["size"]
-    background = facts.preprocess.get("background", WHITE)
-    build = [json.dumps(facts.student), f"num_classes={facts.width}"]
-    build += [f"{name}={value!r}" for name, value in sorted(facts.model_args.items())]
-    header = card_header(facts.student, hub_model(facts.teacher), facts.evaluation)
-    return f"{header}\n" + string.Template(TEMPLATE_FILE.read_text(encoding="utf-8")).substitute(
+    initial = section(facts.made_from, "initial_weights")
+    stated = section(section(facts.made_from, "config"), "bundle").get("license")
+    licence = derive_license(stated if isinstance(stated, str) else None, initial, facts.teacher)
+    body = string.Template(TEMPLATE_FILE.read_text(encoding="utf-8")).substitute(
         student=facts.student,
         teacher=escape(facts.teacher),
         width=facts.width,
@@ -159,22 +47,21 @@ def model_card(facts: CardFacts) -> str:
         height=height,
         image_width=width,
         mode=facts.preprocess.get("mode", "RGB"),
-        initial=_initial_weights(_section(facts.made_from, "initial_weights")),
-        background=background,
-        convert='.convert("L")' if facts.preprocess.get("mode") == "L" else "",
-        decode_code=DECODE_CODE.format(background=background),
+        initial=_initial_weights(initial),
         text=_text_title(facts.evaluation),
         num_labels=f"{len(facts.labels):,}",
-        accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(_section(facts.made_from, "config")),
+        accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(section(facts.made_from, "config")),
         metrics=metrics_markdown(facts.evaluation),
-        build=", ".join(build),
         plots=NO_PLOTS.format(reason=escape(facts.left_out["plots"])) if "plots" in facts.left_out else PLOTS,
-        pairing=_pairing_section(facts, ", ".join(build)),
-        usage_notes=_context_note(facts) + _crop_note(facts) + (TRANSFORMERS_NOTE if _needs_note(facts) else ""),
+        weaknesses=weaknesses_markdown(facts),
+        usage=usage_markdown(facts),
         labels=_label_list(facts.labels),
         shortened=_shortened_note(facts.num_shortened),
-        made_from=_made_from_table(facts.made_from),
+        settings=settings_markdown(facts.made_from),
+        inputs=_inputs_table(facts.made_from),
+        licence=licence.paragraph(str(initial.get("source", "not recorded")), facts.teacher),
     )
+    return f"{card_header(facts, licence)}\n{body}"
 
 
 def _initial_weights(initial: JSONObject) -> str:
@@ -185,27 +72,6 @@ def _initial_weights(initial: JSONObject) -> str:
     return escape(f"{initial['source']} ({initial['file']}), {licence}")
 
 
-def _pairing_section(facts: CardFacts, build: str) -> str:
-    if facts.pairing is None:
-        return NO_PAIRING_SECTION.format(reason=escape(facts.left_out.get("pairing", "it was not written")))
-    load = OPEN_CLIP_CODE if facts.pairing == "plain" else OPEN_CLIP_OWN_TOWER_CODE.format(build=build)
-    return PAIRING_SECTION.format(code=load + OPEN_CLIP_USE)
-
-
-def _context_note(facts: CardFacts) -> str:
-    if facts.num_context == 0:
-        return ""
-    if facts.pairing == "plain":
-        return CONTEXT_NOTE.format(num_tokens=facts.num_context, teacher='"local-dir:pairing"', with_teacher="")
-    # Limbeck loads a pairing as open_clip does, by its name alone. A backtick could end the block of code.
-    teacher = json.dumps(facts.teacher).replace("`", "\\u0060")
-    return CONTEXT_NOTE.format(num_tokens=facts.num_context, teacher=teacher, with_teacher=", with the teacher")
-
-
-def _needs_note(facts: CardFacts) -> bool:
-    return facts.needs_transformers and facts.pairing is not None
-
-
 def _text_title(evaluation: EvaluationJSON) -> str:
     return TEXT_KIND_TITLES.get(str(evaluation.get("text")), "unknown")
 
@@ -214,33 +80,26 @@ def _accuracy_table(evaluation: StudentEvaluation) -> str:
     measured = {name: part for name in PART_NAMES if (part := evaluation.get(name))}
     if not measured:
         return "The student was not evaluated."
-    rows = [["", "texts", *(PART_NAMES[name] for name in measured)], ["---"] * (2 + len(measured))]
-    rows.append(_accuracy_row("**student**", evaluation, measured))
+    rows = [["", "texts", *measured_parts(evaluation)], _accuracy_row("**student**", evaluation, measured)]
     rows += [_accuracy_row("teacher", one, measured) for one in evaluation.get("teacher") or ()]
     if retrieval := evaluation.get("retrieval"):
-        cells = (f"{retrieval['accuracy']:.1%}" if name == "ood" else "" for name in measured)
+        cells = (share(retrieval["accuracy"]) if name == "ood" else "" for name in measured)
         rows.append(["**student**, with retrieval", _text_title(evaluation), *cells])
     parts = measured.values()
-    rows.append(["chance", "", *(f"{part['chance']:.1%}" for part in parts)])
+    rows.append(["chance", "", *(share(part["chance"]) for part in parts)])
     rows.append(["labels", "", *(f"{part['num_labels']:,}" for part in parts)])
     rows.append(["images", "", *(f"{part['num_images']:,}" for part in parts)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return table(rows)
 
 
 def _accuracy_row(name: str, evaluation: EvaluationJSON, measured: Iterable[EvaluatedPart]) -> list[str]:
     results = (evaluation.get(part) for part in measured)
-    return [name, _text_title(evaluation), *(f"{result['accuracy']:.1%}" if result else "" for result in results)]
-
-
-def _section(tree: JSONObject, name: str) -> JSONObject:
-    """The object `name` of `tree`; empty if there is none."""
-    section = tree.get(name)
-    return section if isinstance(section, Mapping) else {}
+    return [name, _text_title(evaluation), *(share(result["accuracy"]) if result else "" for result in results)]
 
 
 def _unseen_label_notes(config: JSONObject) -> str:
     """What the training used of the unseen labels; `config`: `distill.config.train_config.TrainConfig` as JSON."""
-    data, losses = _section(config, "data"), _section(_section(config, "objective"), "losses")
+    data, losses = section(config, "data"), section(section(config, "objective"), "losses")
     shots, protocol = data.get("shots", 0), data.get("protocol")
     notes = []
     if protocol == "fine_tune":
@@ -268,38 +127,16 @@ def _label_list(labels: Sequence[str]) -> str:
     return f"{shown} and {num_more:,} more." if num_more > 0 else f"{shown}."
 
 
-def _crop_note(facts: CardFacts) -> str:
-    crop = facts.preprocess["crop_pct"]
-    if crop == 1:
-        return "" if facts.pairing is None else "Both libraries read the student's preprocessing from its folder."
-    note = (
-        f"The accuracies above were measured on the central {crop:.1%} of each image's side, which\n"
-        "timm's transform crops."
-    )
-    if facts.pairing is None:
-        return note
-    return (
-        f"{note} open_clip does not crop and uses the whole image: use timm's transform to reproduce\nthe accuracies."
-    )
-
-
 def _shortened_note(num_shortened: int) -> str:
     if num_shortened == 0:
         return ""
     return f" {num_shortened:,} texts longer than the teacher's context were shortened or left out; the file lists all."
 
 
-def _made_from_table(made_from: JSONObject) -> str:
-    rows = [f"| {escape(name)} | {escape(value)} |" for name, value in _flatten(made_from)]
-    return "\n".join(["| | |", "|---|---|", *rows])
-
-
-def _flatten(tree: JSONObject, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested values as rows of dotted name and value."""
-    rows: list[tuple[str, str]] = []
-    for name, value in sorted(tree.items()):
-        if isinstance(value, Mapping):
-            rows += _flatten(value, f"{prefix}{name}.")
-        else:
-            rows.append((f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)))
-    return rows
+def _inputs_table(made_from: JSONObject) -> str:
+    """Every input with its digest, and the versions of the libraries."""
+    rows = [["input", "id", "digest"]]
+    rows += [[escape(row.kind), escape(row.name), f"`{escape(row.digest)}`"] for row in input_digests(made_from)]
+    versions = section(made_from, "versions")
+    shown = ", ".join(f"{escape(name)} {escape(str(version))}" for name, version in sorted(versions.items()))
+    return table(rows) + (f"\n\nWritten with {shown}." if shown else "")

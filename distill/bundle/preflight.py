@@ -1,8 +1,8 @@
 """Tries the bundle of a student before its training, so that no training ends in a bundle that cannot be written.
 
-`try_bundle` writes `image/` and `pairing/` from untrained weights and loads them back. A student that timm cannot
-reload is refused; one that open_clip cannot rebuild gets no pairing. The result depends on architectures and versions
-alone, and is cached by them.
+`try_bundle` writes `image/`, `pairing/` and `onnx/` from untrained weights and loads them back. A student that timm
+cannot reload is refused; one that open_clip cannot rebuild gets no pairing, and one that cannot be exported no ONNX
+files. The result depends on architectures and versions alone, and is cached by them.
 """
 
 import errno
@@ -13,16 +13,21 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
+import onnx
 import open_clip
 import timm
 import torch
 from torch import Tensor
 
+from distill.bundle.onnx.files import OnnxInputs, write_onnx
+from distill.bundle.optional_parts import OptionalParts
 from distill.bundle.pairing import verify_pairing, write_pairing
 from distill.bundle.student_files import StudentWeights, verify_image, write_image
 from distill.bundle.verify import MANIFEST_FILE, BundleError
+from distill.config.train_config import BundleConfig
 from distill.data.atomic_files import write_bytes
 from distill.data.row_cache import key_of
 from distill.teacher.teacher import Teacher
@@ -31,6 +36,8 @@ from limbeck.shared.text import first_line
 log = logging.getLogger(__name__)
 
 CACHE_VERSION = 1
+NO_ONNX = BundleConfig(onnx=False)
+ONNX_LIBRARIES = ("onnxruntime", "onnxscript")
 NOISE_STD = 0.01
 # Plots, model card, labels and logs, and what the file system needs besides the files themselves.
 SMALL_FILES_BYTES = 16 * 2**20
@@ -45,33 +52,40 @@ class BundleTrial:
     left_out: Mapping[str, str]
     seconds: float
     is_cached: bool
+    has_onnx: bool = False
 
     def __str__(self) -> str:
         when = "tried before" if self.is_cached else f"tried in {self.seconds:.1f} s"
         if not self.left_out:
-            return f"bundle {when}: timm and open_clip reproduce the student's features"
+            libraries = "timm, open_clip and ONNX Runtime" if self.has_onnx else "timm and open_clip"
+            return f"bundle {when}: {libraries} reproduce the student's features"
         reasons = "; ".join(f"it will have no {part} ({reason})" for part, reason in self.left_out.items())
         return f"bundle {when}: {reasons}"
 
 
-def try_bundle(student: StudentWeights, teacher: Teacher, *, cache: Path, scratch: Path) -> BundleTrial:
+def try_bundle(
+    student: StudentWeights, teacher: Teacher, *, cache: Path, scratch: Path, files: BundleConfig = NO_ONNX
+) -> BundleTrial:
     """Write and reload the parts of a bundle that need a library, in a temporary folder below `scratch`.
 
-    Raises BundleError for a student that timm cannot reload, and OSError for a folder that cannot be written.
+    `files`: the optional files of the bundle. Raises BundleError for a student that timm cannot reload, and OSError for
+    a folder that cannot be written.
     """
     start = time.monotonic()
-    cached = cache / "bundle_trials" / f"{_key(student, teacher)}.json"
+    cached = cache / "bundle_trials" / f"{_key(student, teacher, files)}.json"
     left_out = _read(cached)
     if left_out is not None:
-        return BundleTrial(left_out=left_out, seconds=time.monotonic() - start, is_cached=True)
+        seconds = time.monotonic() - start
+        return BundleTrial(left_out=left_out, seconds=seconds, is_cached=True, has_onnx=files.onnx)
     with tempfile.TemporaryDirectory(prefix="bundle-trial-", dir=scratch) as folder:
-        left_out, is_final = _try_parts(Path(folder), replace(student, state=_with_noise(student.state)), teacher)
+        parts = _try_parts(Path(folder), replace(student, state=_with_noise(student.state)), teacher, files)
     try:
-        if is_final:
-            write_bytes(cached, json.dumps({"left_out": left_out}).encode())
+        if parts.is_final:
+            write_bytes(cached, json.dumps({"left_out": parts.left_out}).encode())
     except OSError as error:  # the next attempt then tries the bundle again
         log.warning("the result of a bundle trial is not cached: %s", error)
-    return BundleTrial(left_out=left_out, seconds=time.monotonic() - start, is_cached=False)
+    seconds = time.monotonic() - start
+    return BundleTrial(left_out=parts.left_out, seconds=seconds, is_cached=False, has_onnx=files.onnx)
 
 
 def check_out(out: Path) -> None:
@@ -85,11 +99,15 @@ def check_out(out: Path) -> None:
         raise BundleError(f"{shown} holds files that are no bundle: move them away, or give another folder")
 
 
-def check_disk(folder: Path, student: StudentWeights, teacher: Teacher, *, num_labels: int) -> None:
+def check_disk(
+    folder: Path, student: StudentWeights, teacher: Teacher, *, num_labels: int, files: BundleConfig = NO_ONNX
+) -> None:
     """Raise OSError if the disk of `folder` lacks the space for the training state and the bundle."""
-    weights = _num_bytes(student.state)
+    weights, text = _num_bytes(student.state), _num_bytes(teacher.text_state())
     targets = 4 * num_labels * teacher.width
-    needed = (STATE_COPIES + 2) * weights + _num_bytes(teacher.text_state()) + targets + SMALL_FILES_BYTES
+    needed = (STATE_COPIES + 2) * weights + text + targets + SMALL_FILES_BYTES
+    if files.onnx:  # two graphs in float32, of which one holds the targets, and one in 8 bits
+        needed += 3 * weights + targets + (text if files.text_onnx else 0)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OSError(
@@ -101,11 +119,9 @@ def check_disk(folder: Path, student: StudentWeights, teacher: Teacher, *, num_l
 
 
 @torch.no_grad()
-def _try_parts(folder: Path, student: StudentWeights, teacher: Teacher) -> tuple[dict[str, str], bool]:
-    """Part that cannot be written -> reason, and whether another attempt would have the same result.
-
-    Raises BundleError for a student that timm cannot reload.
-    """
+def _try_parts(folder: Path, student: StudentWeights, teacher: Teacher, files: BundleConfig) -> OptionalParts:
+    """The parts that cannot be written. Raises BundleError for a student that timm cannot reload, and OSError."""
+    parts = OptionalParts(folder, {}, raises_transient=True)
     # Building models draws from torch's global random numbers, on which the training must not depend.
     with torch.random.fork_rng(devices=[]):
         model = student.model()
@@ -115,13 +131,22 @@ def _try_parts(folder: Path, student: StudentWeights, teacher: Teacher) -> tuple
             verify_image(folder / "image", student, expected)
         except Exception as error:  # timm raises any kind of error
             raise _not_reloadable(student, error) from error
-        try:
+
+        def pairing() -> None:
             write_pairing(folder / "pairing", student, teacher)
             verify_pairing(folder / "pairing", student, teacher, expected)
-        except BundleError as error:
-            # An OSError may be a disk or the Hub: a text tower of transformers asks it for a config.
-            return {"pairing": str(error)}, not isinstance(error.__cause__, OSError)
-    return {}, True
+
+        parts.write("pairing", pairing)
+        if files.onnx:
+            _try_onnx(parts, student, model, teacher if files.text_onnx else None)
+    return parts
+
+
+def _try_onnx(parts: OptionalParts, student: StudentWeights, model: torch.nn.Module, text: Teacher | None) -> None:
+    """Write the ONNX files of a student with two labels, quantised with images of noise."""
+    targets = torch.nn.functional.normalize(torch.eye(2, student.width), dim=-1)
+    inputs = OnnxInputs(temperature=1.0, templates=(), text=text, calibration=lambda: [student.noise().numpy()])
+    write_onnx(parts.draft / "onnx", parts, student, model, targets, ["one", "two"], inputs)
 
 
 def _not_reloadable(student: StudentWeights, error: Exception) -> BundleError:
@@ -151,7 +176,7 @@ def _with_noise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: changed(name, tensor.detach().cpu()) for name, tensor in state.items()}
 
 
-def _key(student: StudentWeights, teacher: Teacher) -> str:
+def _key(student: StudentWeights, teacher: Teacher, files: BundleConfig) -> str:
     """What the result depends on: architectures, sizes, tokenizer and versions, but no weights."""
     facts = {
         "version": CACHE_VERSION,
@@ -160,6 +185,8 @@ def _key(student: StudentWeights, teacher: Teacher) -> str:
         "tokenizer": teacher.tokenizer.fingerprint,
         "libraries": [timm.__version__, open_clip.__version__, torch.__version__],
     }
+    if files.onnx:
+        facts["onnx"] = [files.text_onnx, onnx.__version__, *(version(name) for name in ONNX_LIBRARIES)]
     return key_of(json.dumps(facts, sort_keys=True)).hex()
 
 

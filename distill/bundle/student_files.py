@@ -76,6 +76,8 @@ def write_image(folder: Path, student: StudentWeights, model: torch.nn.Module) -
         # timm writes the description of the architecture's published weights, which does not apply to these weights.
         for key in PRETRAINED_KEYS:
             config["pretrained_cfg"].pop(key, None)
+        # At the top level already; transformers refuses a config that has it among the arguments too.
+        config.get("model_args", {}).pop("num_classes", None)
         draft.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 

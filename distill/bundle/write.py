@@ -2,33 +2,36 @@
 
     image/     config.json, model.safetensors: the student alone, for timm
     pairing/   open_clip_config.json, open_clip_model.safetensors, tokenizer: student and the teacher's text encoder
+    onnx/      image.onnx, image-uint8.onnx, image-int8.onnx, text.onnx, tokenizer.json, config.json: for ONNX Runtime
     targets/   text_targets.safetensors, labels.json
     training_images.safetensors (what the student must not be measured on: `distill.data.dataset.trained_on`)
     evaluation.json, training.jsonl, README.md, manifest.json (`distill.bundle.verify` reads it)
     loss.png, accuracy.png, reliability.png, confusions.png
 
 Before the bundle appears, both folders are loaded by their library and must reproduce the student's features. The
-bundle holds no pickle, its files are world-readable, and the same student gives the same bytes. Pairing, plots and
-model card are optional: if one fails, the bundle appears without it, and the manifest says why.
+bundle holds no pickle, its files are world-readable, and the same student gives the same bytes. Pairing, ONNX files,
+plots and model card are optional: if one fails, the bundle appears without it, and the manifest says why.
 K labels, D embedding width.
 """
 
 import json
-import logging
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, cast
 
 import open_clip
 import timm
 import torch
 
 from distill.bundle import plots
-from distill.bundle.model_card import CardFacts, model_card
+from distill.bundle.card_facts import CardFacts
+from distill.bundle.model_card import model_card
+from distill.bundle.onnx.files import OnnxInputs, write_onnx
+from distill.bundle.optional_parts import CARD_FILE, OptionalParts
 from distill.bundle.pairing import PairingLoad, verify_pairing, write_pairing
 from distill.bundle.student_files import StudentWeights, verify_image, write_image
 from distill.bundle.verify import MANIFEST_FILE, MANIFEST_FORMAT, BundleError, file_sha256
@@ -37,21 +40,8 @@ from distill.data.dataset.trained_on import IMAGES_FILE
 from distill.json_types import JSONObject, StudentEvaluation
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets
-from limbeck.shared.text import first_line
 
 __all__ = ["BundleError", "BundleFile", "WrittenBundle", "write_bundle"]
-
-CARD_FILE = "README.md"
-OPTIONAL_PARTS = {
-    "pairing": ("pairing",),
-    "plots": ("loss.png", "accuracy.png", "reliability.png", "confusions.png"),
-    "card": (CARD_FILE,),
-}
-"""Optional part -> its files and folders."""
-
-ResultT = TypeVar("ResultT")
-
-log = logging.getLogger(__name__)
 
 
 class BundleFile(NamedTuple):
@@ -64,9 +54,13 @@ class BundleFile(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenBundle:
-    """Every file of a bundle, the manifest last. `left_out`: optional part that the bundle lacks -> reason."""
+    """Every file of a bundle, the manifest last. `left_out`: optional part that the bundle lacks -> reason.
+
+    `evaluation`: as in the bundle, with the accuracies of its ONNX encoders.
+    """
 
     files: list[BundleFile]
+    evaluation: StudentEvaluation
     left_out: Mapping[str, str]
 
 
@@ -81,6 +75,7 @@ def write_bundle(
     training_log: Path,
     provenance: JSONObject,
     training_images: Path | None = None,
+    onnx: OnnxInputs | None = None,
     left_out: Mapping[str, str] | None = None,
 ) -> WrittenBundle:
     """Write a bundle to `out`, which must be missing or an empty folder. The bundle appears atomically.
@@ -89,8 +84,8 @@ def write_bundle(
     `evaluation`: `distill.evaluation.accuracy.Evaluation.as_json()`; under `teacher`, a list of evaluations of the
     teacher if it was measured. `training_log`: JSON lines. `provenance`: digests of the inputs, in JSON types.
     `training_images`: the record that `distill.data.dataset.trained_on` wrote.
-    `left_out`: parts that cannot be written, from `distill.bundle.preflight`. An optional part (`OPTIONAL_PARTS`) that
-    fails for any reason is left out too.
+    `onnx`: for `onnx/`, which is written if it is given. `left_out`: parts that cannot be written, from
+    `distill.bundle.preflight`. An optional part (`OPTIONAL_PARTS`) that fails for any reason is left out too.
     Raises BundleError if the inputs are inconsistent or timm does not reproduce the student's features, and OSError.
     """
     _check_inputs(out, student, teacher, targets, labels)
@@ -102,7 +97,6 @@ def write_bundle(
         write_image(draft / "image", student, model)
         verify_image(draft / "image", student, features)
         _write_targets(draft / "targets", targets, labels)
-        _write_json(draft / "evaluation.json", evaluation)
         write_bytes(draft / "training.jsonl", training_log.read_bytes())
         if training_images is not None:
             write_bytes(draft / IMAGES_FILE, training_images.read_bytes())
@@ -116,7 +110,12 @@ def write_bundle(
             },
             "versions": {"timm": timm.__version__, "open_clip": open_clip.__version__},
         }
-        optional = _OptionalParts(draft, dict(left_out or {}))
+        optional = OptionalParts(draft, dict(left_out or {}))
+        names = [str(entry["label"]) for entry in labels]
+        if onnx is not None:
+            accuracy = write_onnx(draft / "onnx", optional, student, model, targets.features, names, onnx)
+            evaluation = evaluation if accuracy is None else {**evaluation, "onnx": accuracy}
+        _write_json(draft / "evaluation.json", evaluation)
         facts = CardFacts(
             student=student.name,
             num_parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -124,7 +123,7 @@ def write_bundle(
             model_args=student.model_args,
             preprocess=student.preprocess,
             teacher=teacher.ref,
-            labels=[str(entry["label"]) for entry in labels],
+            labels=names,
             num_shortened=len(targets.truncated),
             evaluation=evaluation,
             made_from=made_from,
@@ -133,7 +132,8 @@ def write_bundle(
             needs_transformers=bool(teacher.model_cfg["text_cfg"].get("hf_tokenizer_name")),
         )
         optional.write("plots", lambda: _draw_plots(draft, training_log, evaluation))
-        facts = replace(facts, left_out=optional.left_out)
+        onnx_files = [path.name for path in (draft / "onnx").glob("*")]
+        facts = replace(facts, onnx=onnx_files, left_out=optional.left_out)
         optional.write("card", lambda: write_bytes(draft / CARD_FILE, _encoded(model_card(facts))))
         files = _write_manifest(draft, student, made_from, optional.left_out)
         for folder in (draft, *(path for path in draft.iterdir() if path.is_dir())):
@@ -141,29 +141,7 @@ def write_bundle(
         os.replace(draft, out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return WrittenBundle(files=files, left_out=optional.left_out)
-
-
-@dataclass(frozen=True)
-class _OptionalParts:
-    """Writes optional parts into a draft. `left_out`: part -> reason; a part that fails is added and removed."""
-
-    draft: Path
-    left_out: dict[str, str]
-
-    def write(self, part: str, write: Callable[[], ResultT]) -> ResultT | None:
-        """The result of `write`; None if the part is left out."""
-        if part in self.left_out:
-            return None
-        try:
-            return write()
-        except Exception as error:  # any error: the trained weights must be kept if an optional part fails
-            log.warning("the bundle has no %s: %s", part, error, exc_info=not isinstance(error, BundleError | OSError))
-            self.left_out[part] = first_line(error)
-        for name in OPTIONAL_PARTS[part]:
-            path = self.draft / name
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-        return None
+    return WrittenBundle(files=files, evaluation=evaluation, left_out=optional.left_out)
 
 
 def _pairing(folder: Path, student: StudentWeights, teacher: Teacher, features: torch.Tensor) -> PairingLoad:

@@ -31,6 +31,7 @@ from distill.data.splits import SPLIT, Split
 from distill.json_types import JSONObject
 from distill.texts.text_templates import PromptOptions
 from limbeck.shared.images.file_names import is_utf8, shown_path
+from limbeck.shared.parts import LoggerName, exit_if_logger_not_installed, parse_loggers
 from limbeck.shared.templates import TEXT_KINDS, TextKind
 
 DESCRIPTION = (
@@ -44,7 +45,8 @@ class RunArguments:
 
     `notes`: what the readers of the files report. `matched`, `split`: the images by their names, and their split.
     `image_index`: of all these images, until `distill.cli.check_images` has opened them.
-    `initial_student`: the folder of a bundle to fine-tune. `captions`: a JSON file of image path -> caption.
+    `initial_student`: the folder of a bundle to fine-tune. `captions`: a JSON file of image path -> caption. `loggers`:
+    where the training is logged.
     """
 
     labels: list[str]
@@ -64,6 +66,7 @@ class RunArguments:
     cache: Path
     captions: Path | None = None
     initial_student: Path | None = None
+    loggers: tuple[LoggerName, ...] = ("tensorboard",)
 
     @property
     def work(self) -> Path:
@@ -132,9 +135,18 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="SETTING=VALUE", help="change a setting; all are listed below"
     )
     options.add_argument(
+        "--text-onnx", action="store_true", help="put the teacher's text encoder into the bundle, for new labels"
+    )
+    options.add_argument(
         "--split", default='{"by":"seed"}', metavar="JSON", help='default {"by":"seed"}: half ID, half OOD'
     )
     add_check_options(options)
+    options.add_argument(
+        "--log-to",
+        default="tensorboard",
+        metavar="NAMES",
+        help='tensorboard (default), wandb, mlflow, separated by commas; "" for none',
+    )
     options.add_argument("--cache", type=Path, help="teacher features and decoded images (default: in OUT/work)")
     return parser
 
@@ -148,6 +160,11 @@ def add_image_arguments(group: argparse._ArgumentGroup) -> None:
         "--source", default="{}", metavar="JSON", help='layout and subset: {"layout": "table", "file": "train.csv"}'
     )
     group.add_argument("--folder-map", type=Path, metavar="JSON", help="file: folder name -> label")
+    group.add_argument(
+        "--only-matching",
+        action="store_true",
+        help="use only folders that have a label, and only labels that have a folder",
+    )
     group.add_argument("--labels", type=Path, help="label file: one label per line, CSV, JSON, YAML …")
     group.add_argument(
         "--label2text", type=Path, help="instead of --labels: one `folder number label` per line; also the folder map"
@@ -194,11 +211,15 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     config = _train_config(namespace)
     check_student(config.student.architecture, pretrained=config.student.pretrained)
     check_teacher(namespace.teacher)
+    loggers = _loggers(namespace.log_to)
     text = text_kind(namespace)
     _check_files(namespace, config)
     given = read_given_labels(namespace)
     check = check_options(namespace)
     matched, split = _match_images(namespace, given)
+    if namespace.only_matching:
+        given = given.only(sorted({image.label for image in matched.images}))
+        matched, split = _match_images(namespace, given)
     image_index = index_images(matched, split, [])
     check_shots(config, image_index)
     return RunArguments(
@@ -219,7 +240,18 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
         cache=namespace.cache or namespace.out / "work" / "cache",
         captions=namespace.captions,
         initial_student=namespace.start,
+        loggers=loggers,
     )
+
+
+def _loggers(text: str) -> tuple[LoggerName, ...]:
+    """The loggers; the process ends with one line if the library of one is not installed. Raises ValueError."""
+    try:
+        names = parse_loggers(text)
+    except ValueError as error:
+        raise ValueError(f"--log-to: {error}") from None
+    exit_if_logger_not_installed(names, "python -m distill")
+    return names
 
 
 def text_kind(namespace: argparse.Namespace) -> TextKind:
@@ -261,6 +293,7 @@ def read_given_labels(namespace: argparse.Namespace) -> LabelsWithLines:
 def _train_config(namespace: argparse.Namespace) -> TrainConfig:
     """The config of the recipe and the assignments; the last assignment of a setting counts, by either of its names."""
     assignments = [] if namespace.student is None else [{"student": namespace.student}]
+    assignments += [{"text_onnx": True}] if namespace.text_onnx else []
     assignments += map(_parse_assignment, namespace.set)
     overrides: dict[str, object] = {}
     short: dict[tuple[str, str], str] = {}
@@ -291,6 +324,8 @@ def match_given_images(
     """The images of `--images`, and the split. Raises FolderError and ValueError."""
     split = SPLIT.validate_python(parse_json(namespace.split, "--split"))
     source = ImageSource.model_validate(parse_json(namespace.source, "--source"))
+    if namespace.only_matching:
+        source = source.model_copy(update={"unmatched": "skip"})
     mapped = read_folder_map(namespace.folder_map, folder_map)
     return match_dataset(namespace.images, labels, split, mapped, source, label_ids, unlabelled), split
 

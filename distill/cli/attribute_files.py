@@ -7,7 +7,7 @@ label are left out and reported.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,20 @@ class LabelsWithLines:
     folder_map: dict[str, str]
     notes: list[str]
     ids: Sequence[LabelIds] | None = None
+
+    def only(self, positions: Sequence[int]) -> "LabelsWithLines":
+        """The labels at these positions."""
+        labels = [self.labels[at] for at in positions]
+        left_out = len(self.labels) - len(labels)
+        return replace(
+            self,
+            labels=labels,
+            names=[self.names[at] for at in positions],
+            lines=[self.lines[at] for at in positions],
+            folder_map={folder: label for folder, label in self.folder_map.items() if label in set(labels)},
+            notes=[*self.notes, *([f"{left_out:,} labels without images are left out"] if left_out else [])],
+            ids=None if self.ids is None else [self.ids[at] for at in positions],
+        )
 
 
 def read_attributes(path: Path, labels: Sequence[str]) -> LabelsWithLines:

@@ -6,12 +6,14 @@ first rank prepares, measures, bundles and prints; the other ranks only train.
 
 import json
 import os
+import secrets
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from distill.bundle.onnx.files import OnnxInputs
 from distill.bundle.preflight import BundleTrial, check_out
 from distill.bundle.verify import MANIFEST_FILE, verify_bundle
 from distill.bundle.write import write_bundle
@@ -26,6 +28,7 @@ from distill.data.atomic_files import write_bytes
 from distill.data.dataset.trained_on import IMAGES_FILE, TrainedOn, save_training_images
 from distill.data.dataset_check.check import CheckedDataset
 from distill.evaluation.accuracy import Evaluation, last_epochs
+from distill.evaluation.onnx_inputs import OnnxImages
 from distill.hooks import PipelineHooks
 from distill.json_types import JSONObject, StudentEvaluation
 from distill.pipeline import (
@@ -39,7 +42,7 @@ from distill.pipeline import (
     training_data,
 )
 from distill.student.init_from_bundle import InitialStudent, read_initial_student, trained_before
-from distill.student.model import configured_student
+from distill.student.model import Student, configured_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets, encode_text_targets
@@ -48,9 +51,10 @@ from distill.training.device import choose_device
 from distill.training.distributed import RankGroup, join_ranks
 from distill.training.hooks import TrainHooks, WriteState
 from distill.training.loader import TrainData
+from distill.training.loggers.record import RunRecord
+from distill.training.loggers.run_log import RunLog
 from distill.training.loop import TrainResult, train
 from distill.training.metrics import StepMetrics
-from distill.training.tensorboard import EventLog
 from limbeck.shared.images.file_names import shown_path
 
 NAMES: TextKind = "names"
@@ -165,12 +169,39 @@ def _distill(
         write_bytes(arguments.work / "dataset.json", dataset.report.model_dump_json(indent=1).encode())
     session = _Session(arguments, console, hooks, should_stop)
     inputs = _prepare_inputs(session, ranks)
-    result = _train(session, inputs, ranks)
-    if not ranks.is_first:
-        return None
-    console.message(f"trained {result.steps} steps in {duration(result.seconds)}")
+    with RunLog(arguments.loggers, _run_record(session, inputs), warn=console.message) as run_log:
+        result = _train(session, inputs, ranks, run_log)
+        if not ranks.is_first:
+            return None
+        console.message(f"trained {result.steps} steps in {duration(result.seconds)}")
+        return _measure_and_bundle_or_say(session, inputs, result, run_log)
+
+
+def _run_record(session: _Session, inputs: _Inputs) -> RunRecord:
+    """The run for its loggers. Its id is kept in the folder, so that a resumed run continues its record."""
+    arguments = session.arguments
+    id_file = arguments.work / "log_id.txt"
+    if not id_file.exists():
+        write_bytes(id_file, secrets.token_hex(8).encode())
+    return RunRecord(
+        id=id_file.read_text(encoding="ascii"),
+        name=arguments.out.resolve().name,
+        folder=arguments.work,
+        events=arguments.work / "events",
+        settings={"recipe": arguments.recipe, **arguments.config.flat()},
+        tags={
+            "dataset": arguments.image_index.digest,
+            "teacher": inputs.teacher.digest,
+            "teacher_ref": inputs.teacher.ref,
+            "text": arguments.text,
+        },
+    )
+
+
+def _measure_and_bundle_or_say(session: _Session, inputs: _Inputs, result: TrainResult, run_log: RunLog) -> RunReport:
+    arguments, console = session.arguments, session.console
     try:
-        return _measure_and_bundle(session, inputs, result)
+        return _measure_and_bundle(session, inputs, result, run_log)
     except Exception:
         console.message(
             f"the training is complete and saved in {arguments.state}: the same command continues after it and does "
@@ -179,7 +210,7 @@ def _distill(
         raise
 
 
-def _measure_and_bundle(session: _Session, inputs: _Inputs, result: TrainResult) -> RunReport:
+def _measure_and_bundle(session: _Session, inputs: _Inputs, result: TrainResult, run_log: RunLog) -> RunReport:
     student, targets = _measure_student(session, inputs, result)
     config = session.arguments.config
     report = RunReport(
@@ -189,9 +220,10 @@ def _measure_and_bundle(session: _Session, inputs: _Inputs, result: TrainResult)
         bad_images={shown_path(path): reason for path, reason in session.hooks.bad_images.items()},
         left_out={},
     )
+    evaluation: StudentEvaluation = {**student.as_json(), "teacher": report["teacher"]}
+    run_log.evaluation(evaluation, step=result.steps)
     if config.data.protocol == "closed_set":  # it gets no bundle
         return report
-    evaluation: StudentEvaluation = {**student.as_json(), "teacher": report["teacher"]}
     return {**report, "left_out": dict(_write_bundle(session, inputs, result, targets, evaluation))}
 
 
@@ -288,7 +320,7 @@ def _encode_texts(session: _Session, teacher: Teacher, kind: TextKind) -> TextTa
     return targets
 
 
-def _train(session: _Session, inputs: _Inputs, ranks: RankGroup) -> TrainResult:
+def _train(session: _Session, inputs: _Inputs, ranks: RankGroup, run_log: RunLog) -> TrainResult:
     """Train the student, from the saved training state if there is one."""
     arguments, console = session.arguments, session.console
     state = arguments.state
@@ -314,19 +346,19 @@ def _train(session: _Session, inputs: _Inputs, ranks: RankGroup) -> TrainResult:
         except OSError as error:  # such as a full disk; the next save may succeed
             console.message(f"state not saved ({error}); the previous one is kept")
 
-    with EventLog(arguments.work / "events") as events:
+    def on_step(metrics: StepMetrics) -> None:
+        console.step(metrics)
+        run_log.step(metrics)
 
-        def on_step(metrics: StepMetrics) -> None:
-            console.step(metrics)
-            events.step(metrics)
-
-        return train(
-            arguments.config,
-            inputs.data,
-            initial_student=inputs.initial_student,
-            resume=state if state.exists() else None,
-            hooks=TrainHooks(on_step=on_step, on_epoch=on_epoch, should_stop=session.should_stop, save=save),
-        )
+    return train(
+        arguments.config,
+        inputs.data,
+        initial_student=inputs.initial_student,
+        resume=state if state.exists() else None,
+        hooks=TrainHooks(
+            on_step=on_step, on_epoch=run_log.measured(on_epoch), should_stop=session.should_stop, save=save
+        ),
+    )
 
 
 def _measure_student(session: _Session, inputs: _Inputs, result: TrainResult) -> tuple[Evaluation, TextTargets]:
@@ -407,8 +439,24 @@ def _write_bundle(
             "recipe": arguments.recipe,
             "config": arguments.config.model_dump(mode="json"),
         },
+        onnx=_onnx_inputs(session, inputs, result.student, targets) if arguments.config.bundle.onnx else None,
         left_out=inputs.left_out,
     )
     for part, reason in written.left_out.items():
         session.console.message(f"warning: the bundle has no {part}: {reason}")
     return written.left_out
+
+
+def _onnx_inputs(session: _Session, inputs: _Inputs, student: Student, targets: TextTargets) -> OnnxInputs:
+    arguments, config = session.arguments, session.arguments.config
+    session.console.begin("ONNX files")
+    images = OnnxImages(
+        student=student,
+        image_index=arguments.image_index,
+        targets=targets,
+        cache=arguments.cache,
+        shots=config.data.shots,
+        hooks=session.hooks,
+    )
+    text = inputs.teacher if config.bundle.text_onnx else None
+    return images.inputs(arguments.prompt, config.objective.temperature, text)

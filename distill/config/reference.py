@@ -100,6 +100,7 @@ class _FieldSchema(TypedDict, total=False):
     enum: list[str | int]
     type: str
     maxItems: int
+    items: "_FieldSchema"
     minimum: float
     exclusiveMinimum: float
     maximum: float
@@ -124,7 +125,9 @@ def _allowed(schema: _FieldSchema) -> str:
     if schema.get("type") == "object":
         return "JSON object"
     if schema.get("type") == "array":
-        return "two numbers" if schema.get("maxItems") == 2 else "integers"
+        if schema.get("maxItems") == 2:
+            return "two numbers"
+        return "list of texts" if schema["items"]["type"] == "string" else "integers"
     limits = [f"{sign} {schema[bound]:,}" for bound, sign in _BOUNDS.items() if bound in schema]
     return " ".join([kind[schema["type"]], ", ".join(limits)]).strip()
 

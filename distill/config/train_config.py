@@ -34,6 +34,7 @@ from limbeck.shared.images.background import WHITE, hex_colour
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+HubName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$", max_length=96)]
 Protocol = Literal["zero_shot", "fine_tune", "retrieval", "closed_set"]
 Sampling = Literal["uniform", "square_root", "balanced"]
 ClassWeights = Literal["none", "inverse", "inverse_sqrt", "effective"]
@@ -402,9 +403,39 @@ class SystemConfig(_Frozen):
     )
 
 
+class BundleConfig(_Frozen):
+    """Optional files of the bundle, and what its model card states besides the facts of the run."""
+
+    onnx: bool = Field(True, description="Write the student for ONNX Runtime, in float32 and with 8-bit weights.")
+    text_onnx: bool = Field(
+        False, description="Write the teacher's text encoder for ONNX Runtime too, to classify among new labels."
+    )
+    license: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9.+-]{0,59}$",
+        description="Licence of the weights, as the Hub writes it (`apache-2.0`); if null, the card proposes one.",
+    )
+    datasets: tuple[HubName, ...] = Field(
+        (), max_length=20, description="Names on the Hub (`owner/name`) of the data set of the images."
+    )
+
+
 # Settings that may change between two parts of one run, because they do not change its result.
 # The path of `weights` is free because their digest identifies them (`distill.training.setup`).
-FREE_FIELDS = frozenset({"device", "num_workers", "threads", "save_every_s", "decoded_gb", "weights"})
+FREE_FIELDS = frozenset(
+    {
+        "device",
+        "num_workers",
+        "threads",
+        "save_every_s",
+        "decoded_gb",
+        "weights",
+        "onnx",
+        "text_onnx",
+        "license",
+        "datasets",
+    }
+)
 
 
 class TrainSettings(_Frozen):
@@ -421,6 +452,7 @@ class TrainSettings(_Frozen):
     weight_average: WeightAverageConfig = Field(WeightAverageConfig(), description="Average of the weights.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Evaluation during training.")
     system: SystemConfig = Field(SystemConfig(), description="Seed, precision, device and processes.")
+    bundle: BundleConfig = Field(BundleConfig(), description="Optional files of the bundle, and the card.")
 
     @model_validator(mode="wrap")
     @classmethod
@@ -500,6 +532,12 @@ class TrainConfig(TrainSettings):
         weighted = {"cls", "closed_set"} & set(self.objective.losses.above_zero())
         if self.objective.class_weights != "none" and not weighted:
             raise ValueError("class_weights are for the losses cls and closed_set, which have no weight: set cls to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _bundle_fits(self) -> Self:
+        if self.bundle.text_onnx and not self.bundle.onnx:
+            raise ValueError("text_onnx needs the ONNX files of the student: leave onnx at true")
         return self
 
     @model_validator(mode="after")

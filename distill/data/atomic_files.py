@@ -7,7 +7,7 @@ disk is full or the writer is killed, the old file stays. New files are readable
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 READABLE = 0o644
@@ -36,3 +36,9 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Replace the content of `path` by `data`, atomically."""
     with replacing(path) as draft:
         draft.write_bytes(data)
+
+
+def mark_used(path: Path) -> None:
+    """Set the file's time of change to now, so that what cleans a cache up sees when the file was last read."""
+    with suppress(OSError):  # a cache that this process can only read
+        os.utime(path)

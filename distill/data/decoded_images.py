@@ -25,7 +25,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from distill.config.image_size import ImageSize, Size
-from distill.data.atomic_files import replacing, write_bytes
+from distill.data.atomic_files import mark_used, replacing, write_bytes
 from distill.data.image_store import Mask, load_image, read_images
 from distill.data.row_cache import Keys, key_of, stack_keys
 from distill.hooks import PipelineHooks, logging_hooks
@@ -218,6 +218,8 @@ class PixelArray:
             if array.shape != (len(contents), *self._size, 3) or array.dtype != np.uint8:
                 return None
             pixels = array
+            mark_used(self._folder / f"{key}.json")
+            mark_used(self._folder / f"{key}.npy")
         except FileNotFoundError as error:
             if self._store_array or error.filename.endswith(".json"):
                 return None

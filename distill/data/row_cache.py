@@ -17,7 +17,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from distill.data.atomic_files import replacing
+from distill.data.atomic_files import mark_used, replacing
 
 KEY_BYTES = 32
 Keys = npt.NDArray[np.uint8]
@@ -94,6 +94,7 @@ class RowCache(Generic[ScalarT]):
         try:
             with safe_open(shard, framework="numpy") as opened:
                 keys, rows = opened.get_tensor("keys"), opened.get_tensor("rows")
+            mark_used(shard)
         except (OSError, SafetensorError) as error:
             log.warning("cache shard %s cannot be read and is ignored: %s", shard, error)
             return None

@@ -24,6 +24,7 @@ from distill.data.counter_rng import Ints
 from distill.evaluation.agreement import Agreement, agreement
 from distill.evaluation.bootstrap import Intervals, accuracy_intervals, harmonic_intervals, harmonic_mean
 from distill.evaluation.calibration import Calibration, calibration
+from distill.evaluation.none_of_these import NoneOfThese
 from distill.json_types import EpochLine, EvaluationJSON, LogLine
 
 ELEMENTS_AT_ONCE = 32_000_000
@@ -47,7 +48,8 @@ class Confusion:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSetAccuracy:
-    """Accuracy among a set of labels. `chance`: accuracy of guessing. `per_label`: for the labels that have images.
+    """Accuracy among a set of labels. `chance`: accuracy of guessing. `per_label` and
+    `images_per_label`: for the labels that have images.
 
     `num_images`: an image with several labels counts under each. `top5`: mean over labels of the share of images whose
     own text is among the five closest. `confusions`: most frequent first. `agreement`: of a student with its teacher,
@@ -59,6 +61,7 @@ class LabelSetAccuracy:
     num_labels: int
     num_images: int
     per_label: dict[str, float]
+    images_per_label: dict[str, int]
     top5: float
     intervals: Intervals
     calibration: Calibration
@@ -102,7 +105,8 @@ class Evaluation:
 
     All parts use the final weights, except `last_epochs`, the mean over the weights of several epochs.
     `retrieval`: the OOD part with few-shot retrieval in addition to the texts, if requested.
-    `num_training_images`: images that were left out because the student was trained on them.
+    `num_training_images`: images that were left out because the student was trained on them. `none_of_these`: of a
+    student with enough held-out images; absent from the JSON otherwise.
     """
 
     text: str
@@ -112,10 +116,13 @@ class Evaluation:
     last_epochs: LastEpochs | None = None
     retrieval: LabelSetAccuracy | None = None
     num_training_images: int = 0
+    none_of_these: NoneOfThese | None = None
 
     def as_json(self) -> EvaluationJSON:
         """`{"text", "id": {...} or None, "ood", "joint", "last_epochs", "retrieval"}`, of JSON types only."""
         plain: EvaluationJSON = json.loads(json.dumps(asdict(self)))
+        if self.none_of_these is None:
+            del plain["none_of_these"]
         return plain
 
     def summary(self) -> EpochLine:
@@ -176,14 +183,14 @@ def evaluate_features(
     correct = np.bincount(truth[predictions.correct], minlength=len(subset))[with_images]
     in_top5 = np.bincount(truth[predictions.rank < 5], minlength=len(subset))[with_images]
     shares = correct / images
+    measured = [names[label] for label in subset[with_images].tolist()]
     return LabelSetAccuracy(
         accuracy=float(shares.mean()),
         chance=1 / len(subset),
         num_labels=len(subset),
         num_images=len(labels),
-        per_label={
-            names[subset[index]]: share for index, share in zip(with_images.tolist(), shares.tolist(), strict=True)
-        },
+        per_label=dict(zip(measured, shares.tolist(), strict=True)),
+        images_per_label=dict(zip(measured, images.tolist(), strict=True)),
         top5=float((in_top5 / images).mean()),
         intervals=accuracy_intervals(correct, images),
         calibration=calibration(predictions.confidence, predictions.correct, temperature=temperature),

@@ -220,6 +220,11 @@ class Teacher:
             )
         return features.float()
 
+    def text_tower(self) -> torch.nn.Module:
+        """The model; its `encode_text` gives unnormalised embeddings (N, D) of token ids (N, context_length)."""
+        assert isinstance(self._model, torch.nn.Module)
+        return self._model
+
     def text_state(self) -> dict[str, torch.Tensor]:
         """The teacher's tensors without image tower and caption decoder, on the CPU, by their open_clip names."""
         return {

@@ -20,7 +20,7 @@ from tokenizers import models, normalizers, pre_tokenizers, processors
 from distill.data.atomic_files import write_bytes
 from distill.data.row_cache import key_of
 from distill.json_types import JSONObject, TextConfig
-from limbeck.shared.clip_tokenizer import END, NUM_MERGES, START, clip_tokenizer
+from limbeck.shared.clip_tokenizer import END, NUM_MERGES, START, cleaning_steps, clip_tokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
 SETTINGS_FILES = ("tokenizer_config.json", "special_tokens_map.json")
@@ -45,6 +45,12 @@ class Tokenizer(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and its settings into `folder`."""
+
+    def as_file(self) -> tokenizers.Tokenizer:
+        """A `tokenizers` object with the same ids, except that it does not repair broken Unicode and HTML.
+
+        Raises ValueError for a setting that such an object cannot hold.
+        """
 
 
 class BytePairTokenizer:
@@ -110,7 +116,8 @@ class FileTokenizer:
         self._separator = self._special("sep_token") if settings.get("strip_sep_token") else None
         self._inner.no_truncation()
         self._inner.no_padding()
-        self._clean: Callable[[str], str] = get_clean_fn(settings.get("clean", "whitespace"))
+        self._clean_name = str(settings.get("clean", "whitespace"))
+        self._clean: Callable[[str], str] = get_clean_fn(self._clean_name)
         self.fingerprint = key_of(data, json.dumps(settings, sort_keys=True), str(self.pad_id)).hex()
 
     def _special(self, name: str, default: int | None = None) -> int:
@@ -139,6 +146,16 @@ class FileTokenizer:
         if self._separator is None:
             return [list(item.ids) for item in encoded]
         return [[0 if token_id == self._separator else token_id for token_id in item.ids] for item in encoded]
+
+    def as_file(self) -> tokenizers.Tokenizer:
+        """The tokenizer of the file, with the cleaning of texts before it. Raises ValueError."""
+        if self._separator is not None:
+            raise ValueError("open_clip replaces its separator token, which a tokenizers file cannot do")
+        complete = tokenizers.Tokenizer.from_str(self._inner.to_str())
+        steps = cleaning_steps(self._clean_name)
+        own = complete.normalizer
+        complete.normalizer = normalizers.Sequence(steps if own is None else [*steps, own])
+        return complete
 
     def save(self, folder: Path) -> None:
         for name, data in self._files.items():

@@ -4,11 +4,11 @@ A text longer than the context is never truncated silently: a phrase among other
 end of a clause, and both are reported. With learned context vectors, these use a part of the context length.
 """
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from distill.teacher.teacher import Teacher
+from limbeck.shared.text import shorten as shorten
 
 
 class ShortenedText(NamedTuple):
@@ -45,27 +45,3 @@ def fit_context(
                 kept += [] if shortened is None else [shortened]
         used.append(kept)
     return used, report
-
-
-def shorten(text: str, fits: Callable[[str], bool]) -> str:
-    """The longest prefix of `text` that fits and ends between two phrases or at the end of a clause.
-
-    Phrases are separated by `;`. Clauses end before `,` `;` `:` and after `.` `!` `?`. If the longest such prefix is
-    shorter than half of the longest prefix of whole words, the latter is used; if no word fits, the prefix ends at a
-    character. Raises ValueError if nothing fits.
-    """
-    if phrases := _longest(text, (match.start() for match in re.finditer(r";(?=\s)", text)), fits):
-        return phrases
-    clause = _longest(text, (match.start() for match in re.finditer(r"[,;:](?=\s)|(?<=\w[.!?])\s", text)), fits)
-    word = _longest(text, (match.start() for match in re.finditer(r"\s+", text)), fits)
-    best = clause if 2 * len(clause) >= len(word) else word
-    best = best or _longest(text, range(len(text)), fits)
-    if not best:
-        raise ValueError(f"no prefix of {text!r} fits the teacher's context")
-    return best
-
-
-def _longest(text: str, ends: Iterable[int], fits: Callable[[str], bool]) -> str:
-    # Linear search from the end: the token count is not monotonic in the length, so a bisection could miss the longest.
-    prefixes = (text[:end].rstrip() for end in sorted(ends, reverse=True))
-    return next((prefix for prefix in prefixes if prefix and fits(prefix)), "")

@@ -7,9 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -172,13 +170,12 @@ def sample_images(data: Path) -> list[tuple[str, Path]]:
 
 
 def classify(folder: Path, images: Sequence[Path]) -> list[tuple[str, float]]:
-    """The best label and its score (0..1) for each image, by a downloaded student in a new process."""
+    """The best label and its confidence (0..1) for each image, by a downloaded student in a new process."""
     command = [
         sys.executable,
         "-m",
         "limbeck.cli",
         "classify",
-        "--checkpoint",
         str(folder),
         "--among",
         "unseen",
@@ -191,16 +188,14 @@ def classify(folder: Path, images: Sequence[Path]) -> list[tuple[str, float]]:
     if done.returncode:
         raise StepFailed(f"classifying with {folder} failed with code {done.returncode}: {done.stderr.strip()[-300:]}")
     best = [json.loads(line)["labels"][0] for line in done.stdout.splitlines()]
-    return [(one["label"], one["score"]) for one in best]
+    return [(one["label"], one["confidence"]) for one in best]
 
 
 def classify_samples(students: Mapping[Text, Path], data: Path) -> list[SampleImage]:
     """The sample images with the predictions of each downloaded student."""
     samples = sample_images(data)
     images = [path for _, path in samples]
-    # Run both processes at once: each mostly imports torch, on one core.
-    with ThreadPoolExecutor() as pool:
-        predictions = dict(zip(students, pool.map(partial(classify, images=images), students.values()), strict=True))
+    predictions = {text: classify(folder, images) for text, folder in students.items()}
     return [
         SampleImage(image=path, label=label, names=names, enriched=enriched)
         for (label, path), names, enriched in zip(samples, predictions["names"], predictions["enriched"], strict=True)

@@ -76,11 +76,13 @@ class TextOptions(TypedDict, total=False):
 
 
 class EncodeRequest(TextOptions, total=False):
-    """Encode the texts of a vocabulary's labels with a teacher."""
+    """Encode the texts of a vocabulary's labels with a teacher, or with the teacher of a checkpoint."""
 
     vocabulary_id: str | None
     """By default, the vocabulary of the attribute set."""
-    teacher: Required[str]
+    teacher: str | None
+    checkpoint_id: str | None
+    """Encode with the teacher of this student, so that the features are targets for it."""
 
 
 class DistillRequest(TextOptions, total=False):

@@ -4,13 +4,14 @@ Every request can be repeated safely: reads change nothing, and all other reques
 the service performs them once and returns the same response to each repetition.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
 from typing import TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from limbeck.errors import FieldError, Problem, UnexpectedResponse, Unreachable, VersionMismatch
+from limbeck.errors import FieldError, Problem, UnexpectedResponse, Unreachable, VersionMismatch, problem_for
+from limbeck.shared.parts import VERSION_HEADER, installed_version
 from limbeck.shared.retry import backoff_s, retry_after_s
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -18,7 +19,8 @@ Param = str | int | float | bool | None  # a query parameter; None leaves it out
 
 ATTEMPTS = 7
 READ_TIMEOUT_S = 60.0
-VERSION_HEADER = "Limbeck-Version"
+CHECK_TIMEOUT_S = 3600.0
+"""How long to wait until the service has checked all images; a request that is repeated continues the check."""
 _CONNECT_TIMEOUT_S = 5.0
 _WRITE_TIMEOUT_S = 60.0
 _FIRST_PAUSE_S = 0.25
@@ -43,6 +45,11 @@ def parse_url(base_url: str) -> httpx2.URL:
 def uses_proxy(url: httpx2.URL) -> bool:
     """Whether a proxy of the environment applies: it cannot reach the loopback interface of this machine."""
     return url.host not in _LOOPBACK
+
+
+def uses_tls(url: httpx2.URL) -> bool:
+    """Whether certificates must be loaded, which takes most of a client's start: not for HTTP on this machine."""
+    return url.scheme == "https" or uses_proxy(url)
 
 
 def timeout(read_s: float) -> httpx2.Timeout:
@@ -77,22 +84,29 @@ def problem_of(response: httpx2.Response) -> Problem:
         body = None
     if not isinstance(body, dict):
         first_line = next(iter(response.text.strip().splitlines()), "")[:200]
-        return Problem(
+        return problem_for(
             status=response.status_code,
             code=f"http_{response.status_code}",
             detail=first_line or response.reason_phrase or "no reason given",
         )
     errors = body.get("errors")
-    return Problem(
+    return problem_for(
         status=response.status_code,
         code=str(body.get("code") or f"http_{response.status_code}"),
-        detail=str(body.get("detail") or body.get("title") or "no reason given"),
+        detail=str(body.get("detail") or body.get("title") or "no reason given") + _versions_text(body, response),
         errors=[
             FieldError(str(error.get("pointer", "")), str(error.get("detail", "")), error.get("parameter"))
             for error in (errors if isinstance(errors, list) else [])
             if isinstance(error, dict)
         ],
     )
+
+
+def _versions_text(body: Mapping[str, object], response: httpx2.Response) -> str:
+    """Names both versions if they differ, for a route or a field that the service does not know."""
+    theirs, ours = response.headers.get(VERSION_HEADER), installed_version()
+    unknown = response.status_code in (405, 422) or body.get("code") == "not_found"
+    return f" (the service is Limbeck {theirs}, this client {ours})" if unknown and theirs not in (None, ours) else ""
 
 
 def parsed(model: type[Model], response: httpx2.Response) -> Model:
@@ -125,15 +139,7 @@ def _unexpected(error: ValidationError, response: httpx2.Response) -> Unexpected
     else:
         where = ".".join(map(str, first["loc"]))
         what = f"{address} and a body that this client cannot read, at {where}: {first['msg']}"
-    theirs, ours = response.headers.get(VERSION_HEADER), client_version()
+    theirs, ours = response.headers.get(VERSION_HEADER), installed_version()
     if theirs is None or theirs == ours:
         return UnexpectedResponse(what)
     return VersionMismatch(what, client=ours, service=theirs)
-
-
-def client_version() -> str:
-    """The version of this package; "unknown" if its metadata is not installed."""
-    try:
-        return version("limbeck")
-    except PackageNotFoundError:
-        return "unknown"

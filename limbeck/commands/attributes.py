@@ -23,12 +23,13 @@ from limbeck.commands.common import (
     Label2TextFile,
     SentencesFile,
     Url,
-    id_table,
     service,
 )
 from limbeck.commands.editing import LabelName, SetId, find, line_text, show_label
 from limbeck.commands.label_text import name_of
 from limbeck.commands.prove import prove
+from limbeck.commands.quantities import local_time
+from limbeck.commands.tables import LIMIT, AsJson, Limit, print_json, print_list, simple_table
 from limbeck.shared.format_names import DOCUMENT_FORMATS
 from limbeck.shared.labels import written
 
@@ -45,26 +46,33 @@ for _command in (editing.edit, editing.lock, editing.unlock, editing.draft, edit
     cli.command(_command.__name__)(_command)
 
 _FORMATS = (*DOCUMENT_FORMATS, "label2text")
-_Limit = Annotated[int, typer.Option(min=1, help="Maximum number to show.")]
 
 
 @cli.command("list")
 def list_(
     vocabulary: Annotated[str, typer.Option(help="Only sets of this vocabulary.")] = "",
-    limit: _Limit = 20,
+    limit: Limit = LIMIT,
+    as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List attribute sets, newest first."""
-    from rich.console import Console
+    """List attribute sets, newest first.
 
-    table = id_table("source", "described", "flagged", "created")
+    limbeck attributes list --vocabulary voc_…
+    """
     with service(url) as client:
-        for row in islice(client.attribute_sets.list(vocabulary_id=vocabulary or None), limit):
-            source = row.parent_id or row.source.get("job_id") or row.source.get("import") or ""
-            described = f"{row.num_described:,}/{row.num_labels:,}"
-            created = f"{row.created_at:%Y-%m-%d %H:%M} UTC"
-            table.add_row(row.id, str(source), described, f"{row.num_flagged:,}", created)
-    Console().print(table)
+        print_list(
+            client.attribute_sets.list(vocabulary_id=vocabulary or None),
+            {
+                "id": lambda row: row.id,
+                ">described": lambda row: f"{row.num_described:,}/{row.num_labels:,}",
+                ">flagged": lambda row: f"{row.num_flagged:,}",
+                "created": lambda row: local_time(row.created_at),
+                "source": lambda row: row.parent_id or row.source.get("job_id") or row.source.get("import") or "",
+            },
+            limit=limit,
+            as_json=as_json,
+            empty="no attribute set yet: limbeck enrich VOCABULARY, or limbeck attributes import FILE",
+        )
 
 
 @cli.command("show")
@@ -72,13 +80,21 @@ def show(
     id: SetId,
     label: LabelName,
     draft: Annotated[bool, typer.Option("--draft", help="Show the lines of the set's draft.")] = False,
+    as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show the attributes of a label, line by line."""
+    """Show the attributes of a label, line by line.
+
+    limbeck attributes show ats_… "crane (bird)"
+    """
     from rich.console import Console
 
     with service(url) as client:
-        show_label(Console(), find(client, id, label, draft=draft))
+        found = find(client, id, label, draft=draft)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        show_label(Console(), found)
 
 
 @cli.command("search")
@@ -90,10 +106,15 @@ def search(
     origin: Annotated[str, typer.Option(help="Has a line of this origin: llm, human or import.")] = "",
     locked: Annotated[bool, typer.Option("--locked", help="Has a locked line.")] = False,
     undescribed: Annotated[bool, typer.Option("--undescribed", help="Has no attributes.")] = False,
-    limit: _Limit = 20,
+    limit: Limit = LIMIT,
+    as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Find labels of a set that match all given filters."""
+    """Find labels of a set that match all given filters.
+
+    limbeck attributes search ats_… --undescribed
+    limbeck attributes search ats_… owl --gate shared
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -103,7 +124,10 @@ def search(
         found = client.attribute_sets.labels(
             id, q=text, gate=gate, flag=flag, origin=origin, locked=locked, undescribed=undescribed
         )
-        for label in islice(found, limit):
+        shown = list(islice(found, limit))
+        if as_json:
+            return print_json([label.model_dump(mode="json") for label in shown])
+        for label in shown:
             first = line_text(label.lines[0]) if label.lines else ""
             cells = (str(label.position), name_of(label), str(len(label.lines)), first, ", ".join(label.flags))
             table.add_row(*map(Text, cells))
@@ -117,21 +141,26 @@ def search(
 def compare(
     id: Annotated[str, typer.Argument(metavar="A", help="The first set.")],
     other: Annotated[str, typer.Argument(metavar="B", help="The second set.")],
-    limit: _Limit = 20,
+    limit: Limit = LIMIT,
+    as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show the differences between the sets A and B, label by label."""
+    """Show the differences between the sets A and B, label by label.
+
+    limbeck attributes compare ats_… ats_…
+    """
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     with service(url) as client:
         differences = client.attribute_sets.compare(other, id)
-        num_shown = 0
-        for difference in islice(differences, limit):
-            num_shown += 1
+        shown = list(islice(differences, limit))
+        if as_json:
+            return print_json([difference.model_dump(mode="json") for difference in shown])
+        for difference in shown:
             _print_difference(console, difference)
         has_more = next(differences, None) is not None
-    if not num_shown:
+    if not shown:
         console.print("the sets have equal attributes")
     if has_more:
         console.print(f"more labels differ; raise --limit above {limit} to show them")
@@ -156,33 +185,40 @@ def _print_difference(console: "Console", difference: "LabelDifference") -> None
 
 
 @cli.command("uses")
-def uses(id: SetId, url: Url = DEFAULT_URL) -> None:
-    """List what was made from a set: edited sets, text targets and checkpoints."""
-    from rich.console import Console
+def uses(id: SetId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
+    """List what was made from a set: edited sets, text targets and checkpoints.
 
-    table = id_table("kind", "created")
+    limbeck attributes uses ats_…
+    """
     with service(url) as client:
-        for child in client.attribute_sets.list(parent_id=id):
-            table.add_row(child.id, "attribute set", f"{child.created_at:%Y-%m-%d %H:%M} UTC")
-        for targets in client.text_targets.list(attribute_set_id=id):
-            table.add_row(targets.id, f"text targets, {targets.text}", f"{targets.created_at:%Y-%m-%d %H:%M} UTC")
-        for checkpoint in client.checkpoints.list(attribute_set_id=id):
-            table.add_row(
-                checkpoint.id, f"checkpoint, {checkpoint.student}", f"{checkpoint.created_at:%Y-%m-%d %H:%M} UTC"
-            )
-    Console().print(table if table.row_count else "nothing was made from this set yet")
+        uses = [(one.id, one.created_at, "attribute set") for one in client.attribute_sets.list(parent_id=id)]
+        for texts in client.text_targets.list(attribute_set_id=id):
+            uses.append((texts.id, texts.created_at, f"text targets, {texts.text}"))
+        for student in client.checkpoints.list(attribute_set_id=id):
+            uses.append((student.id, student.created_at, f"checkpoint, {student.student}"))
+    if as_json:
+        return print_json([{"id": id, "kind": kind, "created_at": at.isoformat()} for id, at, kind in uses])
+    rows = [(id, local_time(at), kind) for id, at, kind in uses]
+    typer.echo(simple_table(("id", "created", "kind"), rows) if rows else "nothing was made from this set yet")
 
 
 @cli.command("answer")
 def answer(
-    key: Annotated[str, typer.Argument(metavar="CALL", help="The `call` of a line.")], url: Url = DEFAULT_URL
+    key: Annotated[str, typer.Argument(metavar="CALL", help="The `call` of a line.")],
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
 ) -> None:
-    """Show a request to an LLM and its response."""
+    """Show a request to an LLM and its response.
+
+    limbeck attributes answer 4f2a…
+    """
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     with service(url) as client:
         stored = client.llm.answer(key)
+    if as_json:
+        return print_json(stored.model_dump(mode="json"))
     console.print(f"{stored.model} at {stored.base_url or 'the default server'}, {stored.strategy}", style="bold")
     for message in stored.messages:
         console.print(f"{message.get('role', '')}:", style="bold")
@@ -201,7 +237,11 @@ def export(
     ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Export a set to a file."""
+    """Export a set to a file.
+
+    limbeck attributes export ats_… --out birds.json
+    limbeck attributes export ats_… --format csv > birds.csv
+    """
     _check_format(format)
     if format == "label2text" and out is None:
         raise BadInput("label2text writes two files; give their folder with --out")
@@ -253,9 +293,14 @@ def import_(
         Path | None,
         typer.Option(help="Label of FILE to label of the vocabulary: a JSON object, or CSV with two columns."),
     ] = None,
+    as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Import attributes: a file, or labels and sentences in the format of Li et al."""
+    """Import attributes: a file, or labels and sentences in the format of Li et al.
+
+    limbeck attributes import birds.json --vocabulary voc_…
+    limbeck attributes import descriptors_cub.json --domain birds
+    """
     if format != "auto":
         _check_format(format)
     fields: dict[str, Any] = {"vocabulary_id": vocabulary or None, "name": name, "domain": domain, "partial": partial}
@@ -270,6 +315,8 @@ def import_(
             imported = client.attribute_sets.import_sentences(labels, lines, **fields)
     else:
         raise BadInput("give FILE, or both --label2text and --sentences")
+    if as_json:
+        return print_json(imported.model_dump(mode="json"))
     for line in report_lines(imported.import_report, encoding):
         typer.echo(line)
     counts = f"{imported.num_described} of {imported.num_labels} labels, {imported.num_flagged} flagged"

@@ -28,7 +28,10 @@ def check(
     html: Annotated[Path | None, typer.Option(help="Also write the report as an HTML page to this file.")] = None,
     worst: Annotated[int, typer.Option(min=0, help="Violations to print per failing gate.")] = 5,
 ) -> None:
-    """Evaluate the quality gates on a file. Exit code 0: no gate fails; 1: a gate fails; 2: invalid input."""
+    """Evaluate the quality gates on a file. Exit code 0: no gate fails; 1: a gate fails; 2: invalid input.
+
+    limbeck attributes check birds.json
+    """
     from attributes.cli.check_gates import CheckOptions, check_file
     from attributes.cli.input_files import InvalidInput
 
@@ -62,7 +65,10 @@ def report(
     worst: Annotated[int, typer.Option(min=0, help="Violations to print per failing gate.")] = 5,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show the quality report of a set; make one first if there is none. Exit codes as for `check`."""
+    """Show the quality report of a set; make one first if there is none. Exit codes as for `check`.
+
+    limbeck attributes report ats_…
+    """
     from rich.console import Console
 
     from limbeck.errors import Problem

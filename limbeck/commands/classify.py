@@ -1,48 +1,133 @@
-"""`limbeck classify`: classify images with a downloaded student. Needs timm and the bundle, but no service."""
+"""`limbeck classify`: classify images with a downloaded student. Needs the bundle, but neither a service nor torch."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from limbeck.commands.common import BadInput
 from limbeck.shared.images.kinds import IMAGE_SUFFIXES
 
-AMONG = ("all", "seen", "unseen")
+if TYPE_CHECKING:
+    from limbeck.classify import LoadedStudent
+    from limbeck.classify.rows import Format
+
+
+_LABELS_HELP = (
+    "Classify among these instead: `crane,heron`, or a label file. Needs onnx/text.onnx in the bundle. They are "
+    "encoded once, and kept in ~/.cache/limbeck."
+)
+_THRESHOLD_HELP = "Smallest cosine of a label that fits. By default the bundle's, with the rate of false alarms below."
 
 
 def classify(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder of a student, with onnx/ and targets/.")],
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help=f"Image files ({' '.join(IMAGE_SUFFIXES)}).")
-    ],
-    checkpoint: Annotated[Path, typer.Option(help="The folder of a downloaded bundle, with image/ and targets/.")],
-    top: Annotated[int, typer.Option(min=1, help="Number of labels to show per image.")] = 3,
-    among: Annotated[str, typer.Option(help="Candidate labels: all, seen (in training), or unseen.")] = "all",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE]...", help=f"Images ({' '.join(IMAGE_SUFFIXES)}), folders, or - for an image."),
+    ] = None,
+    from_file: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="A list of further images, one path per line; - for stdin.")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(metavar="LABELS", help=_LABELS_HELP)] = None,
+    among: Annotated[
+        str, typer.Option(metavar="LABELS", help="Candidate labels: all, seen (in training), or unseen.")
+    ] = "all",
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="Number of labels to show per image.")] = 3,
+    threshold: Annotated[float | None, typer.Option(metavar="COSINE", min=-1, max=1, help=_THRESHOLD_HELP)] = None,
+    no_threshold: Annotated[bool, typer.Option("--no-threshold", help="Never answer `none of these`.")] = False,
+    format: Annotated[str, typer.Option(metavar="FORMAT", help="Output: table, jsonl or csv.")] = "table",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="First compare every file with the manifest.")] = False,
 ) -> None:
-    """Show the labels with the highest scores for each image. Needs no service."""
-    if among not in AMONG:
-        raise BadInput(f"--among {among!r}: choose {', '.join(AMONG)}")
-    from limbeck.classify import BundleError, ImageError, load_student
+    """Show the labels with the highest confidence for each image. Needs no service.
 
+    An image is `none of these` if the cosine of its best label is below the threshold of the bundle, which was chosen
+    on held-out images. The line below the table says how often an image of a known label is wrongly called so.
+
+        limbeck classify my-student photo.jpg
+        limbeck classify my-student photos --format csv > photos.csv
+        limbeck classify my-student photo.jpg --labels "crane,heron,stork"
+    """
+    if threshold is not None and no_threshold:
+        raise BadInput("--threshold and --no-threshold exclude each other")
+    if labels is not None and among != "all":
+        raise BadInput("--among chooses among the labels of the bundle: leave it out with --labels")
+    from limbeck.classify.inputs import STDIN, InputError, find_images, read_stdin
+    from limbeck.classify.rows import FORMATS, Format
+
+    chosen: Format | None = next((one for one in FORMATS if one == ("jsonl" if as_json else format)), None)
+    if chosen is None:
+        raise BadInput(f"--format {format!r}: choose {', '.join(FORMATS)}")
     try:
-        student = load_student(checkpoint, among=among)
-    except BundleError as error:
+        paths = find_images(images or [], from_file or [])
+        data = read_stdin() if STDIN in paths else b""
+    except InputError as error:
         raise BadInput(str(error)) from None
-    num_failed = 0
-    for path in images:
-        try:
-            found = student.classify(path, top=top)
-        except ImageError as error:
-            print(f"limbeck: {error}", file=sys.stderr)
-            num_failed += 1
-            continue
-        if as_json:
-            labels = [{"label": label, "score": score} for label, score in found]
-            typer.echo(json.dumps({"image": str(path), "labels": labels}, ensure_ascii=False))
-        else:
-            typer.echo(f"{path}: " + ", ".join(f"{label} {score:.1%}" for label, score in found))
+    student = _student(bundle, among, labels, verify=verify)
+    if threshold is not None or no_threshold:
+        student = student.with_threshold(threshold)
+    num_failed = _print_rows(student, paths, data, chosen, top)
     if num_failed:
-        raise BadInput(f"{num_failed} of {len(images)} images could not be read")
+        raise BadInput(f"{num_failed:,} of {len(paths):,} images could not be read")
+
+
+def _student(folder: Path, among: str, labels: str | None, *, verify: bool) -> "LoadedStudent":
+    from limbeck.classify import BundleError, load_student
+    from limbeck.classify.bundle import AMONG
+    from limbeck.classify.label_option import LabelsError, labels_of
+    from limbeck.shared.bundle.files import verify_files
+
+    candidates = next((one for one in AMONG if one == among), None)
+    if candidates is None:
+        raise BadInput(f"--among {among!r}: choose {', '.join(AMONG)}")
+    try:
+        names = None if labels is None else labels_of(labels)
+        if verify:
+            verify_files(folder, partial=True)
+        student = load_student(folder, among=candidates)
+        return student if names is None else _with_labels(student, names)
+    except (BundleError, LabelsError) as error:
+        raise BadInput(str(error)) from None
+
+
+def _with_labels(student: "LoadedStudent", names: list[str]) -> "LoadedStudent":
+    """The student with labels of the user. Prints progress on stderr."""
+    from limbeck.classify.progress_line import ProgressLine
+    from limbeck.classify.target_cache import cache_folder
+
+    if student.bundle.text_config().learned_vectors:
+        note = "prompt learning wrote the labels of this bundle; new labels are written by its templates"
+        print(f"limbeck: note: {note}", file=sys.stderr)
+    progress = ProgressLine(len(names), "labels")
+
+    def show(done: int, total: int) -> None:
+        progress.update(done * len(names) // total)  # a label can have several texts
+
+    student = student.with_labels(names, show, cache=cache_folder())
+    progress.clear()
+    return student
+
+
+def _print_rows(student: "LoadedStudent", paths: list[str], stdin: bytes, format: "Format", top: int) -> int:
+    """Classify the images and print a row for each. Returns how many could not be read; each has a line on stderr."""
+    from limbeck.classify import ImageError
+    from limbeck.classify.inputs import STDIN
+    from limbeck.classify.progress_line import ProgressLine
+    from limbeck.classify.rows import RowWriter
+
+    rows, progress, num_failed = RowWriter(sys.stdout, format, paths, student), ProgressLine(len(paths), "images"), 0
+    rows.begin()
+    sources = [stdin if path == STDIN else path for path in paths]
+    for number, (path, (_, found)) in enumerate(zip(paths, student.classify_many(sources, top=top), strict=True), 1):
+        progress.clear()
+        if isinstance(found, ImageError):
+            print(f"limbeck: {found}", file=sys.stderr)
+            num_failed += 1
+        else:
+            rows.write(path, found)
+            sys.stdout.flush()
+        progress.update(number)
+    rows.end()
+    return num_failed

@@ -1,6 +1,7 @@
 """Shared by the commands: exceptions for exit codes, the `--url` option, the client, the database, and input files."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +13,12 @@ from limbeck.client.environment import DEFAULT_URL as DEFAULT_URL
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from limbeck import Client
     from limbeck.models import CreatedVocabulary
     from store.db import Database
     from store.settings import Settings
 
-_ID_CHARS = 30
 _INVALID_REQUEST = 422  # the service names an invalid field, and has started nothing
 
 
@@ -48,18 +47,31 @@ SystemPromptFile = Annotated[
     Path | None,
     typer.Option("--system-prompt", help="A file with a system prompt that replaces that of the strategies."),
 ]
-Url = Annotated[str, typer.Option("--url", envvar="LIMBECK_URL", help="URL of the service.")]
+Url = Annotated[
+    str,
+    typer.Option("--url", envvar="LIMBECK_URL", help="URL of the service. Its key is read from LIMBECK_KEY."),
+]
 
 
 @contextmanager
 def service(url: str) -> Iterator["Client"]:
-    """A client of the service. The key comes from LIMBECK_KEY: other users of a machine can see command lines."""
-    from limbeck import Client, LimbeckError
-    from limbeck.errors import Problem
+    """A client of the service. The key comes from LIMBECK_KEY: other users of a machine can see command lines.
 
+    Ctrl-C ends the command with what goes on at the service (`limbeck.interrupts`).
+    """
+    from limbeck import LimbeckError
+    from limbeck.client.environment import unknown_client_settings
+    from limbeck.errors import Problem
+    from limbeck.interrupts import CommandClient, stopped_following
+
+    for warning in unknown_client_settings(os.environ):
+        typer.echo(f"limbeck: {warning}", err=True)
     try:
-        with Client(url) as client:
-            yield client
+        with CommandClient(url) as client:
+            try:
+                yield client
+            except KeyboardInterrupt:
+                raise stopped_following(client) from None
     except Problem as error:
         if error.status == _INVALID_REQUEST:
             raise BadInput(str(error)) from None
@@ -68,53 +80,45 @@ def service(url: str) -> Iterator["Client"]:
         raise CommandFailed(str(error)) from None
 
 
-def settings() -> "Settings":
-    """The operator's settings. Raises BadInput that names the invalid variable."""
+def settings(*, warn: bool = True) -> "Settings":
+    """The operator's settings; unknown LIMBECK_* variables are named on stderr. Raises BadInput for an invalid one."""
     from pydantic import ValidationError
 
     from store.settings import Settings
+    from store.upkeep.startup import settings_fault, warn_of_unknown_settings
 
     try:
-        return Settings()
+        found = Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "LIMBECK_" + "_".join(str(step) for step in first["loc"]).upper()
-        raise BadInput(f"{name}: {first['msg']}") from None
+        raise BadInput(settings_fault(error)) from None
+    if warn:
+        warn_of_unknown_settings("limbeck", found)
+    return found
 
 
 @contextmanager
-def database(*, upgraded: bool = True) -> Iterator["Database"]:
+def database(*, config: "Settings | None" = None, upgraded: bool = True) -> Iterator["Database"]:
     """The operator's database. An embedded one is upgraded; a distributed one must be (`limbeck db upgrade`)."""
-    from sqlalchemy.exc import SQLAlchemyError
-
     from store import migrate
-    from store.db import Database
+    from store.db import Database, database_errors
+    from store.errors import DatabaseUnusable, SettingInvalid
 
-    config = settings()
+    config = config or settings()
     try:
         db = Database(config.database)
         try:
-            if upgraded and not migrate.is_current(db):
-                if config.distributed:
-                    raise CommandFailed("the database is not at the newest revision: run limbeck db upgrade")
-                migrate.upgrade(db)
-            yield db
+            with database_errors():
+                if upgraded and config.distributed:
+                    migrate.check(db)
+                elif upgraded and not migrate.is_current(db):
+                    migrate.upgrade(db)
+                yield db
         finally:
             db.dispose()
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise CommandFailed(f"the database does not respond: {reason}") from None
-
-
-def id_table(*columns: str) -> "Table":
-    """A table whose first column, the id, is never truncated, so that ids can be copied."""
-    from rich.table import Table
-
-    table = Table(box=None)
-    table.add_column("id", no_wrap=True, min_width=_ID_CHARS)
-    for column in columns:
-        table.add_column(column)
-    return table
+    except SettingInvalid as error:
+        raise BadInput(str(error)) from None
+    except DatabaseUnusable as error:
+        raise CommandFailed(str(error)) from None
 
 
 def read_bytes(path: Path) -> bytes:
@@ -125,13 +129,15 @@ def read_bytes(path: Path) -> bytes:
         raise BadInput(f"{path}: {error.strerror}") from None
 
 
-def create_vocabulary(client: "Client", path: Path, domain: str, console: "Console") -> "CreatedVocabulary":
+def create_vocabulary(
+    client: "Client", path: Path, domain: str, console: "Console", *, name: str = ""
+) -> "CreatedVocabulary":
     """Create a vocabulary from a label file, and print how it was read. Raises BadInput that names invalid labels."""
     from limbeck import Problem
 
     content = read_bytes(path)
     try:
-        created = client.vocabularies.create_from_file(path.stem, content, filename=path.name, domain=domain)
+        created = client.vocabularies.create_from_file(name or path.stem, content, filename=path.name, domain=domain)
     except Problem as error:
         if error.status not in (400, 413, 415, 422):
             raise
@@ -144,7 +150,7 @@ def create_vocabulary(client: "Client", path: Path, domain: str, console: "Conso
 
 
 def _fault_of_labels(path: Path, content: bytes) -> str:
-    """Why the service refused a label file, as `limbeck labels` says it; empty if it can be read here."""
+    """Why the service refused a label file, as `limbeck vocab read` says it; empty if it can be read here."""
     from limbeck.shared.label_files import LabelFileError, read_label_file
 
     try:

@@ -13,6 +13,7 @@ import typer
 from limbeck.commands import label_text
 from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, Url, read_text, service
 from limbeck.commands.label_text import name_of
+from limbeck.commands.tables import AsJson, print_json
 from limbeck.shared.labels import fold, readings
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ def edit(
     ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Edit one label in the set's draft: with options, or in $EDITOR."""
+    """Edit one label in the set's draft: with options, or in $EDITOR.
+
+    limbeck attributes edit ats_… crane
+    limbeck attributes edit ats_… crane --add "phrase,part=neck: a long neck"
+    """
     with service(url) as client:
         version = client.drafts.get(id).version
         found = find(client, id, label, draft=True)
@@ -81,12 +86,18 @@ def _operations(
 
 
 def lock(id: SetId, label: LabelName, lines: LineIds = None, url: Url = DEFAULT_URL) -> None:
-    """Lock lines of a label: every later enrichment keeps them."""
+    """Lock lines of a label: every later enrichment keeps them.
+
+    limbeck attributes lock ats_… crane
+    """
     _lock(id, label, lines, url, "lock")
 
 
 def unlock(id: SetId, label: LabelName, lines: LineIds = None, url: Url = DEFAULT_URL) -> None:
-    """Unlock lines of a label."""
+    """Unlock lines of a label.
+
+    limbeck attributes unlock ats_… crane
+    """
     _lock(id, label, lines, url, "unlock")
 
 
@@ -98,20 +109,29 @@ def _lock(id: str, label: str, lines: list[str] | None, url: str, op: str) -> No
         _print_draft(id, _change(client, id, found, operations, version))
 
 
-def draft(id: SetId, url: Url = DEFAULT_URL) -> None:
-    """Show the labels that the set's draft changes."""
+def draft(id: SetId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
+    """Show the labels that the set's draft changes.
+
+    limbeck attributes draft ats_…
+    """
     from rich.console import Console
 
     console = Console()
     with service(url) as client:
         shown = client.drafts.get(id)
+        if as_json:
+            labels = [label.model_dump(mode="json") for label in client.drafts.labels(id)]
+            return print_json({**shown.model_dump(mode="json"), "labels": labels})
         console.print(f"draft of {id}: version {shown.version}, {_labels(shown.num_edited)} edited", highlight=False)
         for label in client.drafts.labels(id):
             show_label(console, label)
 
 
 def discard(id: SetId, url: Url = DEFAULT_URL) -> None:
-    """Discard all edits of the draft."""
+    """Discard all edits of the draft.
+
+    limbeck attributes discard ats_…
+    """
     with service(url) as client:
         before = client.drafts.get(id)
         client.drafts.discard(id, version=before.version)
@@ -119,12 +139,16 @@ def discard(id: SetId, url: Url = DEFAULT_URL) -> None:
 
 
 def seal(id: SetId, url: Url = DEFAULT_URL) -> None:
-    """Create a new set from the draft; the original set is not changed."""
+    """Create a new set from the draft; the original set is not changed.
+
+    limbeck attributes seal ats_…
+    """
     with service(url) as client:
         before = client.drafts.get(id)
         sealed = client.drafts.seal(id, version=before.version)
     counts = f"{sealed.num_described} of {sealed.num_labels} labels, {sealed.num_flagged} flagged"
     typer.echo(f"{sealed.id} (edited from {id}, {_labels(before.num_edited)} changed): {counts}")
+    typer.echo(f"next: limbeck distill --attributes {sealed.id} --dataset DATASET --teacher TEACHER")
 
 
 def find(client: "Client", set_id: str, label: str, *, draft: bool = False) -> "Attributes":

@@ -1,119 +1,166 @@
-"""`limbeck jobs`, `job`, `cancel` and `download`: list, show and cancel jobs, and download a checkpoint."""
+"""`limbeck jobs`: list and show jobs and their events."""
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, LabelsMissing, Url, id_table, service
+from limbeck.commands.common import DEFAULT_URL, CommandFailed, LabelsMissing, Url, service
+from limbeck.commands.quantities import local_time
+from limbeck.commands.tables import LIMIT, AsJson, Limit, print_fields, print_json, print_list, simple_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from limbeck import Client
-    from limbeck.models import Job
+    from limbeck.models import Event, Job
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id: job_…")]
+Kind = Annotated[str, typer.Option(help="Only jobs of this kind: enrich, encode, distill, evaluate, prove, check.")]
+Status = Annotated[
+    str, typer.Option(help="Only jobs with this status: queued, running, cancelling, succeeded, failed, cancelled.")
+]
+
+cli = typer.Typer(help="Jobs: list, show, events. Without a command, list them.")
 
 
+@cli.callback(invoke_without_command=True)
 def jobs(
-    url: Url = DEFAULT_URL, limit: Annotated[int, typer.Option(min=1, help="Maximum number to show.")] = 20
-) -> None:
-    """List jobs, newest first."""
-    from itertools import islice
-
-    from rich.console import Console
-
-    table = id_table("kind", "status", "progress", "created")
-    with service(url) as client:
-        for job in islice(client.jobs.list(), limit):
-            table.add_row(job.id, job.kind, job.status, progress_text(job), f"{job.created_at:%Y-%m-%d %H:%M} UTC")
-    Console().print(table)
-
-
-def job(
-    id: JobId,
+    context: typer.Context,
+    kind: Kind = "",
+    status: Status = "",
+    limit: Limit = LIMIT,
+    as_json: AsJson = False,
     url: Url = DEFAULT_URL,
-    watch: Annotated[bool, typer.Option("--watch", help="Stream events until the job ends.")] = False,
 ) -> None:
-    """Show a job: status, progress, events and results. Exit code 1 if it failed or was cancelled, 3 if labels lack
-    attributes."""
-    from rich.console import Console
+    """Jobs: list, show, events. Without a command, list them, newest first."""
+    if context.invoked_subcommand is None:
+        list_(kind, status, limit, as_json, url)
 
+
+@cli.command("list")
+def list_(
+    kind: Kind = "", status: Status = "", limit: Limit = LIMIT, as_json: AsJson = False, url: Url = DEFAULT_URL
+) -> None:
+    """List jobs, newest first, with their stage or what they wait for."""
+    columns: dict[str, Callable[[Job], object]] = {
+        "id": lambda job: job.id,
+        "kind": lambda job: job.kind,
+        "status": lambda job: job.status,
+        "created": lambda job: local_time(job.created_at),
+        "progress": _list_text,
+    }
+    with service(url) as client:
+        found = client.jobs.list(kind=kind or None, status=status or None)
+        print_list(found, columns, limit=limit, as_json=as_json, empty="there are no such jobs")
+
+
+def _list_text(job: "Job") -> str:
+    """What the job does or waits for now; the error of a job that failed."""
+    from limbeck.job_texts import progress_text
+
+    if job.ended:
+        return job.error.code if job.error else ""
+    return job.waiting_for or progress_text(job)
+
+
+@cli.command("show")
+def show(id: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
+    """Show a job: what it does, its stages, its spending and its results."""
+    with service(url) as client:
+        job = client.jobs.get(id)
+    if as_json:
+        return print_json(job.model_dump(mode="json"))
+    print_fields(_fields(job))
+    if job.stages:
+        typer.echo("\n" + simple_table(("stage", ">done", ">total", "unit", "rate"), _stage_rows(job)))
+    return None
+
+
+@cli.command("events")
+def events(
+    id: JobId,
+    after: Annotated[int, typer.Option(min=0, help="Only events after this number.")] = 0,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Show the events of a job so far, oldest first. `limbeck watch JOB` waits for those to come."""
+    with service(url) as client:
+        found = list(client.jobs.events(id, after=after))
+    if as_json:
+        return print_json([event.model_dump(mode="json") for event in found])
+    for event in found:
+        typer.echo(event_line(event))
+    return None
+
+
+def _fields(job: "Job") -> dict[str, object]:
+    """Names and values of what is worth knowing about a job."""
+    from limbeck.job_texts import duration_text, spend_text, state_text
+
+    named: dict[str, str] = {}
+    for source in (job.spec, job.result or {}):
+        for name, value in source.items():
+            if isinstance(value, str) and (name.endswith("_id") or name in _SPEC_FIELDS):
+                named.setdefault(name.removesuffix("_id").replace("_", " "), value)
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "status": state_text(job),
+        "error": f"{job.error.code}: {job.error.message}" if job.error else None,
+        "created": local_time(job.created_at),
+        "started": local_time(job.started_at),
+        "finished": local_time(job.finished_at),
+        "duration": duration_text(job.seconds) if job.seconds is not None else None,
+        **named,
+        "spending": spend_text(job.spend, ended=job.ended),
+        **_accuracies(job),
+    }
+
+
+_SPEC_FIELDS = ("teacher", "text", "recipe", "model", "endpoint", "language", "mode")
+
+
+def _accuracies(job: "Job") -> dict[str, str]:
+    """The accuracies of an evaluation in the result of the job."""
+    evaluation = (job.result or {}).get("evaluation") or {}
+    names = {"id": "accuracy, seen", "ood": "accuracy, unseen"}
+    return {
+        name: f"{part['accuracy']:.1%} of {part['num_images']:,} images, {part['num_labels']:,} labels"
+        for key, name in names.items()
+        if (part := evaluation.get(key))
+    }
+
+
+def _stage_rows(job: "Job") -> list[tuple[str, str, str, str, str]]:
+    from limbeck.job_texts import duration_text, rate_text
+
+    rows = []
+    for stage in job.stages:
+        left = f", {duration_text(stage.eta_s)} left" if stage.eta_s is not None else ""
+        rate = f"{rate_text(stage.rate)}/s{left}" if stage.rate else ""
+        rows.append((stage.name or stage.stage, f"{stage.done:,}", f"{stage.total:,}", stage.unit, rate))
+    return rows
+
+
+def event_line(event: "Event") -> str:
+    """`14:03:21 warning 3 texts were shortened`, in the time zone of this machine."""
+    return f"{event.at.astimezone():%H:%M:%S} {event.level:7} {event.message}"
+
+
+def print_end(job: "Job", console: "Console") -> None:
+    """Print the results of a job that has ended. Raises CommandFailed unless it succeeded, and LabelsMissing."""
     from limbeck.enrich_report import missing_text, print_report
     from limbeck.errors import JobFailed
 
-    console = Console()
-    with service(url) as client:
-        shown = client.jobs.get(id)
-        console.print(f"{shown.id} {shown.kind} {shown.status} {progress_text(shown)}", highlight=False)
-        for event in client.jobs.watch(id) if watch else client.jobs.events(id):
-            console.print(f"{event.at:%H:%M:%S} {event.level:7} {event.message}", highlight=False, markup=False)
-        shown = client.jobs.get(id)
-    _print_result(shown, console)
-    if shown.kind == "enrich" and shown.ended:
-        print_report(shown, console)
-    if shown.ended and shown.status != "succeeded":
-        raise CommandFailed(str(JobFailed(shown)))
-    if missing := missing_text(shown):
-        raise LabelsMissing(missing)
-
-
-def cancel(id: JobId, url: Url = DEFAULT_URL) -> None:
-    """Cancel a job."""
-    with service(url) as client:
-        typer.echo(f"{id} {client.jobs.cancel(id).status}")
-
-
-def download(
-    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint's id.")],
-    out: Annotated[Path, typer.Option(help="The destination folder.")],
-    parts: Annotated[
-        str, typer.Option(help="Comma-separated: image, pairing, onnx, targets; or all.")
-    ] = "image,targets",
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Download a checkpoint's bundle; an interrupted download is resumed."""
-    from rich.console import Console
-
-    from limbeck.client.downloads import BUNDLE_PARTS
-
-    chosen = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
-    if unknown := set(chosen or ()) - set(BUNDLE_PARTS):
-        raise BadInput(f"--parts: unknown part {', '.join(sorted(unknown))}; choose {', '.join(BUNDLE_PARTS)}, or all")
-    with service(url) as client:
-        fetch_bundle(client, checkpoint, out, chosen, Console())
-
-
-def fetch_bundle(client: "Client", checkpoint: str, out: Path, parts: list[str] | None, console: "Console") -> None:
-    """Download a bundle with a progress bar; every file is verified against the manifest."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(bar_width=28), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(path: str, done: int, size: int) -> None:
-            if path not in tasks:
-                tasks[path] = bar.add_task(path, total=size)
-            bar.update(tasks[path], completed=done)
-
-        try:
-            paths = client.checkpoints.download(checkpoint, out, parts, show)
-        except OSError as error:
-            raise CommandFailed(f"{error.filename or out}: {error.strerror}") from None
-    size = sum(path.stat().st_size for path in paths)
-    console.print(f"{len(paths)} files, {size / 1e6:.1f} MB in {out}, verified against the manifest", highlight=False)
-
-
-def progress_text(job: "Job") -> str:
-    """`120/200 labels`; "" if the total is not known."""
-    progress = job.progress
-    return f"{progress.done:,}/{progress.total:,} {progress.unit}" if progress.total else ""
-
-
-def _print_result(job: "Job", console: "Console") -> None:
     result = job.result or {}
-    for name in ("attribute_set_id", "text_targets_id", "checkpoint_id"):
+    for name in ("attribute_set_id", "caption_set_id", "text_targets_id", "checkpoint_id"):
         if result.get(name):
             console.print(f"{name.removesuffix('_id').replace('_', ' ')}: {result[name]}", highlight=False)
+    for name, text in _accuracies(job).items():
+        console.print(f"{name}: {text}", highlight=False)
+    if job.kind == "enrich":
+        print_report(job, console)
+    if job.status != "succeeded":
+        raise CommandFailed(str(JobFailed(job)))
+    if missing := missing_text(job):
+        raise LabelsMissing(missing)

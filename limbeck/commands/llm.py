@@ -6,6 +6,8 @@ import typer
 
 from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
 from limbeck.commands.llm_probe import FORMATS, probe
+from limbeck.commands.quantities import local_time
+from limbeck.commands.tables import AsJson, print_json
 
 if TYPE_CHECKING:
     from limbeck.models import LLMEndpoint, LLMProfile
@@ -15,8 +17,11 @@ cli.command("probe")(probe)
 
 
 @cli.command("endpoints")
-def endpoints(url: Url = DEFAULT_URL) -> None:
-    """List the LLM endpoints of the service, which `limbeck enrich --endpoint NAME` uses."""
+def endpoints(as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
+    """List the LLM endpoints of the service, which `limbeck enrich --endpoint NAME` uses.
+
+    limbeck llm endpoints
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -27,7 +32,10 @@ def endpoints(url: Url = DEFAULT_URL) -> None:
     table.add_column("price")
     table.add_column("limits")
     with service(url) as client:
-        for one in client.llm.endpoints():
+        found = list(client.llm.endpoints())
+        if as_json:
+            return print_json([one.model_dump(mode="json") for one in found])
+        for one in found:
             server = f"{one.base_url} (Azure {one.api_version})" if one.api_version else one.base_url
             price = "known" if one.price_known else "unknown"
             table.add_row(one.name, escape(server), escape(_model_text(one)), price, _limits_text(one))
@@ -35,10 +43,15 @@ def endpoints(url: Url = DEFAULT_URL) -> None:
 
 
 @cli.command("learned")
-def learned(url: Url = DEFAULT_URL) -> None:
-    """Show what was learned about the models of LLM servers. It expires by itself; `limbeck llm forget` resets it."""
+def learned(as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
+    """Show what was learned about the models of LLM servers. It expires by itself; `limbeck llm forget` resets it.
+
+    limbeck llm learned
+    """
     with service(url) as client:
         found = list(client.llm.profiles())
+    if as_json:
+        return print_json([one.model_dump(mode="json") for one in found])
     for one in found:
         typer.echo(profile_text(one))
     if not found:
@@ -55,7 +68,7 @@ def profile_text(profile: "LLMProfile") -> str:
         f"left out: {', '.join(omitted) or 'nothing'}",
     ]
     lines += [f"reasoning: up to {profile.reasoning_tokens:,} tokens"] if profile.reasoning_tokens else []
-    learned, expires = (f"{at:%Y-%m-%d %H:%M} UTC" for at in (profile.learned_at, profile.expires_at))
+    learned, expires = (local_time(at) for at in (profile.learned_at, profile.expires_at))
     return "\n  ".join([*lines, f"learned {learned}, expires {expires}"])
 
 
@@ -67,7 +80,11 @@ def forget(
     all: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Reset what was learned about models; the next calls learn it again. A running part keeps what it knows."""
+    """Reset what was learned about models; the next calls learn it again. A running part keeps what it knows.
+
+    limbeck llm forget --model qwen3
+    limbeck llm forget --all
+    """
     if all == bool(model or endpoint or base_url):
         raise BadInput("give --all, or at least one of --model, --endpoint and --base-url")
     if endpoint and base_url:

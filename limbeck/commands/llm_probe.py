@@ -41,6 +41,9 @@ def probe(
     """Describe one label in each response format, with the settings of this environment.
 
     Exit code 0: at least one format works; 1: none does; 2: invalid input.
+
+        limbeck llm probe
+        limbeck llm probe --base-url http://127.0.0.1:11434/v1 --model qwen3
     """
     from rich.console import Console
 

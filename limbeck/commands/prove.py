@@ -33,7 +33,10 @@ def prove(
     out: Annotated[Path | None, typer.Option(help="Write all measurements to this file, as JSON.")] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Evaluate a teacher with different label texts, and report whether the attributes help beyond Waffle."""
+    """Evaluate a teacher with different label texts, and report whether the attributes help beyond Waffle.
+
+    limbeck attributes prove ats_… --dataset dst_… --teacher ViT-B-32:openai
+    """
     from rich.console import Console
 
     from limbeck.progress import follow

@@ -1,10 +1,12 @@
-"""`limbeck run`: the complete workflow on your labels and images, from a label list to a downloaded student."""
+"""`limbeck run`: the complete workflow on your labels and images, from a label list to a downloaded student.
 
-import json
-import re
-from collections.abc import Mapping, Sequence
+Everything is checked before anything is stored or paid for. Each step is reused or continued if its inputs are the same
+as in an earlier run, so that the same command after an interruption goes on where the service is.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,20 +17,52 @@ from limbeck.commands.common import (
     Language,
     SystemPromptFile,
     Url,
-    assignments,
-    create_vocabulary,
-    read_bytes,
     read_text,
     service,
 )
+from limbeck.commands.evaluations import Row, is_measured, names_are_better, results_table
+from limbeck.commands.image_options import (
+    DEFAULT_SPLIT,
+    CheckImages,
+    Duplicates,
+    FolderMap,
+    NearDuplicates,
+    OnlyMatching,
+    Source,
+    Split,
+    Unlabelled,
+    counts_text,
+    image_options,
+)
+from limbeck.commands.plans import check_out, holds_bundle, print_plan, refusals_by_option
+from limbeck.commands.run_inputs import (
+    RunInputs,
+    create_vocabulary,
+    import_attributes,
+    plan_run,
+    read_labels,
+    with_domain_of_attributes,
+)
+from limbeck.commands.started_jobs import start
+from limbeck.commands.train_options import (
+    Concept,
+    DryRun,
+    Recipe,
+    Set,
+    Student,
+    Teacher,
+    Text,
+    text_kind,
+    train_config,
+)
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
-    from limbeck.client.job_requests import EnrichOptions
-    from limbeck.models import TextKind
+    from limbeck import Client
+    from limbeck.models import CreatedDataset, Job
+    from limbeck.plan_models import Plan
 
-_SPLIT = "seed=0,id_fraction=0.5,held_out=0.3"
 _STRATEGIES = {
     "answers": "questions",
     "contrast": "describe,contrast",
@@ -39,215 +73,226 @@ _STRATEGIES = {
 def run(
     labels: Annotated[Path, typer.Option(help="A label file: one label per line, CSV, JSON, YAML …")],
     images: Annotated[str, typer.Option(help="A folder of class folders, relative to the service's data root.")],
-    teacher: Annotated[
-        str,
-        typer.Option(
-            help="ViT-B-32:openai, hf-hub:org/name, or, below the data root, ViT-B-32:FILE or local-dir:PATH."
-        ),
-    ],
+    teacher: Teacher,
     out: Annotated[Path, typer.Option(help="The destination folder of the student.")],
     domain: Annotated[str, typer.Option(help="The category of the labels: birds, dishes, tools.")] = "",
-    text: Annotated[
-        str, typer.Option(help="The teacher's label texts: names, sentence, phrases, contrast …")
-    ] = "sentence",
-    concept: Annotated[str, typer.Option(help="A word for all labels: bird.")] = "",
-    student: Annotated[str, typer.Option(help="A timm model; the recipe's by default.")] = "",
-    recipe: Annotated[
-        str, typer.Option(help="limbeck, li2023_resnet or li2023_vit, or their _5shot variants.")
-    ] = "limbeck",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Set a recipe field: epochs=10, losses.mse=0. Repeatable.")
-    ] = None,
-    split: Annotated[
-        str, typer.Option(help="Seen and unseen labels: seed=0,id_fraction=0.5,held_out=0.3; folders; or JSON.")
-    ] = _SPLIT,
-    source: Annotated[
-        str, typer.Option(help='How the images are given, as JSON: {"layout": "table", "file": "train.csv"}.')
+    attributes: Annotated[
+        str, typer.Option(help="An attribute set (ats_…), or a file that is imported, in place of the LLM.")
     ] = "",
-    unlabelled: Annotated[
-        list[str] | None,
-        typer.Option(help="A folder of images without labels to train on too, in the data root. Repeatable."),
-    ] = None,
+    text: Text = "sentence",
+    concept: Concept = "",
+    student: Student = "",
+    recipe: Recipe = "limbeck",
+    set_: Set = None,
+    split: Split = DEFAULT_SPLIT,
+    source: Source = "",
+    folder_map: FolderMap = "",
+    only_matching: OnlyMatching = False,
+    unlabelled: Unlabelled = None,
     strategies: Annotated[
         str, typer.Option(help="Prompt strategies: sentence,phrases,contrast …; by default those that --text needs.")
     ] = "",
-    check: Annotated[str, typer.Option(help="full: open every image at registration; names: open none.")] = "full",
-    duplicates: Annotated[
-        str, typer.Option(help="Copies of an image in several parts: refuse (default), move, keep.")
-    ] = "",
-    near_duplicates: Annotated[
-        str, typer.Option(help="Pictures that look the same in several parts: report (default), move, refuse.")
-    ] = "",
+    check: CheckImages = "full",
+    duplicates: Duplicates = "",
+    near_duplicates: NearDuplicates = "",
     endpoint: Annotated[str, typer.Option(help="The LLM endpoint, one of `limbeck llm endpoints`.")] = "",
     llm_model: Annotated[str, typer.Option(help="The LLM; the endpoint's by default.")] = "",
     language: Language = "",
     system_prompt: SystemPromptFile = None,
+    dry_run: DryRun = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start new jobs, also if jobs with the same inputs run or have succeeded.")
+    ] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Describe labels with an LLM, distil a student, evaluate it on seen and unseen labels, and download it. Exit code
-    3 if labels lack attributes; their names are used."""
+    """Describe labels with an LLM, distil a student, evaluate it on seen and unseen labels, and download it.
+
+    Everything is checked before the first LLM call. The same command continues a run that was interrupted. Exit code 3
+    if labels lack attributes; their names are used.
+
+    Examples:
+
+      limbeck run --labels birds.txt --domain birds --images birds --teacher ViT-B-32:openai --out student
+      limbeck run … --dry-run                     check everything, estimate calls and cost, write nothing
+      limbeck run … --attributes edited.json      with your own attributes, without an LLM
+      limbeck run … --split all                   for production: train on all labels and images, measure nothing
+    """
     from rich.console import Console
 
-    from limbeck.commands.jobs import fetch_bundle
-    from limbeck.enrich_report import follow_enrichment, missing_text
-    from limbeck.progress import follow
-    from limbeck.shared.images.dataset_report import Check, DuplicateAction, NearDuplicateAction
-
-    kind = _text_kind(text)
-    config = assignments(set_ or [], "--set") | ({"student": student} if student else {})
-    chosen_split, images_given = parse_split(split), parse_source(source)
-    chosen_check: Check = _choice(check, "--check", get_args(Check))
-    chosen_duplicates: DuplicateAction | None = _choice(duplicates or None, "--duplicates", get_args(DuplicateAction))
-    chosen_near: NearDuplicateAction | None = _choice(
-        near_duplicates or None, "--near-duplicates", get_args(NearDuplicateAction)
+    kind, label_list = text_kind(text, has_attributes=True), read_labels(labels, domain)
+    inputs = RunInputs(
+        labels=label_list,
+        images=image_options(
+            images,
+            split=split,
+            source=source,
+            folder_map=folder_map,
+            only_matching=only_matching,
+            unlabelled=unlabelled,
+            check=check,
+            duplicates=duplicates,
+            near_duplicates=near_duplicates,
+        ),
+        teacher=teacher,
+        text=kind,
+        enrich=None
+        if kind == "names" or attributes
+        else _enrich_options(kind, strategies, teacher)
+        | {
+            "endpoint": endpoint or None,
+            "model": llm_model or None,
+            "language": language or None,
+            "system_prompt": read_text(system_prompt) if system_prompt else None,
+        },
+        attributes=_attributes(attributes, kind),
+        distill={
+            "teacher": teacher,
+            "text": kind,
+            "concept": concept,
+            "recipe": recipe,
+            "config": train_config(set_, student),
+        },
+        out=out,
     )
-    read_bytes(labels)  # before the service is asked
-    options: EnrichOptions = {
-        "endpoint": endpoint or None,
-        "model": llm_model or None,
-        "language": language or None,
-        "system_prompt": read_text(system_prompt) if system_prompt else None,
-    }
+    check_out(out)
     console = Console()
     with service(url) as client:
-        vocabulary = create_vocabulary(client, labels, domain, console)
-        # The dataset is registered before the first LLM call, so that a wrong folder costs nothing.
-        dataset = client.datasets.create(
-            vocabulary.id,
-            images,
-            split=chosen_split,
-            images=images_given,
-            unlabelled=unlabelled or (),
-            check=chosen_check,
-            duplicates=chosen_duplicates,
-            near_duplicates=chosen_near,
-        )
-        console.print(_counts_text(dataset.counts), highlight=False)
-        for warning in dataset.warnings:
-            console.print(f"warning: {warning}", highlight=False, markup=False)
-        if dataset.warnings:
-            console.print(f"details: limbeck datasets report {dataset.id}", highlight=False, markup=False)
-        if not dataset.counts["train"]:
-            raise BadInput(f"--split {split}: no image is left to train on")
-        attribute_set, missing = None, ""
-        if kind != "names":
-            chain = _strategies(strategies or _STRATEGIES.get(kind, "describe"))
-            options["strategies"] = chain
-            options["teacher"] = teacher if _needs_teacher(chain) else None
-            described = follow_enrichment(
-                client, client.jobs.create("enrich", vocabulary_id=vocabulary.id, **options), console
-            )
-            attribute_set, missing = (described.result or {})["attribute_set_id"], missing_text(described)
-        job = client.jobs.create(
-            "distill",
-            dataset_id=dataset.id,
-            teacher=teacher,
-            text=kind,
-            concept=concept,
-            attribute_set_id=attribute_set,
-            recipe=recipe,
-            config=config,
-        )
-        trained = follow(client, job, console, title="distil the student").result or {}
-        evaluation = trained["evaluation"]
-        rows = [("student", kind, evaluation), *(("teacher", kind, result) for result in evaluation["teacher"])]
-        if kind != "names" and (dataset.counts["held_out"] or dataset.counts["ood"]):
-            job = follow(
-                client,
-                client.jobs.create("evaluate", dataset_id=dataset.id, teacher=teacher),
-                console,
-                title="measure the teacher",
-            )
-            rows.append(("teacher", "names", (job.result or {})["evaluation"]))
-        # The closed-set baseline has an evaluation, but no bundle.
-        if trained.get("checkpoint_id"):
-            fetch_bundle(client, trained["checkpoint_id"], out, ["image", "targets"], console)
-    if evaluation["id"] or evaluation["ood"]:
-        console.print(results_table(rows))
-    else:
-        console.print("not measured: all images are for training", highlight=False)
-    if trained.get("checkpoint_id"):
-        console.print(f"try it: limbeck classify --checkpoint {out} IMAGE", highlight=False, markup=False)
+        inputs = with_domain_of_attributes(client, inputs)
+        with refusals_by_option():
+            inputs, plan = plan_run(client, inputs, opens_images=dry_run)
+        console.print(inputs.labels.report, highlight=False, markup=False)
+        _check_plan(plan, inputs, fresh=fresh)
+        if dry_run:
+            print_plan(plan, console)
+            return
+        missing = _Run(client, console, inputs, reuse=not fresh).run()
     if missing:
         raise LabelsMissing(missing)
 
 
-def _needs_teacher(strategies: list[str]) -> bool:
-    return any(name.partition("@")[0] == "contrast" for name in strategies)
+class _Run:
+    """A run that has been checked. `reuse`: continue jobs with the same inputs."""
+
+    def __init__(self, client: "Client", console: "Console", inputs: RunInputs, *, reuse: bool) -> None:
+        self._client, self._console, self._inputs, self._reuse = client, console, inputs, reuse
+
+    def run(self) -> str:
+        """Do everything. Returns what labels lack, in one line; empty if they lack nothing."""
+        vocabulary = create_vocabulary(self._client, self._inputs.labels, self._console)
+        dataset = self._register(vocabulary.id)
+        attribute_set_id, missing = self._attributes(vocabulary.id)
+        rows = self._measure_teacher(dataset, attribute_set_id)
+        trained = self._distill(dataset.id, attribute_set_id)
+        if trained.get("checkpoint_id"):  # the closed-set baseline has an evaluation, but no bundle
+            self._download(trained["checkpoint_id"])
+        self._print_results(trained, rows)
+        return missing
+
+    def _register(self, vocabulary_id: str) -> "CreatedDataset":
+        """Register the images before the first LLM call: the check of their contents can refuse them."""
+        with refusals_by_option():
+            dataset = self._client.datasets.create(vocabulary_id, **self._inputs.images.fields())
+        exists = ", which exists" if dataset.reused else ""
+        self._print(f"{counts_text(dataset.counts)}; dataset {dataset.id}{exists}")
+        for warning in dataset.warnings:
+            self._print(f"warning: {warning}")
+        if dataset.warnings:
+            self._print(f"details: limbeck dataset report {dataset.id}")
+        return dataset
+
+    def _attributes(self, vocabulary_id: str) -> tuple[str | None, str]:
+        """The attribute set, and what labels lack: given, imported, or made by the LLM; None for names."""
+        from limbeck.enrich_report import follow_enrichment, missing_text
+
+        inputs = self._inputs
+        if inputs.text == "names":
+            return None, ""
+        if inputs.attributes.startswith("ats_"):
+            return inputs.attributes, ""
+        if inputs.attributes:
+            return import_attributes(self._client, Path(inputs.attributes), vocabulary_id, self._console), ""
+        job = self._start("enrich", vocabulary_id=vocabulary_id, **(inputs.enrich or {}))
+        described = follow_enrichment(self._client, job, self._console)
+        return (described.result or {})["attribute_set_id"], missing_text(described)
+
+    def _measure_teacher(self, dataset: "CreatedDataset", attribute_set_id: str | None) -> list[Row]:
+        """Measure the teacher with the attributes and with names, before the training, and compare both."""
+        if attribute_set_id is None or not (dataset.counts["held_out"] or dataset.counts["ood"]):
+            return []
+        text, concept = self._inputs.text, self._inputs.distill["concept"]
+        by_text = self._evaluate_teacher(
+            dataset.id, text=text, attribute_set_id=attribute_set_id, concept=concept, title="measure the teacher"
+        )
+        by_names = self._evaluate_teacher(dataset.id, title="measure the teacher by names")
+        if warning := names_are_better(text, by_text, by_names):
+            self._print(
+                f"warning: {warning} {attribute_set_id} --dataset {dataset.id} --teacher {self._inputs.teacher}"
+            )
+        return [("teacher", text, by_text), ("teacher", "names", by_names)]
+
+    def _evaluate_teacher(self, dataset_id: str, *, title: str, **options: Any) -> Mapping[str, Any]:
+        job = self._start("evaluate", dataset_id=dataset_id, teacher=self._inputs.teacher, **options)
+        evaluation: Mapping[str, Any] = (self._follow(job, title).result or {})["evaluation"]
+        return evaluation
+
+    def _distill(self, dataset_id: str, attribute_set_id: str | None) -> dict[str, Any]:
+        ids = {"dataset_id": dataset_id, "attribute_set_id": attribute_set_id}
+        job = self._start("distill", **ids, **self._inputs.distill)
+        return self._follow(job, "distil the student").result or {}
+
+    def _download(self, checkpoint_id: str) -> None:
+        from limbeck.client.downloads import DEFAULT_PARTS
+        from limbeck.commands.download import fetch_bundle
+
+        fetch_bundle(self._client, checkpoint_id, self._inputs.out, DEFAULT_PARTS)
+
+    def _print_results(self, trained: Mapping[str, Any], teacher_rows: list[Row]) -> None:
+        evaluation, text = trained["evaluation"], self._inputs.text
+        if is_measured(evaluation):
+            rows = teacher_rows or [("teacher", text, result) for result in evaluation["teacher"]]
+            self._console.print(results_table([("student", text, evaluation), *rows]))
+        else:
+            self._print(
+                "not measured: all images are for training; a run with --split "
+                f"{DEFAULT_SPLIT} measures what to expect on seen and unseen labels"
+            )
+        if trained.get("checkpoint_id"):
+            self._print(f"student {trained['checkpoint_id']} in {self._inputs.out}")
+            self._print(f"try it: limbeck classify {self._inputs.out} IMAGE")
+
+    def _start(self, kind: Any, **options: Any) -> "Job":
+        return start(self._client, self._console, kind, reuse=self._reuse, **options)
+
+    def _follow(self, job: "Job", title: str) -> "Job":
+        from limbeck.progress import follow
+
+        return follow(self._client, job, self._console, title=title)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def parse_split(text: str) -> dict[str, object]:
-    """`parts`, `all`, a JSON object, or `seed=…,id_fraction=…,held_out=…`, as the API's `split`. Raises BadInput."""
-    if text in ("parts", "folders", "all"):
-        return {"by": text}
-    if text.lstrip().startswith("{"):
-        return _json_object(text, "--split")
-    return {"by": "seed"} | assignments(re.split(r"\s*,\s*", text.strip()), "--split")
+def _check_plan(plan: "Plan", inputs: RunInputs, *, fresh: bool) -> None:
+    """Refuse what the service does not know to be wrong. Raises BadInput."""
+    if plan.dataset is not None and not plan.dataset.counts["train"]:
+        raise BadInput("--split: no image is left to train on")
+    if holds_bundle(inputs.out) and (fresh or plan.jobs[-1].same_job_id is None):
+        raise BadInput(f"--out {inputs.out} holds the student of another run: give a new folder, or move it away")
 
 
-def parse_source(text: str) -> dict[str, object]:
-    """A JSON object, as the API's `images`; empty for an empty text. Raises BadInput."""
-    return _json_object(text, "--source") if text else {}
+def _attributes(given: str, kind: str) -> str:
+    """An attribute set, or a file that exists. Raises BadInput."""
+    if given and kind == "names":
+        raise BadInput("--text names uses no attributes: leave --attributes out, or choose another text")
+    if given and not given.startswith("ats_") and not Path(given).exists():
+        raise BadInput(f"--attributes {given}: there is no such file; an attribute set begins with ats_")
+    return given
 
 
-def _json_object(text: str, option: str) -> dict[str, object]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise BadInput(f"{option} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise BadInput(f"{option} {text!r}: give a JSON object")
-    return value
-
-
-def _choice(text: Any, option: str, choices: Sequence[str]) -> Any:
-    """One of the choices, or None. Raises BadInput."""
-    if text is not None and text not in choices:
-        raise BadInput(f"{option} {text!r}: choose one of {', '.join(choices)}")
-    return text
-
-
-def _strategies(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+def _enrich_options(kind: str, strategies: str, teacher: str) -> dict[str, Any]:
+    """The strategies of a text, and the teacher if a strategy compares labels. Raises BadInput."""
+    names = [name.strip() for name in (strategies or _STRATEGIES.get(kind, "describe")).split(",") if name.strip()]
     if not names:
-        raise BadInput(f"--strategies {text!r}: separate strategies by commas, for example sentence,phrases")
-    return names
-
-
-class PartAccuracy(TypedDict):
-    """The part of an evaluation that the table shows."""
-
-    accuracy: float
-    chance: float
-    num_labels: int
-
-
-def results_table(rows: Sequence[tuple[str, str, Mapping[str, PartAccuracy]]]) -> "Table":
-    """Mean per-class accuracy of each (model, text, evaluation), and of random guessing."""
-    from rich.table import Table
-
-    table = Table("", "text", title="mean per-class accuracy", title_style="bold")
-    parts = [part for part in ("id", "ood") if rows[0][2].get(part)]
-    for part in parts:
-        num_labels = rows[0][2][part]["num_labels"]
-        table.add_column(f"{'seen' if part == 'id' else 'unseen'} labels ({num_labels})", justify="right")
-    for model, text, evaluation in rows:
-        table.add_row(model, text, *(f"{evaluation[part]['accuracy']:.1%}" for part in parts))
-    table.add_row("chance", "", *(f"{rows[0][2][part]['chance']:.1%}" for part in parts), style="dim")
-    return table
-
-
-def _text_kind(text: str) -> "TextKind":
-    from limbeck.models import TEXT_KINDS
-
-    if text not in TEXT_KINDS:
-        raise BadInput(f"--text {text!r}: choose one of {', '.join(TEXT_KINDS)}")
-    return text
-
-
-def _counts_text(counts: dict[str, int]) -> str:
-    unlabelled = f"; {counts['unlabelled']:,} unlabelled images" if counts.get("unlabelled") else ""
-    return (
-        f"{counts['train']:,} training images and {counts['held_out']:,} held-out images of {counts['id_labels']} seen "
-        f"labels; {counts['ood']:,} images of {counts['ood_labels']} unseen labels{unlabelled}"
-    )
+        raise BadInput(f"--strategies {strategies!r}: separate strategies by commas, for example sentence,phrases")
+    needs_teacher = any(name.partition("@")[0] == "contrast" for name in names)
+    return {"strategies": names, "teacher": teacher if needs_teacher else None}

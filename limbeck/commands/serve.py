@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from limbeck.commands.common import BadInput, CommandFailed, database, settings
-from limbeck.shared.parts import install_command, is_installed
+from limbeck.shared.parts import exit_if_logger_not_installed, install_command, is_installed
 
 if TYPE_CHECKING:
     from store.settings import Settings
@@ -20,6 +20,9 @@ def serve() -> None:
 
     Embedded: the database is upgraded, and an API and a worker process are supervised. With LIMBECK_REDIS_URL set, only
     the API runs here, and Celery runs the workers.
+
+        export LIMBECK_LLM_BASE_URL=http://127.0.0.1:11434/v1 LIMBECK_LLM_MODEL=qwen3
+        limbeck serve
     """
     from api.auth import is_loopback
 
@@ -30,6 +33,8 @@ def serve() -> None:
     if config.distributed:
         from api.server import serve as serve_api
 
+        with database(config=config):
+            pass
         _print_banner(config, config.port)
         serve_api(config)
     else:
@@ -59,7 +64,7 @@ def _check_endpoints(config: "Settings") -> None:
 def _require_key(config: "Settings") -> None:
     from store import api_keys
 
-    with database() as db, db.read() as tx:
+    with database(config=config) as db, db.read() as tx:
         if not api_keys.has_active_key(tx):
             raise CommandFailed(
                 f"LIMBECK_HOST={config.host} is reachable from other machines, and there is no active key; "
@@ -70,12 +75,13 @@ def _require_key(config: "Settings") -> None:
 def _embedded(config: "Settings") -> None:
     from limbeck.supervisor import Supervisor
 
-    with database():
+    exit_if_logger_not_installed(config.loggers, "limbeck serve")
+    with database(config=config):
         pass
     config.data.mkdir(parents=True, exist_ok=True)
     server_socket = _listen(config)
     port = server_socket.getsockname()[1]
-    env = {**os.environ, "LIMBECK_PORT": str(port), "LIMBECK_HOME": str(config.home)}
+    env = {**_known_environment(config), "LIMBECK_PORT": str(port), "LIMBECK_HOME": str(config.home)}
     commands = {
         "API": [sys.executable, "-m", "api", "--fd", str(server_socket.fileno())],
         "worker": [sys.executable, "-m", "workers.embedded"],
@@ -89,6 +95,14 @@ def _embedded(config: "Settings") -> None:
     with server_socket:
         supervisor.run()
     typer.echo("Stopped; queued and unfinished jobs continue at the next start.")
+
+
+def _known_environment(config: "Settings") -> dict[str, str]:
+    """The environment without the unknown settings, which were named already and would be named again."""
+    from store.settings import unknown_settings
+
+    unknown = unknown_settings(os.environ, config.llm_endpoints)
+    return {name: value for name, value in os.environ.items() if name not in unknown}
 
 
 def _listen(config: "Settings") -> socket.socket:

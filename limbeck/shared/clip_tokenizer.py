@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from tokenizers.normalizers import Normalizer
 
 MERGES_FILE = Path(__file__).with_name("clip_merges.txt.xz")
 NUM_MERGES = 49152 - 256 - 2
@@ -50,15 +51,7 @@ def clip_tokenizer(
     ids = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=ids, merges=list(merges), end_of_word_suffix="</w>", unk_token=END))
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
-    steps: list[normalizers.Normalizer] = []
-    if clean is not None:
-        steps.append(normalizers.NFC())
-        if clean == "canonicalize":
-            steps += [normalizers.Replace("_", " "), normalizers.Replace(Regex(r"[!-/:-@\[-`{-~]"), "")]
-        steps += [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
-        if clean != "whitespace":
-            steps.append(normalizers.Lowercase())
-    tokenizer.normalizer = normalizers.Sequence(steps)
+    tokenizer.normalizer = normalizers.Sequence([] if clean is None else cleaning_steps(clean))
     words = Regex(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -70,6 +63,19 @@ def clip_tokenizer(
         single=f"{START} $A {END}", special_tokens=[(START, ids[START]), (END, ids[END])]
     )
     return tokenizer
+
+
+def cleaning_steps(clean: str) -> "list[Normalizer]":
+    """The cleaning of a text, named as in open_clip, except for the repair of broken Unicode and HTML."""
+    from tokenizers import Regex, normalizers
+
+    steps: list[normalizers.Normalizer] = [normalizers.NFC()]
+    if clean == "canonicalize":
+        steps += [normalizers.Replace("_", " "), normalizers.Replace(Regex(r"[!-/:-@\[-`{-~]"), "")]
+    steps += [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    if clean != "whitespace":
+        steps.append(normalizers.Lowercase())
+    return steps
 
 
 def _byte_letters() -> list[str]:

@@ -22,7 +22,8 @@ class FailureReason:
 
 
 _UNKNOWN = FailureReason(
-    "for a reason that this version does not know", f"The job's events have details (`limbeck job JOB`). {_SEND_AGAIN}"
+    "for a reason that this version does not know",
+    f"The job's events have details (`limbeck jobs events JOB`). {_SEND_AGAIN}",
 )
 
 # Reasons of single questions.

@@ -5,15 +5,19 @@ are installed in parts: one lock file per dependency group of `pyproject.toml`.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NoReturn
 
 from limbeck.shared.exit_codes import PART_MISSING
 
-Part = Literal["service", "gpu", "s3"]
+Part = Literal["service", "gpu", "s3", "wandb", "mlflow"]
+LoggerName = Literal["tensorboard", "wandb", "mlflow"]
+VERSION_HEADER = "Limbeck-Version"
+"""The header with which the service sends its version."""
 
 # Import names of the dependencies that the API and every worker share: the group `jobs` without `client`.
 _JOBS = (
@@ -39,13 +43,32 @@ _JOBS = (
 )
 MODULES: Mapping[Part, tuple[str, ...]] = {
     "service": (*_JOBS, "fastapi", "json_repair", "openai", "prometheus_client", "starlette", "uvicorn"),
-    "gpu": (*_JOBS, "huggingface_hub", "matplotlib", "open_clip", "tensorboard", "timm", "torch", "torchvision"),
+    "gpu": (
+        *_JOBS,
+        *("huggingface_hub", "matplotlib", "onnx", "onnxruntime", "onnxscript", "open_clip", "tensorboard", "timm"),
+        *("torch", "torchvision"),
+    ),
     "s3": ("s3fs",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
 }
 """The modules by which an installed part is recognised: import names of its dependencies, without those of `client`."""
-# Extras of the wheel, by the modules of theirs that no part of the service has alone.
-_EXTRAS: Mapping[str, tuple[str, ...]] = {"cli": ("typer", "rich", "yaml")}
+# Extras of the wheel, by modules that no smaller part has.
+_EXTRAS: Mapping[str, tuple[str, ...]] = {"cli": ("typer", "rich", "yaml"), "classify": ("onnxruntime",)}
+# The part that each logger of a training needs.
+_LOGGERS: Mapping[LoggerName, Part] = {"tensorboard": "gpu", "wandb": "wandb", "mlflow": "mlflow"}
 _SERVICE_PACKAGES = ("api", "attributes", "distill", "migrations", "store", "workers")
+
+
+@cache
+def installed_version() -> str:
+    """The version of the installed package `limbeck`, client or service; "unknown" without its metadata."""
+    from importlib.metadata import PackageNotFoundError, version  # imported late: it is slow to load
+
+    try:
+        return version("limbeck")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def is_installed(part: Part) -> bool:
@@ -75,14 +98,12 @@ def missing_part(error: ModuleNotFoundError) -> str | None:
 
 
 def _install_extra(extra: str) -> str:
-    from importlib.metadata import version  # imported late: it is slow to load
-
-    return f"install the wheel with its extra: pip install 'limbeck-{version('limbeck')}-py3-none-any.whl[{extra}]'"
+    return f"install the wheel with its extra: pip install 'limbeck-{installed_version()}-py3-none-any.whl[{extra}]'"
 
 
 def _message(module: str, part: Part) -> str:
-    if find_spec("store") is None:  # only the client is installed, and only `limbeck classify` needs more
-        return f"{module} is not installed; {_install_extra('classify')}"
+    if find_spec("store") is None:  # only the client is installed; `limbeck classify` and `publish` need more
+        return f"{module} is not installed; {_install_extra('publish' if module == 'huggingface_hub' else 'classify')}"
     return f"{module} is not installed; install the part {part!r} with: {install_command(part)}"
 
 
@@ -98,6 +119,20 @@ def exit_if_not_installed(part: Part, program: str) -> None:
     for module in MODULES[part]:
         if not _is_found(module):
             _exit(f"{program}: {_message(module, part)}")
+
+
+def parse_loggers(text: str) -> tuple[LoggerName, ...]:
+    """Names of loggers of a training, separated by commas. Raises ValueError."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in _LOGGERS]:
+        raise ValueError(f"there is no logger {unknown[0]!r}: choose from {', '.join(_LOGGERS)}")
+    return tuple(name for name in _LOGGERS if name in names)
+
+
+def exit_if_logger_not_installed(names: Iterable[LoggerName], program: str) -> None:
+    """Exit with `PART_MISSING` and one line on stderr if a logger's part is missing."""
+    for name in names:
+        exit_if_not_installed(_LOGGERS[name], program)
 
 
 @contextmanager

@@ -177,8 +177,12 @@ def lock(tx: Session, claim: Claim) -> Job:
 
 
 def lock_job(tx: Session, job_id: str) -> Job:
-    """Lock and return a job. Raises NotFound."""
-    job = tx.get(Job, job_id, with_for_update=True, populate_existing=True)
+    """Lock and return a job. Raises NotFound.
+
+    The lock is Postgres' FOR NO KEY UPDATE. FOR UPDATE would also block new rows that refer to the job, such as the
+    results of a part, whose row the holder of this lock may wait for.
+    """
+    job = tx.get(Job, job_id, with_for_update={"key_share": True}, populate_existing=True)
     if job is None:
         raise NotFound("job", job_id)
     return job

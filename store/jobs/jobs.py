@@ -7,7 +7,7 @@
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,10 +20,19 @@ from store.jobs import events
 from store.jobs.claims import Claim
 from store.jobs.progress import tally
 from store.jobs.specs import DistillSpec, JobSpec, PartSpec, expect, parse_job_spec
-from store.models import Job, Part
+from store.models import AttributeSet, Base, CaptionSet, Checkpoint, Job, Part, TextTargets
 
 LIVE = ("waiting", "queued", "running")
 ENDED = ("succeeded", "failed", "cancelled")
+USABLE = ("queued", "running", "succeeded")
+_MAX_LOOKED_AT = 10
+_RESULTS: Mapping[str, type[Base]] = {
+    "attribute_set_id": AttributeSet,
+    "caption_set_id": CaptionSet,
+    "text_targets_id": TextTargets,
+    "checkpoint_id": Checkpoint,
+}
+"""Fields of a job's result that name what it made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +47,14 @@ class NewPart:
     stage: int = 0
 
 
-def create(tx: Session, spec: JobSpec, parts: Sequence[NewPart]) -> Job:
-    """Create a queued job with its parts."""
+def create(tx: Session, spec: JobSpec, parts: Sequence[NewPart], *, inputs_digest: str | None = None) -> Job:
+    """Create a queued job with its parts. `inputs_digest`: of everything that its result depends on."""
     job = Job(
         id=new_id("job"),
         kind=spec.kind,
         status="queued",
         spec=spec.as_json(),
+        inputs_digest=inputs_digest,
         result=None,
         error=None,
         stopping=None,
@@ -89,6 +99,27 @@ def _add(tx: Session, job_id: str, parts: Sequence[NewPart], *, first_position: 
         for position, part in enumerate(parts, first_position)
     )
     tx.flush()
+
+
+def newest_usable(tx: Session, inputs_digest: str) -> Job | None:
+    """The newest job with these inputs that still runs, or has succeeded and whose results still exist; or None."""
+    query = select(Job).where(Job.inputs_digest == inputs_digest, Job.status.in_(USABLE)).order_by(Job.id.desc())
+    return next((job for job in tx.scalars(query.limit(_MAX_LOOKED_AT)) if _has_results(tx, job)), None)
+
+
+def _has_results(tx: Session, job: Job) -> bool:
+    """Whether what a succeeded job made has not been deleted; true for a job that still runs."""
+    result = job.result or {}
+    return all(tx.get(model, str(result[field])) is not None for field, model in _RESULTS.items() if result.get(field))
+
+
+def lock_inputs(tx: Session, inputs_digest: str) -> None:
+    """Until the transaction ends, no other transaction that calls this creates a job with these inputs.
+
+    SQLite has one writer at a time anyway.
+    """
+    if tx.get_bind().dialect.name == "postgresql":
+        tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(inputs_digest, 0))))
 
 
 def get(tx: Session, job_id: str) -> Job:

@@ -1,8 +1,8 @@
 """Messages that the sweeper sends for queued parts, and training states that it deletes after parts have ended."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from store.clock import now_s
@@ -15,6 +15,12 @@ def to_send(tx: Session, *, resend_s: float, limit: int = 500) -> list[tuple[str
     unsent = or_(Part.sent_at.is_(None), Part.sent_at < now_s() - resend_s)
     query = select(Part.id, Part.queue).where(Part.status == "queued", Part.not_before <= now_s(), unsent)
     return [(row.id, row.queue) for row in tx.execute(query.order_by(Part.job_id, Part.position).limit(limit))]
+
+
+def count_queued(tx: Session) -> Mapping[str, int]:
+    """Queue → number of its queued parts; queues without any are left out."""
+    query = select(Part.queue, func.count()).where(Part.status == "queued").group_by(Part.queue)
+    return {queue: number for queue, number in tx.execute(query)}
 
 
 def mark_sent(tx: Session, part_ids: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from starlette.types import Message
 
+from limbeck.shared.parts import installed_version
 from store.jobs import progress
 from tests.api.conftest import Service
 
@@ -18,6 +19,7 @@ def test_every_response_has_the_default_headers(service: Service) -> None:
         headers = service.http.get(path, headers={"X-Request-Id": "abc.1"}).headers
         assert headers["x-request-id"] == "abc.1"
         assert headers["x-content-type-options"] == "nosniff"
+        assert headers["limbeck-version"] == installed_version()
         assert headers["cache-control"] == "no-store"
     generated = service.http.get("/healthz", headers={"X-Request-Id": "a b\tc"}).headers["x-request-id"]
     assert len(generated) == 16

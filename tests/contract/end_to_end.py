@@ -1,17 +1,13 @@
 """Contract of the service from end to end, through the Python client and HTTP."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
-import numpy as np
 import open_clip
 import pytest
 import timm
@@ -21,9 +17,10 @@ from safetensors.torch import load_file
 from sqlalchemy import func, select
 
 from limbeck import Client
+from limbeck.classify import BundleError, load_student
 from limbeck.errors import Problem
 from store.models import Dataset
-from tests.contract.cluster import ROOT, TEACHER, Cluster, wait_until
+from tests.contract.cluster import TEACHER, Cluster, wait_until
 from tests.contract.fixtures import NUM_SPECIES, SPLIT, TINY_CONFIG, start_distill, wait_for_end
 
 
@@ -181,22 +178,11 @@ def test_unknown_names_are_rejected_with_suggestions(cluster: Cluster, dataset_i
         assert tx.scalar(select(func.count()).select_from(Dataset)) == len(list(cluster.client.datasets.list()))
 
 
-def test_a_downloaded_student_classifies_images(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_downloaded_student_without_onnx_names_the_command_that_adds_it(cluster: Cluster, tmp_path: Path) -> None:
     checkpoint = next(iter(cluster.client.checkpoints.list()))
     cluster.client.checkpoints.download(checkpoint.id, tmp_path / "b")
-    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "x.png")
-    command = [
-        sys.executable,
-        "-m",
-        "limbeck.cli",
-        "classify",
-        "--checkpoint",
-        str(tmp_path / "b"),
-        str(tmp_path / "x.png"),
-    ]
-    completed = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, env=dict(os.environ))
-    assert completed.returncode == 0, completed.stderr
-    assert "x.png" in completed.stdout
+    with pytest.raises(BundleError, match=r"has no onnx/image\.onnx; .* python -m distill export"):
+        load_student(tmp_path / "b")
 
 
 def test_the_service_is_ready(cluster: Cluster) -> None:

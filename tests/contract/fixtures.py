@@ -19,6 +19,7 @@ SPLIT = {"by": "seed", "seed": 1, "id_fraction": 0.5, "held_out": 0.3}
 TINY_CONFIG = {
     "student": "test_resnet",
     "image_px": 32,
+    "onnx": False,
     "batch_size": 8,
     "epochs": 3,
     "threads": 1,

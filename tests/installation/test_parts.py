@@ -17,26 +17,42 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from limbeck.shared.exit_codes import PART_MISSING
+from tests.limbeck.small_bundle import COLOURS, write_bundle
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE_PACKAGES = ("api", "attributes", "distill", "migrations", "store", "workers")
 MAX_CLIENT_BYTES = 70_000_000
+MAX_CLASSIFY_BYTES = 300_000_000
 
 
 class Environment:
-    """A virtual environment with the locked dependencies of some parts and with the wheel."""
+    """A virtual environment with the wheel: with the locked dependencies of some parts, or with those of its extras."""
 
-    def __init__(self, folder: Path, wheel: Path, *parts: str) -> None:
+    def __init__(self, folder: Path, wheel: Path, *parts: str, extras: tuple[str, ...] = ()) -> None:
         self.folder = folder
         self.bin = folder / "bin"
         run([sys.executable, "-m", "venv", str(folder)])
-        locks = [argument for part in parts for argument in ("-r", str(ROOT / "requirements" / f"{part}.lock"))]
-        run([str(self.bin / "pip"), "install", "--quiet", "--require-hashes", *locks])
-        run([str(self.bin / "pip"), "install", "--quiet", "--no-deps", str(wheel)])
+        if parts:
+            locks = [argument for part in parts for argument in ("-r", str(ROOT / "requirements" / f"{part}.lock"))]
+            run([str(self.bin / "pip"), "install", "--quiet", "--require-hashes", *locks])
+            run([str(self.bin / "pip"), "install", "--quiet", "--no-deps", str(wheel)])
+        else:
+            versions = folder / "versions.txt"
+            versions.write_text("\n".join(locked_versions()))
+            with_extras = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
+            run([str(self.bin / "pip"), "install", "--quiet", "-c", str(versions), with_extras])
+
+    def num_bytes(self) -> int:
+        """The size of what is installed, without pip and setuptools."""
+        installed = [
+            path for path in self.folder.rglob("site-packages/*") if not path.name.startswith(("pip", "setuptools"))
+        ]
+        return sum(f.stat().st_size for path in installed for f in ([path] if path.is_file() else path.rglob("*")))
 
     def has(self, module: str) -> bool:
         code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
@@ -48,6 +64,12 @@ class Environment:
         return subprocess.run(
             command, cwd=self.folder, env=_variables(variables), capture_output=True, text=True, check=False
         )
+
+
+def locked_versions() -> list[str]:
+    """`name==version; marker` of each dependency, without its hashes."""
+    lines = (ROOT / "requirements" / "all.lock").read_text().splitlines()
+    return [line.rstrip(" \\") for line in lines if re.match(r"[\w.-]+==", line)]
 
 
 def _variables(given: dict[str, str]) -> dict[str, str]:
@@ -127,18 +149,14 @@ def guide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_client_alone(client: Environment) -> None:
-    installed = [
-        path for path in client.folder.rglob("site-packages/*") if not path.name.startswith(("pip", "setuptools"))
-    ]
-    num_bytes = sum(f.stat().st_size for path in installed for f in ([path] if path.is_file() else path.rglob("*")))
-    assert num_bytes < MAX_CLIENT_BYTES
+    assert client.num_bytes() < MAX_CLIENT_BYTES
     assert not any(map(client.has, ("torch", "sqlalchemy", "fastapi", "openai", "numpy")))
     assert re.fullmatch(r"limbeck \d+\.\d+\.\d+\S*\n", client.run("limbeck", "--version").stdout)
     for arguments, message in (
         (["serve"], "in a checkout"),
         (["key", "list"], "in a checkout"),
         (["attributes", "check", "set.json"], "in a checkout"),
-        (["classify", "--checkpoint", "student", "photo.jpg"], "-py3-none-any.whl[classify]'"),
+        (["classify", "student", "photo.jpg"], "-py3-none-any.whl[classify]'"),
     ):
         ended = client.run("limbeck", *arguments)
         assert (ended.returncode, ended.stderr.count("\n")) == (PART_MISSING, 1), ended.stderr
@@ -146,6 +164,50 @@ def test_the_client_alone(client: Environment) -> None:
     labels = client.folder / "data.yaml"
     labels.write_text("names:\n  0: tench\n  1: goldfish\n")
     assert client.run("limbeck", "labels", str(labels)).stdout == "tench\ngoldfish\n"
+
+
+def test_a_student_classifies_without_torch(wheel: Path, tmp_path: Path) -> None:
+    classify = Environment(tmp_path / "classify", wheel, extras=("classify",))
+    assert not any(map(classify.has, ("torch", "timm", "safetensors", "onnx", "sqlalchemy", "fastapi", "store")))
+    assert classify.num_bytes() < MAX_CLASSIFY_BYTES
+    write_bundle(tmp_path / "student", with_text=True)
+    Image.new("RGB", (80, 50), COLOURS["red thing"]).save(tmp_path / "red.png")
+    for labels in ([], ["--labels", "blue thing,red thing"]):
+        arguments = ["classify", str(tmp_path / "student"), str(tmp_path / "red.png"), "--json", *labels]
+        ended = classify.run("limbeck", *arguments, XDG_CACHE_HOME=str(tmp_path / "cache"))
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert json.loads(ended.stdout)["labels"][0]["label"] == "red thing"
+
+
+def test_the_wheel_alone_is_a_library_on_httpx2_and_pydantic(wheel: Path, tmp_path: Path) -> None:
+    bare = Environment(tmp_path / "bare", wheel)
+    assert not any(map(bare.has, ("typer", "rich", "yaml", "numpy", "onnxruntime", "huggingface_hub")))
+    code = (
+        "from limbeck import AsyncClient, Client, Unreachable\n"
+        "try: Client('http://127.0.0.1:1', attempts=1).ready()\n"
+        "except Unreachable: print('unreachable')"
+    )
+    assert bare.run("python", "-c", code).stdout == "unreachable\n"
+    ended = bare.run("limbeck", "--version")
+    assert (ended.returncode, ended.stderr.count("\n")) == (PART_MISSING, 1), ended.stderr
+    assert "-py3-none-any.whl[cli]'" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "modules", "command"),
+    [
+        ("cli", ("typer", "rich", "yaml"), ["jobs", "--help"]),
+        ("publish", ("typer", "huggingface_hub"), ["--help"]),
+    ],
+)
+def test_an_extra_brings_what_its_command_needs(
+    wheel: Path, tmp_path: Path, extra: str, modules: tuple[str, ...], command: list[str]
+) -> None:
+    environment = Environment(tmp_path / extra, wheel, extras=(extra,))
+    assert all(map(environment.has, modules))
+    assert not any(map(environment.has, ("torch", "sqlalchemy", "fastapi")))
+    helped = environment.run("limbeck", *command)
+    assert (helped.returncode, helped.stderr) == (0, "")
 
 
 def test_the_service_describes_labels_for_the_client(
@@ -209,7 +271,7 @@ def test_the_gpu_part_distils(wheel: Path, code: Path, guide: Path, tmp_path: Pa
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     image = next((guide / "images").rglob("*.png"))
-    classified = gpu.run("limbeck", "classify", "--checkpoint", str(tmp_path / "out" / "bundle"), str(image), **common)
+    classified = gpu.run("limbeck", "classify", str(tmp_path / "out" / "bundle"), str(image), **common)
     assert classified.returncode == 0, classified.stderr
     child = gpu.run("python", "-m", "workers.child", "--help", **common)
     assert child.returncode == 0, child.stderr

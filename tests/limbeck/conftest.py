@@ -29,10 +29,21 @@ def blue(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bundle(tmp_path: Path, red: Path, blue: Path) -> Path:
+def bundle(tmp_path: Path) -> Path:
     """A bundle whose student classifies the two images correctly."""
-    from tests.limbeck.small_bundle import write_bundle  # imports torch, which most tests of the client do not need
+    from tests.limbeck.small_bundle import write_bundle  # imports onnx, which most tests of the client do not need
 
     folder = tmp_path / "bundle"
-    write_bundle(folder, red, blue)
+    write_bundle(folder)
+    return folder
+
+
+@pytest.fixture
+def bundle_with_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The bundle with a text tower, and a cache folder of its own."""
+    from tests.limbeck.small_bundle import write_bundle
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "bundle-with-text"
+    write_bundle(folder, with_text=True)
     return folder

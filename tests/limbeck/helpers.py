@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
 
 from limbeck import Client
 from limbeck.cli import main
+from limbeck.shared.bundle.files import MANIFEST_FORMAT
 from tests.limbeck.scripted import Say
 
 Capture = pytest.CaptureFixture[str]
@@ -81,11 +83,11 @@ def page(*items: dict[str, Any], has_more: bool = False) -> dict[str, Any]:
     return {"object": "list", "data": list(items), "has_more": has_more, **ends}
 
 
-def bundle_script(names: list[str], **fields: Any) -> tuple[list[Say], dict[str, bytes]]:
-    """The responses for a checkpoint and its manifest with other `fields`, and the contents of the files `names`."""
-    contents = {name: name.encode() * 50 for name in names}
+def bundle_script(files: Iterable[str] | Mapping[str, bytes], **fields: Any) -> tuple[list[Say], dict[str, bytes]]:
+    """The responses for a checkpoint and its manifest with other `fields`, and the contents of its files by name."""
+    contents = dict(files) if isinstance(files, Mapping) else {name: name.encode() * 50 for name in files}
     entries = [manifest_entry(name, content) for name, content in contents.items()]
-    manifest = json.dumps({"files": entries, **fields}).encode()
+    manifest = json.dumps({"format": MANIFEST_FORMAT, "files": entries, **fields}).encode()
     checkpoint: dict[str, Any] = {
         "id": "ckp_1",
         "job_id": "job_1",

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "limbeck" / "client" / "asynchronous"
@@ -29,27 +30,23 @@ _WORDS = (
 
 def generated_files() -> dict[str, str]:
     """The content of each module of the synchronous client, by name."""
-    return {path.name: _translated(path) for path in sorted(SOURCE.glob("*.py")) if path.name not in BY_HAND}
+    sources = [path for path in sorted(SOURCE.glob("*.py")) if path.name not in BY_HAND]
+    with TemporaryDirectory(dir=TARGET.parent) as name:
+        folder = Path(name)
+        for path in sources:
+            (folder / path.name).write_text(_translated(path), encoding="utf-8")
+        for arguments in (["check", "--select", "I", "--fix"], ["format"]):
+            command = [sys.executable, "-m", "ruff", *arguments, "--quiet", "--no-cache", name]
+            subprocess.run(command, check=True, cwd=ROOT)
+        return {path.name: (folder / path.name).read_text(encoding="utf-8") for path in sources}
 
 
 def _translated(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     for pattern, replacement in _WORDS:
         text = re.sub(pattern, replacement, text)
-    source = path.relative_to(ROOT).as_posix()
-    return _formatted(
-        f"# Written by `python -m tests.limbeck.sync_client` from {source}: edit that file.\n{text}", path
-    )
-
-
-def _formatted(code: str, path: Path) -> str:
-    name = f"--stdin-filename={TARGET / path.name}"
-    for arguments in (["check", "--quiet", "--select", "I", "--fix", name, "-"], ["format", "--quiet", name, "-"]):
-        ran = subprocess.run(
-            [sys.executable, "-m", "ruff", *arguments], input=code, text=True, capture_output=True, check=True, cwd=ROOT
-        )
-        code = ran.stdout
-    return code
+    header = f"# Written by `python -m tests.limbeck.sync_client` from {path.relative_to(ROOT)}: edit that file."
+    return f"{header}\n{text}"
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The `limbeck` command: help, exit codes and one-line errors."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ def test_help_lists_all_commands_without_heavy_imports() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     *shown, loaded = ended.stdout.strip().splitlines()
     assert loaded == "[]"
-    for command in ("serve", "run", "jobs", "job", "cancel", "download", "classify", "attributes", "db", "key"):
+    for command in ("serve", "run", "jobs", "watch", "cancel", "download", "classify", "attributes", "db", "key"):
         assert any(line.split()[:1] == [command] for line in shown), command
 
 
@@ -35,7 +36,7 @@ def test_help_lists_all_commands_without_heavy_imports() -> None:
     [
         (["frobnicate"], "frobnicate"),
         (["jobs", "--frobnicate"], "--frobnicate"),
-        (["job"], "JOB"),
+        (["watch"], "JOB"),
         (["jobs", "--limit", "0"], "--limit"),
         ([*RUN, "missing.txt"], "missing.txt: No such file"),
         ([*RUN, "labels.txt", "--text", "poems"], "--text 'poems': choose"),
@@ -44,8 +45,8 @@ def test_help_lists_all_commands_without_heavy_imports() -> None:
         (["download", "ckp_1", "--out", "x", "--parts", "imagge"], "unknown part imagge"),
         (["attributes", "export", "ats_1", "--format", "yaml"], "--format 'yaml'"),
         (["attributes", "import", "--label2text", "labels.txt"], "both --label2text and --sentences"),
-        (["classify", "--checkpoint", "nowhere", "picture.png"], "nowhere is not a downloaded student"),
-        (["classify", "--checkpoint", "x", "--among", "most", "picture.png"], "--among 'most'"),
+        (["classify", "nowhere", "picture.png"], "nowhere holds no manifest.json"),
+        (["classify", "x", "--among", "most", "picture.png"], "--among 'most'"),
         (["key", "create", "--name", "ci", "--expires", "soon"], "--expires 'soon'"),
         (["key", "create", "--name", "ci", "--scopes", "read,admin"], "admin: valid scopes are read and write"),
         (["key", "create", "--name", " "], "--name is blank"),
@@ -70,12 +71,13 @@ def test_an_invalid_setting_is_named(capsys: Capture, monkeypatch: pytest.Monkey
 
 def test_a_rejected_label_file_is_reported_with_its_pointer_and_exit_code_2(capsys: Capture, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("crane\n\n")
-    rejection = problem(422, "label_invalid", "is blank", errors=[{"pointer": "/labels/1/name", "detail": "is blank"}])
+    rejection = problem(
+        422, "label_invalid", "is blank", errors=[{"pointer": "/vocabulary/labels/1/name", "detail": "is blank"}]
+    )
     with scripted([rejection]) as server:
         code, line = failed([*RUN, "labels.txt", "--url", server.url], capsys)
-    assert (code, line) == (2, "limbeck: labels.txt: label_invalid at /labels/1/name: is blank\n")
-    assert server.seen[0].headers["content-type"] == "application/octet-stream"
-    assert server.seen[0].body == b"crane\n\n"
+    assert (code, line) == (2, "limbeck: --labels: is blank\n")
+    assert json.loads(server.seen[0].body)["vocabulary"]["labels"][0]["name"] == "crane"
 
 
 def test_every_invalid_label_of_a_rejected_file_is_named(capsys: Capture, tmp_path: Path) -> None:
@@ -94,13 +96,13 @@ def test_an_option_that_the_service_rejects_is_exit_code_2(capsys: Capture) -> N
     unknown = {"pointer": "/endpoint", "detail": "there is no endpoint 'nope'"}
     with scripted([problem(422, "endpoint_unknown", "there is no endpoint 'nope'", errors=[unknown])]) as server:
         code, line = failed(["enrich", "voc_1", "--endpoint", "nope", "--url", server.url], capsys)
-    assert (code, line) == (2, "limbeck: endpoint_unknown at /endpoint: there is no endpoint 'nope'\n")
+    assert (code, line) == (2, "limbeck: --endpoint: there is no endpoint 'nope'\n")
 
 
 def test_another_rejection_is_exit_code_1(capsys: Capture) -> None:
     with scripted([problem(409, "conflict", "is running")]) as server:
         code, line = failed(["cancel", "job_1", "--url", server.url], capsys)
-    assert (code, line) == (1, "limbeck: conflict: is running\n")
+    assert (code, line) == (1, "limbeck: job_1: conflict: is running\n")
 
 
 def test_an_unreachable_service_is_exit_code_1(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import typer
 
 from limbeck.cli import cli, main
-from limbeck.command_group import keep_lines
+from limbeck.command_group import first_sentence, keep_lines
+
+WITHOUT_EXAMPLES = ("run", "enrich", "jobs", "job", "cancel", "classify", "publish", "watch")
 
 
 def complete(words: str, *, shell: str = "bash") -> list[str]:
@@ -33,6 +37,29 @@ def test_every_command_of_the_table_is_a_command_with_help(capsys: pytest.Captur
 def test_a_mistyped_command_gets_the_near_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["enrch"]) == 2
     assert "Did you mean 'enrich'?" in capsys.readouterr().err
+
+
+def help_of(command: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Path and help of every command without commands below it."""
+    below = getattr(command, "commands", {})
+    for name in below:
+        yield from help_of(below[name], f"{path} {name}")
+    if not below:
+        yield path, command.help
+
+
+def test_every_command_has_an_example_of_its_own() -> None:
+    missing = [path for path, text in help_of(typer.main.get_command(cli), "limbeck") if f"    {path}" not in text]
+    assert [path for path in missing if path.split()[1] not in WITHOUT_EXAMPLES] == []
+
+
+def test_the_help_of_a_group_shows_whole_sentences() -> None:
+    assert first_sentence("Show a\nlong one.\n\nEnd.") == "Show a long one."
+    assert first_sentence(None) == ""
+
+
+def test_lines_of_commands_are_an_example_also_without_indentation() -> None:
+    assert keep_lines("Do it.\n\nlimbeck do\nexport A=1") == "Do it.\n\n\b\n    limbeck do\n    export A=1"
 
 
 def test_an_indented_paragraph_of_a_help_text_keeps_its_lines() -> None:

@@ -1,54 +1,103 @@
-"""Texts and rates of progress bars."""
+"""The lines of a job that is followed without a terminal, and the bar on one."""
+
+import io
+from typing import Any
 
 import pytest
+from rich.console import Console
 
-from limbeck.models import Spend
-from limbeck.progress import Rate, duration_text, rate_text, spend_text
-from tests.limbeck.helpers import SPEND
+from limbeck import progress
+from limbeck.errors import JobFailed
+from limbeck.models import Job
+from limbeck.progress import display_for, follow
+from tests.limbeck.helpers import client, job, page
+from tests.limbeck.scripted import Say, scripted
 
-
-def test_a_rate_covers_the_last_seconds_and_restarts_with_a_new_unit() -> None:
-    now = 0.0
-    rate = Rate(clock=lambda: now)
-    assert rate.update(0, "steps") is None
-    for second in range(1, 31):
-        now = float(second)
-        latest = rate.update(5 * second if second <= 10 else 50 + (second - 10), "steps")
-    assert latest == pytest.approx(1.0)
-    now = 31.0
-    assert rate.update(3, "images") is None
-    now = 32.0
-    assert rate.update(13, "images") == pytest.approx(10.0)
+TEXTS = {"stage": "encode", "name": "texts", "done": 4, "total": 4, "unit": "texts", "rate": None, "eta_s": None}
+FEATURES = {**TEXTS, "stage": "train", "name": "teacher features", "done": 12, "total": 12, "unit": "images"}
+TRAINING = {**FEATURES, "name": "training", "done": 30, "total": 120, "unit": "steps", "rate": 9.0, "eta_s": 10.0}
+EVALUATION = {**TEXTS, "stage": "evaluate", "name": "evaluation", "done": 0, "total": 0, "unit": ""}
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0:00"), (42.4, "0:42"), (725, "12:05"), (11220, "3:07:00")])
-def test_duration_text(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text
+def at(current: dict[str, Any], *stages: dict[str, Any], status: str = "running", **more: Any) -> dict[str, Any]:
+    """The JSON of a distill job whose current stage is `current`."""
+    shown = {name: value for name, value in current.items() if name != "stage"}
+    return job(status, kind="distill", stage=current["stage"], progress=shown, stages=[*stages], **more)
 
 
-@pytest.mark.parametrize(("rate", "text"), [(0.25, "0.2"), (9.94, "9.9"), (1234.5, "1,234")])
-def test_rate_text(rate: float, text: str) -> None:
-    assert rate_text(rate) == text
+WAITING = at({**TEXTS, "done": 0}, {**TEXTS, "done": 0}, status="queued", waiting_for="no GPU worker is running")
+STATES = [
+    WAITING,
+    WAITING,
+    at({**TEXTS, "done": 1}, {**TEXTS, "done": 1}, EVALUATION),
+    at({**FEATURES, "done": 6}, TEXTS, {**FEATURES, "done": 6}, EVALUATION),
+    at(TRAINING, TEXTS, FEATURES, TRAINING, EVALUATION),
+    at({**TRAINING, "done": 60}, TEXTS, FEATURES, {**TRAINING, "done": 60}, EVALUATION),
+    at(EVALUATION, TEXTS, FEATURES, {**TRAINING, "done": 120}, EVALUATION, status="succeeded"),
+]
 
 
-def test_a_spend_of_unknown_price_shows_tokens() -> None:
-    unknown = Spend.model_validate({**SPEND, "usd": None, "projected_usd": None, "cap_usd": None, "cap_tokens": 5000})
-    assert spend_text(unknown) == "2,100 tokens spent, price unknown (cap 2,100 of 5,000 tokens)"
+def lines_of(states: list[dict[str, Any]], **options: Any) -> list[str]:
+    """The plain lines for these states of a job."""
+    out = io.StringIO()
+    with display_for(Console(file=out, width=60), **options) as display:
+        for state in states:
+            display.show(Job.model_validate(state))
+    return out.getvalue().splitlines()
 
 
-def test_repeated_calls_and_repaired_responses_are_counted() -> None:
-    counted = Spend.model_validate({**SPEND, "projected_usd": None, "repeated_calls": 1, "repaired_responses": 1200})
-    assert spend_text(counted) == "$0.01 spent (cap $2.50), 1 call repeated, 1,200 responses repaired"
+def test_without_a_terminal_a_line_tells_of_each_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lines_of(STATES) == [
+        "queued: no GPU worker is running",
+        "texts: 1/4 texts",
+        "texts: 4/4 texts in 0:00",
+        "teacher features: 6/12 images",
+        "teacher features: 12/12 images in 0:00",
+        "training: 30/120 steps, 9.0/s, 0:10 left",
+        "training: 120/120 steps in 0:00",
+    ]
+    monkeypatch.setattr(progress, "LINE_INTERVAL_S", 0.0)  # so much time has passed
+    repeated = lines_of(STATES, figures=lambda: "loss 1.5", is_new=False)
+    assert repeated.count("queued: no GPU worker is running; loss 1.5") == 2
+    assert "training: 60/120 steps, 9.0/s, 0:10 left; loss 1.5" in repeated
+    assert "texts: 4/4 texts" in repeated  # when it began is not known
 
 
-def test_an_ended_job_has_no_projection() -> None:
-    spend = Spend.model_validate(SPEND)
-    assert "about $0.02 in all" in spend_text(spend)
-    assert spend_text(spend, ended=True) == "$0.01 spent (cap $2.50)"
+def test_a_followed_job_has_its_id_first_and_its_warnings() -> None:
+    warning = {
+        "id": 7,
+        "at": "2026-11-23T21:04:05Z",
+        "level": "warning",
+        "type": "message",
+        "message": "3 texts were [shortened]",
+        "data": {},
+    }
+    ended = {**STATES[-1], "status": "failed", "error": {"code": "worker_lost", "message": "gone"}}
+    script = [Say(200, STATES[4]), Say(200, page(warning)), Say(200, ended), Say(200, page())]
+    out = io.StringIO()
+    with scripted(script) as server, client(server.url) as limbeck, pytest.raises(JobFailed):
+        follow(limbeck, Job.model_validate(STATES[0]), Console(file=out, width=40), title="distil the student")
+    assert out.getvalue().splitlines() == [
+        "distil the student: distill job job_1",
+        "texts: 4/4 texts",
+        "teacher features: 12/12 images",
+        "training: 30/120 steps, 9.0/s, 0:10 left",
+        "warning 3 texts were [shortened]",
+        "training: 120/120 steps in 0:00",
+    ]
+    assert [one.path for one in server.seen][-1] == "/v1/jobs/job_1/events?limit=1000&after=7"
 
 
-def test_calls_without_usage_have_an_unknown_cost_not_an_unknown_price() -> None:
-    outage = {**SPEND, "usd": None, "projected_usd": None, "cap_usd": None, "tokens": 0, "calls": 50}
-    assert spend_text(Spend.model_validate(outage)) == "cost of 50 calls unknown"
-    one = Spend.model_validate({**SPEND, "projected_usd": None, "cap_usd": None, "unpriced_calls": 1})
-    assert spend_text(one) == "$0.01 spent, cost of 1 call unknown"
+def test_on_a_terminal_a_bar_shows_the_stage_or_what_the_job_waits_for() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=100, force_terminal=True, legacy_windows=False, color_system=None)
+    with display_for(console, above=lambda: ["the curve"]) as display:
+        for state in STATES:
+            display.show(Job.model_validate(state))
+            display._bar.refresh()  # type: ignore[attr-defined]
+    shown = out.getvalue()
+    assert "queued: no GPU worker is running" in shown
+    assert "training" in shown
+    assert "30/120 steps, 9.0/s, 0:10 left" in shown
+    assert "the curve" in shown
+    assert "teacher features: 12/12 images in 0:00\n" in shown

@@ -1,6 +1,7 @@
 """Migrations on both databases: the newest revision matches the models, and every revision can be downgraded."""
 
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -67,7 +68,7 @@ def test_the_config_of_a_stored_job_is_converted_to_sections_and_back(db: Databa
         job_id = jobs.create(tx, spec, [NewPart(kind="train", queue="gpu")]).id
     command.downgrade(_config(db), "0010")
     with db.read() as tx:
-        flat = tx.get_one(Job, job_id).spec["config"]
+        flat: Any = tx.scalars(select(Job.spec).where(Job.id == job_id)).one()["config"]
     later = {"weights", "model_args", "in_chans"}
     assert {name: value for name, value in spec.config.flat().items() if name in flat} == flat
     assert later <= spec.config.flat().keys() - flat.keys(), "fields of later releases are dropped"

@@ -1,6 +1,7 @@
 """Settings that are derived from other settings."""
 
 import pytest
+from pydantic import ValidationError
 
 from store.settings import Settings
 
@@ -28,3 +29,14 @@ def test_the_default_endpoint_has_every_llm_setting(monkeypatch: pytest.MonkeyPa
     assert "endpoints" not in settings.llm
     assert settings.llm_endpoints is not None
     assert settings.llm_endpoints.is_absolute()
+
+
+def test_the_loggers_of_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().loggers == ()
+    monkeypatch.setenv("LIMBECK_TENSORBOARD_DIR", "events")
+    monkeypatch.setenv("LIMBECK_LOG_TO", "mlflow,wandb")
+    assert Settings().loggers == ("tensorboard", "wandb", "mlflow")
+    for text, message in (("tensorboard", "LIMBECK_TENSORBOARD_DIR"), ("comet", "there is no logger 'comet'")):
+        monkeypatch.setenv("LIMBECK_LOG_TO", text)
+        with pytest.raises(ValidationError, match=message):
+            Settings()

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from api.jobs.plan_enrich import EnrichIn, create_enrich
+from api.jobs import job_requests
+from api.jobs.plan_enrich import EnrichIn
 from attributes.llm.transport import RawResponse, Transport
 from examples.fieldguide.llm.answers import entry_for_prompt, label_of, response_text
 from examples.fieldguide.llm.prompts import parse_prompt
@@ -96,7 +97,7 @@ class Bench:
         """Create an enrich job, without repair rounds unless `mend_rounds` is given. Returns its id."""
         request = EnrichIn(kind="enrich", vocabulary_id=vocabulary_id, **{"mend_rounds": 0, **fields})
         with self.db.write() as tx:
-            return create_enrich(tx, request, self.context.settings).id
+            return job_requests.create(tx, request, self.context.settings)[0].id
 
     def next_part(self) -> Part | None:
         with self.db.read() as tx:

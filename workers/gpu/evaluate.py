@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 from torch import Tensor
 
 from attributes.types import line_from_json
+from distill.bundle.onnx.files import OnnxInputs
 from distill.bundle.write import WrittenBundle, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn, read_trained_on
 from distill.evaluation.accuracy import Evaluation, last_epochs
+from distill.evaluation.onnx_inputs import OnnxImages
 from distill.hooks import PipelineHooks
 from distill.json_types import StudentEvaluation
 from distill.pipeline import (
@@ -43,6 +45,7 @@ from store.jobs.specs import CheckpointSubject, DistillSpec, EvaluateSpec
 from store.models import AttributeEntry, Checkpoint
 from workers.gpu import inputs
 from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
+from workers.gpu.run_log import open_run_log
 from workers.runtime.context import Context
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal
@@ -156,6 +159,13 @@ class _EvaluationRun:
                 path: resources.checkpoint_file(tx, checkpoint_id, path).file_key for path in (CONFIG, WEIGHTS, TARGETS)
             }
             config = distill_spec(tx, checkpoint.job_id).config
+            own, given = (resources.teacher(tx, id) for id in (checkpoint.teacher_id, self.encoded.teacher_id))
+        if own.digest != given.digest:
+            message = (
+                f"the student was distilled from weights {own.digest[:12]}, and {self.spec.teacher} now has "
+                f"{given.digest[:12]}: restore the teacher's weights, or distil again"
+            )
+            raise PartError("teacher_changed", message)
         for path, key in keys.items():
             self.context.artefacts.get_file(key, self.folder / "checkpoint" / path)
         context = TextTargets.load(self.folder / "checkpoint" / TARGETS).context
@@ -272,18 +282,19 @@ class _EvaluationRun:
             **measured.as_json(),
             "teacher": [{"run": self.spec.teacher, **baseline.as_json()}],
         }
+        with open_run_log(self.context, self.claim, self.lease, spec, teacher_digest=teacher.digest) as run_log:
+            run_log.evaluation(evaluation, step=trained.num_steps)
         num_bad_images = trained.num_bad_images + len(self.hooks.bad_images)
         if config.data.protocol == "closed_set":
             # The closed-set baseline has no text features: it cannot be paired with a teacher, so it has no bundle.
             return lambda _tx: EvaluateResult(evaluation=evaluation, num_bad_images=num_bad_images)
         self.lease.begin("bundle")
         bundle = self._write_bundle(student, teacher, evaluation, spec, log_path, trained)
-        return self._publish_checkpoint(spec, bundle, evaluation, num_bad_images)
+        return self._publish_checkpoint(spec, bundle, num_bad_images)
 
-    def _publish_checkpoint(
-        self, spec: DistillSpec, bundle: WrittenBundle, evaluation: StudentEvaluation, num_bad_images: int
-    ) -> Publish:
+    def _publish_checkpoint(self, spec: DistillSpec, bundle: WrittenBundle, num_bad_images: int) -> Publish:
         """Upload the bundle, and publish it as a checkpoint when the part ends."""
+        evaluation = bundle.evaluation
         stored = []
         for number, (path, _, _) in enumerate(bundle.files):
             self.lease.progress(number, len(bundle.files), "files")
@@ -351,11 +362,26 @@ class _EvaluationRun:
             training_log=log_path,
             training_images=self._training_images(trained.files),
             provenance=self._provenance(spec, student),
+            onnx=self._onnx_inputs(student, teacher, spec) if spec.config.bundle.onnx else None,
             left_out=trained.left_out,
         )
         for part, reason in written.left_out.items():
             self.lease.note(f"the checkpoint has no {part}: {reason}", level="warning", part=part, reason=reason)
         return written
+
+    def _onnx_inputs(self, student: Student, teacher: Teacher, spec: DistillSpec) -> OnnxInputs:
+        images = OnnxImages(
+            student=student,
+            image_index=self.image_index,
+            targets=self.targets,
+            cache=self.context.settings.cache,
+            shots=spec.config.data.shots,
+            root=self.images.root,
+            num_workers=spec.config.system.num_workers,
+            hooks=self.hooks,
+        )
+        text = teacher if spec.config.bundle.text_onnx else None
+        return images.inputs(spec.prompt, spec.config.objective.temperature, text)
 
     def _provenance(self, spec: DistillSpec, student: Student) -> dict[str, Any]:
         with self.context.db.read() as tx:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from torch import Tensor
 
 from distill.bundle.student_files import save_weights
 from distill.bundle.verify import MANIFEST_FILE
@@ -13,12 +14,13 @@ from distill.config.model_names import student_notes
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, save_training_images
 from distill.hooks import PipelineHooks
+from distill.json_types import EpochLine
 from distill.pipeline import check_bundle, check_start, measure_epochs, training_data
 from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, read_initial_student, trained_before
-from distill.student.model import configured_student
+from distill.student.model import Student, configured_student
 from distill.student.saved_student import save_student
 from distill.teacher.teacher import Teacher
-from distill.training.hooks import SaveState, TrainHooks, WriteState
+from distill.training.hooks import OnEpoch, SaveState, TrainHooks, WriteState
 from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
 from distill.training.metrics import StepMetrics
@@ -29,6 +31,7 @@ from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
 from workers.gpu import inputs
 from workers.gpu.pipeline_hooks import note_changed_images, pipeline_errors, pipeline_hooks
+from workers.gpu.run_log import open_run_log
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
@@ -46,7 +49,7 @@ def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     with inputs.scratch(context) as folder:
         hooks = pipeline_hooks(lease)
         with pipeline_errors():
-            lease.begin("teacher features")
+            lease.begin("bundle trial")
             teacher = inputs.teacher(context, spec.teacher)
             left_out = _try_bundle(context, lease, spec, teacher, folder)
             trained = _train(context, claim, lease, spec, teacher, folder, hooks)
@@ -108,6 +111,7 @@ def _train(
     hooks: PipelineHooks,
 ) -> TrainResult:
     """Train, and write the record of training images to `folder`."""
+    lease.begin("teacher features")
     config = spec.config
     images = inputs.images(context, spec.dataset_id, folder)
     targets, _ = inputs.targets(context, claim, folder)
@@ -146,19 +150,26 @@ def _train(
         hooks=hooks,
     )
     lease.begin("training")
-    trained = train_student(
-        config,
-        data,
-        initial_student=initial_student,
-        resume=resume,
-        root=context.settings.data,
-        hooks=TrainHooks(
-            on_step=_step_reporter(lease, config.schedule.batch_size),
-            on_epoch=on_epoch,
-            should_stop=lease.should_stop,
-            save=_state_saver(context, claim, lease, folder),
-        ),
-    )
+    report_step = _step_reporter(lease, config.schedule.batch_size)
+    with open_run_log(context, claim, lease, spec, teacher_digest=teacher.digest) as run_log:
+
+        def on_step(metrics: StepMetrics) -> None:
+            report_step(metrics)
+            run_log.step(metrics)
+
+        trained = train_student(
+            config,
+            data,
+            initial_student=initial_student,
+            resume=resume,
+            root=context.settings.data,
+            hooks=TrainHooks(
+                on_step=on_step,
+                on_epoch=run_log.measured(_epoch_reporter(lease, on_epoch)),
+                should_stop=lease.should_stop,
+                save=_state_saver(context, claim, lease, folder),
+            ),
+        )
     save_training_images(folder / IMAGES_FILE, data.trained_contents(), before)
     return trained
 
@@ -193,6 +204,7 @@ def _step_reporter(lease: LeaseRenewal, batch_size: int) -> Callable[[StepMetric
         lease.progress(step.step, step.total_steps, "steps", rate)
         lease.metrics(
             f"step {step.step}/{step.total_steps}: loss {step.loss:.3f}, {step.images_per_s:.0f} images/s",
+            is_last=step.step == step.total_steps,
             step=step.step,
             total_steps=step.total_steps,
             epoch=step.epoch,
@@ -205,6 +217,24 @@ def _step_reporter(lease: LeaseRenewal, batch_size: int) -> Callable[[StepMetric
         )
 
     return on_step
+
+
+def _epoch_reporter(lease: LeaseRenewal, on_epoch: OnEpoch) -> OnEpoch:
+    """A hook that reports the accuracies that `on_epoch` measures as an event of the part."""
+
+    def reported(epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
+        line = on_epoch(epoch, student, context)
+        if line is not None:
+            names = {"id": "seen labels", "ood": "unseen labels"}
+            shown = [
+                f"{value:.1%} of {names[part]}" for part in names if (value := line["accuracy"].get(part)) is not None
+            ]
+            lease.note(
+                f"epoch {epoch}: accuracy {', '.join(shown)}", type="metrics", epoch=epoch, accuracy=line["accuracy"]
+            )
+        return line
+
+    return reported
 
 
 def _initial_student(context: Context, spec: DistillSpec, teacher: Teacher, folder: Path) -> InitialStudent | None:

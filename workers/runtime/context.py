@@ -5,9 +5,11 @@ import socket
 import threading
 from dataclasses import dataclass, field
 
+from store import migrate
 from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
+from store.upkeep.startup import exit_if_misconfigured, warn_of_unknown_settings
 from workers.runtime.client_pool import ClientPool
 
 
@@ -20,6 +22,18 @@ class Context:
     artefacts: Artefacts
     shutting_down: threading.Event = field(default_factory=threading.Event)
     client_pool: ClientPool = field(default_factory=ClientPool)
+
+    @classmethod
+    def start(cls, program: str) -> "Context":
+        """The context of a process that starts. Names unknown settings.
+
+        Exits with one line if a setting is invalid, or the database does not respond or is not migrated.
+        """
+        with exit_if_misconfigured(program):
+            context = cls.open()
+            warn_of_unknown_settings(program, context.settings)
+            migrate.check(context.db)
+            return context
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> "Context":

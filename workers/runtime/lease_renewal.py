@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -74,21 +75,23 @@ class LeaseRenewal:
             self._progress[-1].latest = (done, total, unit, rate)
 
     def begin(self, phase: str) -> None:
-        """Begin a phase of the part (`teacher features`), which the next progress belongs to. Written within a
-        second, with an event."""
+        """Begin a phase of the part (`teacher features`), which the next progress belongs to. Written now, with an
+        event; within seconds if the database does not respond."""
         with self._lock:
             self._progress.append(_PhaseProgress(begins=phase))
         self.note(f"stage: {phase}", stage=phase)
+        with suppress(SQLAlchemyError, LeaseLost):  # the thread tries again, and sees a lost lease
+            self.flush()
 
     def note(self, message: str, *, type: events.Type = "message", level: events.Level = "info", **data: Any) -> None:
         """Queue an event; written within a second."""
         with self._lock:
             self._events.append((type, message, level, data))
 
-    def metrics(self, message: str, **data: Any) -> None:
-        """Queue a metrics event, or skip it if the interval since the last one is too short."""
+    def metrics(self, message: str, *, is_last: bool = False, **data: Any) -> None:
+        """Queue a metrics event; one that is not the last is skipped if the one before it is too recent."""
         now = time.monotonic()
-        if now - self._last_metrics >= max(1.0, (now - self._started) * _METRICS_INTERVAL_SHARE):
+        if is_last or now - self._last_metrics >= max(1.0, (now - self._started) * _METRICS_INTERVAL_SHARE):
             self._last_metrics = now
             self.note(message, type="metrics", **data)
 

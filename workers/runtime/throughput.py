@@ -16,6 +16,8 @@ class Throughput:
 
     def __call__(self, done: int) -> float | None:
         now = time.monotonic()
+        if self._counts and done < self._counts[-1][1]:
+            self._counts.clear()  # the next pass over the same units
         if not self._counts or now - self._counts[-1][0] > _MIN_INTERVAL_S:
             self._counts.append((now, done))
         while now - self._counts[0][0] > _WINDOW_S:

@@ -1,1 +1,1 @@
-"""Commands of `python -m distill` beside a run: `evaluate` and `report`."""
+"""Commands of `python -m distill` beside a run: `evaluate`, `export` and `report`."""

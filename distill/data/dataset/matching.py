@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from distill.data.dataset.faults import MatchFault, raise_if_any
 from distill.data.dataset.label_matcher import LabelMatcher
-from distill.data.dataset.subset import choose_folders, chosen_labels, without_images
+from distill.data.dataset.subset import choose_folders, chosen_labels, labels_without_folder, without_images
 from distill.data.image_source import ImageSource
 from distill.data.layouts.listing import Listing
 from limbeck.shared.label_matching import dataset_form
@@ -43,7 +43,10 @@ def match_images(listing: Listing, matcher: LabelMatcher, source: ImageSource) -
     matches = _match_values(listing, matcher, source, chosen)
     empty = without_images(chosen, matches.found.values(), matches.left_out)
     merged = _merged(listing, matcher, matches.found)
-    raise_if_any([*folder_faults, *label_faults, *empty, *matches.faults, *merged], matcher.near, listing.hint)
+    unmatched = [fault.unknown for fault in matches.faults if fault.unknown]
+    hints = [hint for hint in (labels_without_folder(matcher, matches.found, unmatched, source), listing.hint) if hint]
+    faults = [*folder_faults, *label_faults, *empty, *matches.faults, *merged]
+    raise_if_any(faults, matcher.near, "; ".join(hints))
     images: list[MatchedImage] = []
     for image in listing.images:
         for value in image.labels:

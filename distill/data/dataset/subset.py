@@ -10,9 +10,12 @@ from distill.data.dataset.faults import MatchFault
 from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.image_files.location import folder_of
 from distill.data.image_folders import json_pointer
+from distill.data.image_source import ImageSource
 from distill.data.layouts.listing import ListedImage, Listing
+from limbeck.shared.label_matching import dataset_form
 
 _MAX_COMPARED = 1000
+_MAX_NAMED = 20
 _OTHER_FOLDER = "image in a folder that is not chosen"
 
 
@@ -73,6 +76,27 @@ def without_images(chosen: Mapping[int, str], matched: Iterable[int], others: Co
         MatchFault("no_images", f'label "{name}" has no images{_similar(name, others)}', "/images/labels")
         for name in names
     ]
+
+
+def labels_without_folder(
+    matcher: LabelMatcher, found: Mapping[str, int], unmatched: Sequence[str], source: ImageSource
+) -> str:
+    """The labels without images, for a message about values that match no label; empty if all labels have images.
+
+    The first are named, with the unmatched values that they resemble.
+    """
+    with_images = set(found.values())
+    names = [label for at, label in enumerate(matcher.labels) if at not in with_images]
+    if not unmatched or not names or source.labels:
+        return ""
+    forms = {dataset_form(value): value for value in unmatched[:_MAX_COMPARED]}
+
+    def shown(label: str) -> str:
+        close = difflib.get_close_matches(dataset_form(label), list(forms), n=1)
+        return f'"{label}" (near: {forms[close[0]]})' if close else f'"{label}"'
+
+    more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
+    return f"{len(names):,} labels have no images: {', '.join(map(shown, names[:_MAX_NAMED]))}{more}"
 
 
 def _similar(name: str, values: Collection[str]) -> str:

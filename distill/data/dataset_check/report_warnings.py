@@ -16,6 +16,10 @@ def report_warnings(report: DatasetReport) -> Iterator[str]:
     if (labels := report.labels_without_usable_images).count:
         shown = ", ".join(labels.examples[:MAX_NAMED])
         yield f"{_number(labels.count, 'label')} without a usable image, neither seen nor unseen: {shown}"
+    if (labels := report.labels_without_images).count:
+        shown = ", ".join(labels.examples[:MAX_NAMED])
+        more = " …" if labels.count > MAX_NAMED else ""
+        yield f"{_number(labels.count, 'label')} without images, neither seen nor unseen: {shown}{more}"
     if report.duplicate_images is None:
         yield "no image was opened: damaged files and duplicates are not known"
         return

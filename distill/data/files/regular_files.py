@@ -10,6 +10,18 @@ from typing import BinaryIO
 # A file can change twice within the resolution of its timestamps, so a recent one proves nothing.
 SETTLED_NS = 2_000_000_000
 
+_root: str | None = None
+
+
+def confine_to(root: Path) -> None:
+    """From now on, this process opens only files that lie below `root`, whatever links lead to them.
+
+    The place of a file is asked of its descriptor, after it was opened: a folder that becomes a link between a check of
+    its path and the opening of a file makes no difference.
+    """
+    global _root
+    _root = os.path.realpath(root)
+
 
 def open_regular(path: Path | str) -> BinaryIO:
     """Open a file to read its bytes, without ever waiting. Raises OSError for anything that is no regular file.
@@ -21,10 +33,23 @@ def open_regular(path: Path | str) -> BinaryIO:
 
 def _open_regular(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", path)
+        if _root is not None and not _lies_below(_root, descriptor, path):
+            raise OSError(errno.EACCES, "A link leads out of the data root", path)
+    except OSError:
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "Not a regular file", path)
+        raise
     return descriptor
+
+
+def _lies_below(root: str, descriptor: int, path: str) -> bool:
+    try:
+        real = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:  # not Linux
+        real = os.path.realpath(path)
+    return os.path.commonpath([root, real]) == root
 
 
 def read_regular(path: Path | str) -> bytes:

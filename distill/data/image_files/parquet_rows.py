@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
+from distill.data.files.regular_files import open_regular
 from limbeck.shared.text import first_line
 
 MAX_GROUPS_BYTES = 1_000_000_000
@@ -91,7 +92,8 @@ class SharedLRU(Generic[ValueT]):
 
 def _footer(file: Path) -> tuple[list[int], int, Any]:
     """The first row of each row group, the number of rows, and pyarrow's metadata."""
-    metadata = importlib.import_module("pyarrow.parquet").read_metadata(file)
+    with open_regular(file) as source:
+        metadata = importlib.import_module("pyarrow.parquet").read_metadata(source)
     first_rows, start = [], 0
     for group in range(metadata.num_row_groups):
         first_rows.append(start)
@@ -102,7 +104,7 @@ def _footer(file: Path) -> tuple[list[int], int, Any]:
 def _read_group(file: Path, metadata: Any, group: int, column: str) -> Any:
     """The binary values of a column in a row group."""
     parquet = importlib.import_module("pyarrow.parquet")
-    with parquet.ParquetFile(file, metadata=metadata) as opened:
+    with open_regular(file) as source, parquet.ParquetFile(source, metadata=metadata) as opened:
         is_image = opened.schema_arrow.field(column).type.num_fields > 0
         table = opened.read_row_group(group, columns=[f"{column}.bytes" if is_image else column], use_threads=False)
     values = table.column(0).combine_chunks()

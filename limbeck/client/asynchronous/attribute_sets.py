@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
 
 from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.requests import get, items, post
@@ -9,8 +10,10 @@ from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import Param, parsed
 from limbeck.models import AttributeSet, ImportedSet, Job, LabelDifference, Report, SetLabel, TextKind
 from limbeck.shared.attribute_files.decoding import binary_format, decode
-from limbeck.shared.attribute_files.matching import LabelMap
 from limbeck.shared.format_names import BINARY_FORMATS, FileFormat, ImportFormat
+
+if TYPE_CHECKING:
+    from limbeck.shared.attribute_files.matching import LabelMap  # slow to load
 
 
 class AsyncAttributeSets:
@@ -28,7 +31,7 @@ class AsyncAttributeSets:
         name: str = "imported",
         domain: str = "",
         partial: bool = False,
-        map: LabelMap | None = None,
+        map: "LabelMap | None" = None,
     ) -> ImportedSet:
         """Import the content of a file of attributes in any format.
 
@@ -63,7 +66,7 @@ class AsyncAttributeSets:
         name: str = "imported",
         domain: str = "",
         partial: bool = False,
-        map: LabelMap | None = None,
+        map: "LabelMap | None" = None,
     ) -> ImportedSet:
         """Import published attributes: `folder number label` lines, and one sentence per line in the same order.
 

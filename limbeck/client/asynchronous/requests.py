@@ -14,10 +14,16 @@ async def get(http: AsyncHttp, model: type[Model], resource: str, id: str) -> Mo
 
 
 async def post(
-    http: AsyncHttp, model: type[Model], path: str, body: object = None, *, read_timeout_s: float = READ_TIMEOUT_S
+    http: AsyncHttp,
+    model: type[Model],
+    path: str,
+    body: object = None,
+    *,
+    params: Mapping[str, Param] | None = None,
+    read_timeout_s: float = READ_TIMEOUT_S,
 ) -> Model:
     """The response of a POST request."""
-    return parsed(model, await http.request("POST", path, json=body, read_timeout_s=read_timeout_s))
+    return parsed(model, await http.request("POST", path, params=params, json=body, read_timeout_s=read_timeout_s))
 
 
 async def items(

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 
 from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.requests import get, items
-from limbeck.models import Teacher, TextTargets
+from limbeck.client.paths import resource_path
+from limbeck.client.responses import parsed
+from limbeck.models import TargetLabels, Teacher, TextTargets
 
 
 class AsyncTeachers:
@@ -38,3 +40,11 @@ class AsyncTextTargetSets:
         """All text targets, or those of a vocabulary or an attribute set, newest first."""
         filters = {"vocabulary_id": vocabulary_id, "attribute_set_id": attribute_set_id}
         return items(self._http, TextTargets, "/v1/text-targets", filters)
+
+    async def labels(self, id: str) -> TargetLabels:
+        """The labels of the features, in their order, and the teacher whose students can use them."""
+        return parsed(TargetLabels, await self._http.request("GET", resource_path("text-targets", id, "labels.json")))
+
+    async def export(self, id: str) -> bytes:
+        """The features as a safetensors file: `features` (K, D), L2-normalised, in the order of the labels."""
+        return (await self._http.request("GET", resource_path("text-targets", id, "file"))).content

@@ -3,6 +3,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import Param, parsed
@@ -10,8 +11,10 @@ from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import get, items, post
 from limbeck.models import AttributeSet, ImportedSet, Job, LabelDifference, Report, SetLabel, TextKind
 from limbeck.shared.attribute_files.decoding import binary_format, decode
-from limbeck.shared.attribute_files.matching import LabelMap
 from limbeck.shared.format_names import BINARY_FORMATS, FileFormat, ImportFormat
+
+if TYPE_CHECKING:
+    from limbeck.shared.attribute_files.matching import LabelMap  # slow to load
 
 
 class AttributeSets:
@@ -29,7 +32,7 @@ class AttributeSets:
         name: str = "imported",
         domain: str = "",
         partial: bool = False,
-        map: LabelMap | None = None,
+        map: "LabelMap | None" = None,
     ) -> ImportedSet:
         """Import the content of a file of attributes in any format.
 
@@ -64,7 +67,7 @@ class AttributeSets:
         name: str = "imported",
         domain: str = "",
         partial: bool = False,
-        map: LabelMap | None = None,
+        map: "LabelMap | None" = None,
     ) -> ImportedSet:
         """Import published attributes: `folder number label` lines, and one sentence per line in the same order.
 

@@ -1,16 +1,15 @@
 # Written by `python -m tests.limbeck.sync_client` from limbeck/client/asynchronous/checkpoints.py: edit that file.
 """Checkpoints: delivered students, and the download of their bundles."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from limbeck.client.downloads import BUNDLE_PARTS, MANIFEST, check_parts, manifest_files, select_files
+from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS, OnProgress
 from limbeck.client.paths import resource_path
-from limbeck.client.synchronous.download import fetch_file
+from limbeck.client.synchronous.download import download_bundle
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import get, items
-from limbeck.errors import BrokenDownload
-from limbeck.models import Checkpoint, CheckpointWithFiles, ManifestEntry
+from limbeck.models import Checkpoint, CheckpointWithFiles
 
 
 class Checkpoints:
@@ -34,42 +33,35 @@ class Checkpoints:
         self,
         id: str,
         folder: Path | str,
-        parts: Sequence[str] | None = ("image", "targets"),
-        on_progress: Callable[[str, int, int], None] | None = None,
+        parts: Sequence[str] | None = DEFAULT_PARTS,
+        on_progress: OnProgress | None = None,
     ) -> tuple[Path, ...]:
-        """Download a bundle to `folder`, verified against its manifest. Complete files are not downloaded again.
+        """Download a bundle to a folder, verified against its manifest.
+
+        Complete files are not downloaded again, and an interrupted download is continued. A file of other content is
+        never replaced. `manifest.json` is written last: a folder without it is incomplete. Two downloads to one folder
+        take turns, also in two processes.
 
         Args:
             id: the checkpoint.
             folder: the destination; it is created if necessary.
-            parts: of `BUNDLE_PARTS`, None for all; small files outside these folders (evaluation, log, model card) are
-                always included.
+            parts: of `BUNDLE_PARTS`, None for all; by default `DEFAULT_PARTS`, as far as the bundle has them. Small
+                files outside these folders (evaluation, log, model card) are always included.
             on_progress: called with the path of a file, its bytes so far, and its size in bytes.
 
         Returns:
             The paths of the files, `manifest.json` first.
 
         Raises:
-            BrokenDownload: a file does not match the manifest.
+            FilesInTheWay: the folder holds another checkpoint, or other files under the same names.
+            DiskFull: the bundle does not fit on the disk.
+            BrokenDownload: a file does not match the manifest, or the manifest is invalid.
             MissingPart: the bundle lacks a part.
             ValueError: there is no such part.
+            OSError: a file cannot be written for another reason.
         """
         if unknown := set(parts or ()) - set(BUNDLE_PARTS):
             raise ValueError(f"unknown part {', '.join(sorted(unknown))}; a bundle has {', '.join(BUNDLE_PARTS)}")
-        path, folder = resource_path("checkpoints", id), Path(folder)
-
-        def fetch(file: ManifestEntry) -> Path:
-            def on_bytes(done: int, size: int) -> None:
-                if on_progress:
-                    on_progress(file.path, done, size)
-
-            return fetch_file(self._http, path, file, folder, on_bytes)
-
-        manifest = next((file for file in (self.get(id)).files if file.path == MANIFEST), None)
-        if manifest is None:
-            raise BrokenDownload(f"checkpoint {id} has no {MANIFEST}")
-        manifest_path = fetch(manifest)
-        files = manifest_files(manifest_path.read_bytes())
-        check_parts(manifest_path.read_bytes(), parts or ())
-        chosen = select_files(files, parts, optional=BUNDLE_PARTS)
-        return (manifest_path, *[fetch(file) for file in chosen])
+        checkpoint = self.get(id)
+        url = resource_path("checkpoints", checkpoint.id)
+        return download_bundle(self._http, url, checkpoint, Path(folder), parts, on_progress)

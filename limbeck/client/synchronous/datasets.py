@@ -4,14 +4,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from limbeck.client.paths import resource_path, without_none
-from limbeck.client.responses import parsed
+from limbeck.client.responses import CHECK_TIMEOUT_S, parsed
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import get, items, post
-from limbeck.models import CaptionSet, Dataset
+from limbeck.models import CaptionSet, CreatedDataset, Dataset
 from limbeck.shared.images.dataset_report import Check, DatasetReport, DuplicateAction, NearDuplicateAction
-
-# How long to wait until the service has checked all images; a request that is repeated continues the check.
-_CHECK_TIMEOUT_S = 3600.0
 
 
 class Datasets:
@@ -33,8 +30,8 @@ class Datasets:
         check: Check = "full",
         duplicates: DuplicateAction | None = None,
         near_duplicates: NearDuplicateAction | None = None,
-    ) -> Dataset:
-        """Register a folder of images as a dataset.
+    ) -> CreatedDataset:
+        """Register a folder of images as a dataset. An equal dataset, of images with the same content, is reused.
 
         Args:
             vocabulary_id: the vocabulary of its labels.
@@ -66,7 +63,7 @@ class Datasets:
             duplicates=duplicates,
             near_duplicates=near_duplicates,
         )
-        return post(self._http, Dataset, "/v1/datasets", body, read_timeout_s=_CHECK_TIMEOUT_S)
+        return post(self._http, CreatedDataset, "/v1/datasets", body, read_timeout_s=CHECK_TIMEOUT_S)
 
     def get(self, id: str) -> Dataset:
         """One dataset."""

@@ -1,93 +1,144 @@
 # Written by `python -m tests.limbeck.sync_client` from limbeck/client/asynchronous/download.py: edit that file.
-"""Download the files of a checkpoint's bundle: resumable, and verified against the manifest.
+"""Download a checkpoint's bundle, by the rules of `limbeck.client.downloads`."""
 
-A file is written as `NAME.part` and renamed when its sha256 has been verified: a file without `.part` is complete.
-"""
-
-import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
 import httpx2
 
-from limbeck.client.downloads import OnBytes, sha256_of
-from limbeck.client.responses import ATTEMPTS, pause_s, problem_of, wait_before_retry_s
+from limbeck.client.downloads import (
+    LOCK_POLL_S,
+    FolderLock,
+    OnProgress,
+    check_digest,
+    check_parts,
+    check_space,
+    full_disk_named,
+    make_folder,
+    manifest_files,
+    missing_files,
+    partial_path,
+    put_in_place,
+    select_files,
+    size_of,
+    write_manifest,
+)
+from limbeck.client.responses import pause_s, problem_of, wait_before_retry_s
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.runtime import run_blocking
 from limbeck.errors import BrokenDownload
-from limbeck.models import ManifestEntry
+from limbeck.models import CheckpointWithFiles, ManifestEntry
+from limbeck.shared.bundle.files import MANIFEST_FILE, file_sha256
 
 
-def fetch_file(http: Http, url: str, file: ManifestEntry, folder: Path, on_bytes: OnBytes | None = None) -> Path:
-    """Download one file to `folder`, unless a file with the right sha256 exists. Returns its path.
+def download_bundle(
+    http: Http,
+    url: str,
+    checkpoint: CheckpointWithFiles,
+    folder: Path,
+    parts: Sequence[str] | None,
+    on_progress: OnProgress | None,
+) -> tuple[Path, ...]:
+    """Download the files of `parts` from `url`, the path of the checkpoint. Returns their paths, the manifest first."""
+    manifest = next((file for file in checkpoint.files if file.path == MANIFEST_FILE), None)
+    if manifest is None:
+        raise BrokenDownload(f"checkpoint {checkpoint.id} has no {MANIFEST_FILE}")
+    content = (http.request("GET", f"{url}/files/{MANIFEST_FILE}")).content
+    check_digest(content, manifest)
+    listed = manifest_files(content)
+    check_parts(content, listed, parts)
+    files = select_files(listed, parts)
+    report = on_progress or _no_report
+    with full_disk_named(folder):
+        make_folder(folder)
+        with _locked(http, folder):
+            missing = run_blocking(missing_files, folder, manifest, files, checkpoint.id)
+            check_space(folder, missing)
+            for file in files:
+                if file in missing:
+                    fetch_file(http, url, file, folder, report)
+                else:
+                    report(file.path, file.size, file.size)
+            run_blocking(write_manifest, folder, manifest, content)
+            report(manifest.path, manifest.size, manifest.size)
+    return tuple(folder / file.path for file in (manifest, *files))
 
-    `on_bytes(done, size)` is called for each chunk. Raises BrokenDownload, Problem or Unreachable.
-    """
-    target = folder / file.path
-    if target.is_file() and target.stat().st_size == file.size and run_blocking(sha256_of, target) == file.sha256:
-        if on_bytes:
-            on_bytes(file.size, file.size)
-        return target
+
+def _no_report(path: str, done: int, size: int) -> None:
+    """Report no progress."""
+
+
+@contextmanager
+def _locked(http: Http, folder: Path) -> Iterator[None]:
+    """Wait until no other download writes to the folder."""
+    lock = FolderLock(folder)
+    try:
+        while not lock.acquire():
+            http.sleep(LOCK_POLL_S)
+        yield
+    finally:
+        lock.close()
+
+
+def fetch_file(http: Http, url: str, file: ManifestEntry, folder: Path, report: OnProgress) -> None:
+    """Download one file to `folder`. Raises BrokenDownload, Problem or Unreachable."""
+    target, partial = folder / file.path, partial_path(folder, file)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
     address = f"{url}/files/{quote(file.path)}"
     failures = 0
-    for _ in range(2):  # start over once if the partial file came from a different download
-        while not _is_complete(partial, file):
-            before = _size(partial)
+    for _ in range(2):  # start over once if the bytes of an earlier attempt were wrong
+        while not partial.exists() or size_of(partial) < file.size:
+            before = size_of(partial)
             try:
-                _append_missing(http, address, file, partial, on_bytes)
+                _append_missing(http, address, file, partial, lambda done: report(file.path, done, file.size))
             except httpx2.TransportError as error:
                 # Count only consecutive attempts without new bytes: a large file can need many attempts.
-                failures = 0 if _size(partial) > before else failures + 1
+                failures = 0 if size_of(partial) > before else failures + 1
                 if failures >= http.attempts:
                     raise http.unreachable(error) from error
                 http.sleep(pause_s(failures + 1))
-        if run_blocking(sha256_of, partial) == file.sha256:
-            os.replace(partial, target)
-            return target
+        if size_of(partial) == file.size and run_blocking(file_sha256, partial) == file.sha256:
+            run_blocking(put_in_place, partial, target)
+            return
         partial.unlink()
     raise BrokenDownload(f"{file.path} has a wrong sha256 after two downloads")
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _is_complete(partial: Path, file: ManifestEntry) -> bool:
-    if _size(partial) > file.size:
-        partial.unlink()
-    return partial.exists() and _size(partial) == file.size
-
-
-def _append_missing(http: Http, address: str, file: ManifestEntry, partial: Path, on_bytes: OnBytes | None) -> None:
+def _append_missing(
+    http: Http, address: str, file: ManifestEntry, partial: Path, on_bytes: Callable[[int], None]
+) -> None:
     """Request the missing bytes and append them; start over if the service sends the complete file."""
-    num_bytes = _size(partial)
+    num_bytes = size_of(partial)
     headers = {"Accept-Encoding": "identity"}
     if num_bytes:
         headers |= {"Range": f"bytes={num_bytes}-", "If-Range": f'"{file.sha256}"'}
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, http.attempts + 1):
         with http.stream("GET", address, headers=headers) as response:
             if response.status_code in (200, 206):
-                with partial.open("ab" if response.status_code == 206 else "wb") as out:
-                    _copy(response, out, file, on_bytes)
+                try:
+                    with partial.open("ab" if response.status_code == 206 else "wb") as out:
+                        _copy(response, out, file, on_bytes)
+                except BrokenDownload:
+                    partial.unlink()
+                    raise
                 return
             response.read()
             wait_s = wait_before_retry_s(response, attempt)
             problem = problem_of(response)
-        if problem.status not in (429, 502, 503, 504) or wait_s is None or attempt == ATTEMPTS:
+        if problem.status not in (429, 502, 503, 504) or wait_s is None or attempt == http.attempts:
             raise problem
         http.sleep(wait_s)
 
 
-def _copy(response: httpx2.Response, out: BinaryIO, file: ManifestEntry, on_bytes: OnBytes | None) -> None:
+def _copy(response: httpx2.Response, out: BinaryIO, file: ManifestEntry, on_bytes: Callable[[int], None]) -> None:
     # Write chunks as they arrive: buffered chunks would be lost when the connection breaks.
     for chunk in response.iter_raw():
         if out.tell() + len(chunk) > file.size:
             raise BrokenDownload(f"{file.path} is longer than {file.size} bytes, its size in the manifest")
         out.write(chunk)
-        if on_bytes:
-            on_bytes(out.tell(), file.size)
+        on_bytes(out.tell())
     if out.tell() < file.size:
         raise BrokenDownload(f"{file.path} is shorter than {file.size} bytes, its size in the manifest")

@@ -19,6 +19,7 @@ from limbeck.client.responses import (
     problem_of,
     timeout,
     uses_proxy,
+    uses_tls,
     wait_before_retry_s,
 )
 from limbeck.client.synchronous import runtime
@@ -49,6 +50,7 @@ class Http:
             timeout=timeout(READ_TIMEOUT_S),
             transport=transport,
             trust_env=uses_proxy(url),
+            verify=uses_tls(url),
         )
         self.attempts = attempts
         self.timeout_s = timeout_s

@@ -1,7 +1,7 @@
 # Written by `python -m tests.limbeck.sync_client` from limbeck/client/asynchronous/jobs.py: edit that file.
 """Jobs: create, follow and cancel them; their events, LLM calls and intermediate results."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any, Literal, Unpack, overload
 
@@ -15,12 +15,14 @@ from limbeck.client.job_requests import (
     ProveRequest,
     job_body,
 )
-from limbeck.client.paths import resource_path
+from limbeck.client.paths import resource_path, without_none
+from limbeck.client.responses import CHECK_TIMEOUT_S
 from limbeck.client.synchronous import events
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import get, items, post
 from limbeck.errors import JobFailed
-from limbeck.models import Call, Estimate, Event, Job, LabelResult
+from limbeck.models import Call, CreatedJob, Estimate, Event, Job, LabelResult
+from limbeck.plan_models import JobCheck, Plan
 
 _FIRST_POLL_S = 0.1
 _POLL_GROWTH = 1.5
@@ -33,18 +35,28 @@ class Jobs:
         self._http = http
 
     @overload
-    def create(self, kind: Literal["enrich"], **options: Unpack[EnrichRequest]) -> Job: ...
+    def create(
+        self, kind: Literal["enrich"], *, reuse: bool = False, **options: Unpack[EnrichRequest]
+    ) -> CreatedJob: ...
     @overload
-    def create(self, kind: Literal["enrich"], **options: Unpack[CaptionRequest]) -> Job: ...
+    def create(
+        self, kind: Literal["enrich"], *, reuse: bool = False, **options: Unpack[CaptionRequest]
+    ) -> CreatedJob: ...
     @overload
-    def create(self, kind: Literal["encode"], **options: Unpack[EncodeRequest]) -> Job: ...
+    def create(
+        self, kind: Literal["encode"], *, reuse: bool = False, **options: Unpack[EncodeRequest]
+    ) -> CreatedJob: ...
     @overload
-    def create(self, kind: Literal["distill"], **options: Unpack[DistillRequest]) -> Job: ...
+    def create(
+        self, kind: Literal["distill"], *, reuse: bool = False, **options: Unpack[DistillRequest]
+    ) -> CreatedJob: ...
     @overload
-    def create(self, kind: Literal["evaluate"], **options: Unpack[EvaluateRequest]) -> Job: ...
+    def create(
+        self, kind: Literal["evaluate"], *, reuse: bool = False, **options: Unpack[EvaluateRequest]
+    ) -> CreatedJob: ...
     @overload
-    def create(self, kind: Literal["prove"], **options: Unpack[ProveRequest]) -> Job: ...
-    def create(self, kind: CreatedKind, **options: Any) -> Job:
+    def create(self, kind: Literal["prove"], *, reuse: bool = False, **options: Unpack[ProveRequest]) -> CreatedJob: ...
+    def create(self, kind: CreatedKind, *, reuse: bool = False, **options: Any) -> CreatedJob:
         """Start a job of a kind. The options of each kind are the classes of `limbeck.client.job_requests`.
 
         - `enrich`: an LLM describes each label of a vocabulary (`EnrichRequest`), or captions each training image of a
@@ -54,12 +66,42 @@ class Jobs:
         - `evaluate`: a checkpoint or a teacher is evaluated on a dataset (`EvaluateRequest`).
         - `prove`: the benefit of an attribute set is measured (`ProveRequest`).
 
+        With `reuse`, the result is the newest job with the same inputs that runs or has succeeded, if there is one.
+
         Raises:
             ValueError: the kind is unknown.
             TypeError: the kind has no such option.
             Problem: the service refuses an option; `errors` names it.
         """
-        return post(self._http, Job, "/v1/jobs", job_body(kind, options))
+        params = {"reuse": True} if reuse else None
+        return post(self._http, CreatedJob, "/v1/jobs", job_body(kind, options), params=params)
+
+    def check(self, kind: CreatedKind, **options: Any) -> JobCheck:
+        """What `create` would do with the same arguments; nothing is stored. Raises as `create`."""
+        return post(self._http, JobCheck, "/v1/jobs", job_body(kind, options), params={"dry_run": True})
+
+    def plan(
+        self,
+        jobs: Sequence[tuple[CreatedKind, Mapping[str, Any]]] = (),
+        *,
+        vocabulary: Mapping[str, object] | None = None,
+        dataset: Mapping[str, object] | None = None,
+    ) -> Plan:
+        """Check a whole job before anything of it is stored or paid for.
+
+        Args:
+            jobs: kind and options of each job, as for `create`. The id `"planned"` stands for the vocabulary, dataset
+                or attribute set that does not exist yet.
+            vocabulary: `{"name", "domain", "labels"}` of a vocabulary that does not exist yet.
+            dataset: the body of a dataset that does not exist yet; its vocabulary is that of the plan unless it names
+                one.
+
+        Raises:
+            Problem: something is refused; `errors` has pointers such as `/jobs/1/config/student`.
+        """
+        body = {"jobs": [job_body(kind, options) for kind, options in jobs]}
+        given = without_none(vocabulary=vocabulary, dataset=dataset)
+        return post(self._http, Plan, "/v1/plan", body | given, read_timeout_s=CHECK_TIMEOUT_S)
 
     @overload
     def estimate(self, kind: Literal["enrich"], **options: Unpack[EnrichRequest]) -> Estimate: ...

@@ -15,10 +15,16 @@ def get(http: Http, model: type[Model], resource: str, id: str) -> Model:
 
 
 def post(
-    http: Http, model: type[Model], path: str, body: object = None, *, read_timeout_s: float = READ_TIMEOUT_S
+    http: Http,
+    model: type[Model],
+    path: str,
+    body: object = None,
+    *,
+    params: Mapping[str, Param] | None = None,
+    read_timeout_s: float = READ_TIMEOUT_S,
 ) -> Model:
     """The response of a POST request."""
-    return parsed(model, http.request("POST", path, json=body, read_timeout_s=read_timeout_s))
+    return parsed(model, http.request("POST", path, params=params, json=body, read_timeout_s=read_timeout_s))
 
 
 def items(

@@ -3,9 +3,11 @@
 
 from collections.abc import Iterator
 
+from limbeck.client.paths import resource_path
+from limbeck.client.responses import parsed
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import get, items
-from limbeck.models import Teacher, TextTargets
+from limbeck.models import TargetLabels, Teacher, TextTargets
 
 
 class Teachers:
@@ -37,3 +39,11 @@ class TextTargetSets:
         """All text targets, or those of a vocabulary or an attribute set, newest first."""
         filters = {"vocabulary_id": vocabulary_id, "attribute_set_id": attribute_set_id}
         return items(self._http, TextTargets, "/v1/text-targets", filters)
+
+    def labels(self, id: str) -> TargetLabels:
+        """The labels of the features, in their order, and the teacher whose students can use them."""
+        return parsed(TargetLabels, self._http.request("GET", resource_path("text-targets", id, "labels.json")))
+
+    def export(self, id: str) -> bytes:
+        """The features as a safetensors file: `features` (K, D), L2-normalised, in the order of the labels."""
+        return (self._http.request("GET", resource_path("text-targets", id, "file"))).content

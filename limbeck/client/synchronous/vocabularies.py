@@ -27,14 +27,13 @@ class Vocabularies:
     def __init__(self, http: Http) -> None:
         self._http = http
 
-    def create(
-        self, name: str, labels: Iterable[str | Mapping[str, str | None]], *, domain: str = ""
-    ) -> CreatedVocabulary:
-        """Create a vocabulary from labels in order.
+    def create(self, name: str, labels: Iterable[str | Mapping[str, object]], *, domain: str = "") -> CreatedVocabulary:
+        """Create a vocabulary from labels in order. An equal vocabulary is reused.
 
         Args:
             name: name of the vocabulary.
-            labels: names, or `{"name", "sense"}` for labels with the same name.
+            labels: names, or `{"name", "sense", "ids"}`: a sense for labels with the same name, and identifiers and
+                aliases by which images may name a label.
             domain: the category of the labels: `birds`.
 
         Raises:

@@ -40,7 +40,7 @@ def not_texts(data: object) -> str | None:
         return None
     keys = {key.casefold() for key in data}
     if keys & _ID_MAPS and all(not isinstance(value, list) for value in data.values()):
-        return "has labels and no texts: `limbeck labels FILE` reads such a file"
+        return "has labels and no texts: `limbeck vocab read FILE` reads such a file"
     if len(data) > 1 and keys <= _SPLITS and all(isinstance(value, dict | list) for value in data.values()):
         return f"has several parts ({', '.join(sorted(data))}): give the one that you want as a file of its own"
     return None

@@ -1,7 +1,7 @@
 """The manifest of a bundle, and checks of files against it. Imports no torch.
 
     manifest = read_manifest(Path("student"))
-    weights = read_verified(Path("student"), "onnx/image.onnx", listed_files(manifest))
+    graph = verified_path(Path("student"), "onnx/image.onnx", listed_files(manifest))
 
 The service writes and checks bundles by `distill.bundle`, and the client reads them by `limbeck.classify`.
 """
@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
+
+from limbeck.shared.bundle import hub_layout
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_FORMAT = "limbeck bundle 1"
@@ -53,21 +55,31 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST_FILE
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        check_format(manifest["format"], MANIFEST_FORMAT, f"{path}, a manifest,")
-        names = [PurePosixPath(entry["path"]) for entry in manifest["files"]]
-        _ = [(entry["size"], entry["sha256"]) for entry in manifest["files"]]  # raises KeyError if one is missing
+        content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(f"{folder} holds no {MANIFEST_FILE}: it is not a bundle, or is incomplete") from error
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror}") from error
+    return parse_manifest(content, str(path))
+
+
+def parse_manifest(content: bytes, place: str) -> dict[str, Any]:
+    """The manifest in the content of a file, as `read_manifest` returns it; `place` names the file in errors."""
+    try:
+        manifest: dict[str, Any] = json.loads(content)
+        check_format(manifest["format"], MANIFEST_FORMAT, f"{place}, a manifest,")
+        names = [PurePosixPath(entry["path"]) for entry in manifest["files"]]
+        _ = [(int(entry["size"]), str(entry["sha256"])) for entry in manifest["files"]]
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, BundleError):
             raise
-        raise BundleError(f"{path} cannot be read as a manifest: {error!r}") from error
-    for name in names:
-        if name.is_absolute() or ".." in name.parts:
-            raise BundleError(f"{path} names {name}, which is outside the bundle")
+        raise BundleError(f"{place} cannot be read as a manifest: {error!r}") from error
+    for name, entry in zip(names, manifest["files"], strict=True):
+        # A backslash and a colon are part of a name here, and lead out of the folder on another system.
+        if name.is_absolute() or not name.parts or ".." in name.parts or set("\\:") & set(entry["path"]):
+            raise BundleError(f"{place} names {entry['path']!r}, which is outside the bundle")
+    if len(set(names)) < len(names):
+        raise BundleError(f"{place} names a file twice")
     return manifest
 
 
@@ -76,29 +88,30 @@ def listed_files(manifest: Mapping[str, Any]) -> dict[str, ManifestFile]:
     return {entry["path"]: entry for entry in manifest["files"]}
 
 
-def read_verified(folder: Path, name: str, listed: Mapping[str, ManifestFile]) -> bytes:
-    """The content of a file of a bundle, which must have the size and sha256 of the manifest. Raises BundleError."""
+def verified_path(folder: Path, name: str, listed: Mapping[str, ManifestFile]) -> Path:
+    """The path of a file of a bundle, which must have the size and sha256 of the manifest. Raises BundleError."""
     path = folder / name
     if name not in listed:
         raise BundleError(f"{path} is not in {MANIFEST_FILE}: download the bundle again")
     try:
         if not path.is_file():
             raise BundleError(f"{path} is missing: download the bundle again")
-        data = path.read_bytes()
+        size = path.stat().st_size
+        if size != listed[name]["size"]:
+            raise BundleError(f"{path} has {size} bytes, not {listed[name]['size']}: download the bundle again")
+        if file_sha256(path) != listed[name]["sha256"]:
+            raise BundleError(f"{path} has a different sha256 than {MANIFEST_FILE}: download the bundle again")
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror}") from error
-    if len(data) != listed[name]["size"]:
-        raise BundleError(f"{path} has {len(data)} bytes, not {listed[name]['size']}: download the bundle again")
-    if hashlib.sha256(data).hexdigest() != listed[name]["sha256"]:
-        raise BundleError(f"{path} has a different sha256 than {MANIFEST_FILE}: download the bundle again")
-    return data
+    return path
 
 
 def verify_files(folder: Path, *, partial: bool = False) -> dict[str, Any]:
     """The manifest of the bundle in `folder`, after checking the size and sha256 of every file.
 
-    `partial`: missing files are no fault. Raises BundleError naming every file that is missing, changed, or not in the
-    manifest, and for an unreadable manifest.
+    `partial`: missing files are no fault. A download from the Hub has further files (`hub_layout`), which are none
+    either. Raises BundleError naming every file that is missing, changed, or not in the manifest, and for an
+    unreadable manifest.
     """
     manifest = read_manifest(folder)
     listed = listed_files(manifest)
@@ -112,7 +125,16 @@ def verify_files(folder: Path, *, partial: bool = False) -> dict[str, Any]:
         elif file_sha256(path) != entry["sha256"]:
             faults.append(f"{name} has a different sha256 than the manifest")
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    faults += [f"{name} is not in the manifest" for name in sorted(present - listed.keys() - {MANIFEST_FILE})]
+    extra = sorted(present - listed.keys() - {MANIFEST_FILE})
+    faults += [f"{name} is not in the manifest" for name in extra if not _is_of_hub(folder, name, listed)]
     if faults:
         raise BundleError(f"{folder}: {'; '.join(faults)}")
     return manifest
+
+
+def _is_of_hub(folder: Path, name: str, listed: Mapping[str, ManifestFile]) -> bool:
+    """Whether this is a file of the Hub's client, or a copy of a file of the bundle in a repository's layout."""
+    if hub_layout.is_client_file(name):
+        return True
+    copied = [listed[path] for path in hub_layout.bundle_paths(name) if path in listed]
+    return bool(copied) and file_sha256(folder / name) in [entry["sha256"] for entry in copied]

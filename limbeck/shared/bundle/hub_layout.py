@@ -37,6 +37,11 @@ def pairing_files(paths: Iterable[str]) -> dict[str, str]:
     return files | {path: path for path in all_paths if path == CARD_FILE and files}
 
 
-def bundle_path(path: str) -> tuple[str, ...]:
-    """Where a file of a repository may come from in the bundle, for a file that the bundle does not list itself."""
+def bundle_paths(path: str) -> tuple[str, ...]:
+    """The files of a bundle that a file of a repository may be a copy of."""
     return () if "/" in path else (_IMAGE + path, _PAIRING + path)
+
+
+def is_client_file(path: str) -> bool:
+    """Whether the Hub or its client made this file in a download."""
+    return path == ".gitattributes" or path.startswith(".cache/huggingface/")

@@ -1,4 +1,4 @@
-"""The report of a dataset on a terminal: for `limbeck datasets report` and `python -m distill report`."""
+"""The report of a dataset on a terminal: for `limbeck dataset report` and `python -m distill report`."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,5 +1,6 @@
 """Job requests: the parts and specs of each kind of job, and invalid requests."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -93,6 +94,7 @@ def test_enrich_jobs_are_split_into_chunks(service: Service) -> None:
         "spend",
         "result",
         "error",
+        "reused",
     }
     assert (job["object"], job["kind"], job["status"], job["stage"]) == ("job", "enrich", "queued", "describe")
     attributes = {"name": "attributes", "done": 0, "total": 10, "unit": "labels", "rate": None, "eta_s": None}
@@ -119,7 +121,7 @@ def test_enrich_jobs_are_split_into_chunks(service: Service) -> None:
         {"stage": "assemble", "name": "assembly", "done": 0, "total": 1, "unit": "pages", "rate": None, "eta_s": None},
         {"stage": "report", "name": "report", "done": 0, "total": 10, "unit": "labels", "rate": None, "eta_s": None},
     ]
-    assert service.get(f"/v1/jobs/{job['id']}") == job
+    assert service.get(f"/v1/jobs/{job['id']}") | {"reused": False} == job
 
 
 def test_gpu_jobs_have_the_parts_that_workers_execute(service: Service) -> None:
@@ -296,11 +298,6 @@ def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtes
         ({"kind": "evaluate", "dataset_id": dataset_id, "teacher": TEACHER, "shots": 2}, "invalid_request", ""),
         ({"kind": "evaluate", "dataset_id": dataset_id}, "invalid_request", ""),
         (
-            {"kind": "evaluate", "dataset_id": dataset_id, "teacher": TEACHER, "checkpoint_id": "c"},
-            "invalid_request",
-            "",
-        ),
-        (
             {"kind": "evaluate", "dataset_id": dataset_id, "checkpoint_id": "ckp_0"},
             "checkpoint_not_found",
             "/checkpoint_id",
@@ -329,3 +326,83 @@ def test_a_model_is_required(make_service: Any) -> None:
     assert (problem["code"], problem["errors"][0]["pointer"]) == ("model_missing", "/model")
     job = service.post("/v1/jobs", {"kind": "enrich", "vocabulary_id": vocabulary_id, "model": "m"}, status=202)
     assert job["spec"]["model"] == "m"
+
+
+def test_a_dry_run_stores_no_job(service: Service) -> None:
+    vocabulary_id = service.vocabulary()
+    body = {"kind": "enrich", "vocabulary_id": vocabulary_id}
+    checked = service.post("/v1/jobs?dry_run=true", body, status=200)
+    assert (checked["object"], checked["estimate"]["calls"], checked["same_job_id"]) == ("job_check", 4, None)
+    assert service.get("/v1/jobs")["data"] == []
+    id = service.post("/v1/jobs", body, status=202)["id"]
+    assert service.post("/v1/jobs?dry_run=true", body, status=200)["same_job_id"] == id
+
+
+def test_a_job_with_the_same_inputs_is_reused_on_request(service: Service) -> None:
+    vocabulary_id = service.vocabulary()
+    body = {"kind": "encode", "vocabulary_id": vocabulary_id, "teacher": TEACHER}
+    first = service.post("/v1/jobs?reuse=true", body, status=202)
+    assert first["reused"] is False
+    assert service.post("/v1/jobs", body, status=202)["id"] != first["id"]  # only on request
+    newest = service.post("/v1/jobs?reuse=true", body, status=200)
+    assert newest["reused"] is True
+    other = body | {"prompt": {"concept": "bird"}}
+    assert service.post("/v1/jobs?reuse=true", other, status=202)["reused"] is False
+    with service.db.write() as tx:
+        for job in tx.query(Job):
+            job.status = "failed"
+    assert service.post("/v1/jobs?reuse=true", body, status=202)["reused"] is False
+
+
+def test_a_succeeded_job_is_reused_while_its_results_exist(service: Service) -> None:
+    body = {"kind": "enrich", "vocabulary_id": service.vocabulary()}
+    job = service.post("/v1/jobs", body, status=202)
+    set_id = service.attribute_set(body["vocabulary_id"])
+    for made, is_reused in ((set_id, True), ("ats_deleted", False)):
+        with service.db.write() as tx:
+            row = tx.get_one(Job, job["id"])
+            row.status, row.result = "succeeded", {"attribute_set_id": made}
+        assert (service.post("/v1/jobs?reuse=true", body, status=202)["id"] == job["id"]) is is_reused
+
+
+def test_simultaneous_requests_that_may_reuse_create_one_job(service: Service) -> None:
+    body = {"kind": "encode", "vocabulary_id": service.vocabulary(), "teacher": TEACHER}
+    with ThreadPoolExecutor(4) as pool:
+        jobs = list(pool.map(lambda _: service.post("/v1/jobs?reuse=true", body, status=202), range(8)))
+    assert len({job["id"] for job in jobs}) == 1
+
+
+def test_changed_weights_of_a_teacher_are_other_inputs(service: Service) -> None:
+    (service.data / "teacher").mkdir()
+    weights = service.data / "teacher" / "open_clip_model.safetensors"
+    weights.write_bytes(b"1")
+    body = {"kind": "encode", "vocabulary_id": service.vocabulary(), "teacher": "local-dir:teacher"}
+    first = service.post("/v1/jobs?reuse=true", body, status=202)["id"]
+    assert service.post("/v1/jobs?reuse=true", body, status=202)["id"] == first
+    weights.write_bytes(b"22")
+    assert service.post("/v1/jobs?reuse=true", body, status=202)["id"] != first
+
+
+def test_the_teacher_of_a_checkpoint_encodes_and_another_one_is_refused(service: Service) -> None:
+    vocabulary_id = service.vocabulary()
+    dataset_id = service.dataset(vocabulary_id)
+    checkpoint_id = create_checkpoint(service, dataset_id, vocabulary_id)
+    encode = {"kind": "encode", "vocabulary_id": service.vocabulary("auk", "loon"), "checkpoint_id": checkpoint_id}
+    assert service.post("/v1/jobs", encode, status=202)["spec"]["teacher"] == TEACHER
+    evaluate = {"kind": "evaluate", "dataset_id": dataset_id, "checkpoint_id": checkpoint_id}
+    assert service.post("/v1/jobs", evaluate | {"teacher": TEACHER}, status=202)["spec"]["teacher"] == TEACHER
+    for body in (encode, evaluate):
+        problem = service.rejection("/v1/jobs", body | {"teacher": "ViT-B-16:openai"})
+        assert (problem["code"], problem["errors"][0]["pointer"]) == ("teacher_mismatch", "/teacher")
+    # Another name of the same weights.
+    same = service.post("/v1/jobs", encode | {"teacher": "another name"}, status=422)
+    assert same["code"] == "teacher_unknown"
+
+
+def test_the_loss_cap_needs_captions(service: Service) -> None:
+    dataset_id = service.dataset(service.vocabulary())
+    body = {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER, "config": {"losses": {"cap": 1}}}
+    problem = service.rejection("/v1/jobs", body)
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("captions_missing", "/caption_set_id")
+    (service.data / "images" / "crane" / "0.txt").write_text("a tall bird")
+    assert service.post("/v1/jobs", body, status=202)["spec"]["config"]["objective"]["losses"]["cap"] == 1

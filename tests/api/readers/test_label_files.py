@@ -17,7 +17,7 @@ def test_all_formats_create_the_same_vocabulary(service: Service) -> None:
         service.http.post("/v1/vocabularies?name=b&domain=d", content=plain.encode(), headers=PLAIN).json(),
     ]
     assert len({item["digest"] for item in created}) == 1
-    assert len({item["id"] for item in created}) == 3
+    assert len({item["id"] for item in created}) == 1
 
 
 def test_senses_in_csv(service: Service) -> None:
@@ -107,13 +107,12 @@ def test_a_label_file_of_each_media_type(service: Service, subtests: pytest.Subt
         with subtests.test(media_type=media_type):
             headers = {"Content-Type": media_type}
             preview = service.http.post("/v1/vocabularies?dry_run=true", content=content, headers=headers)
-            assert preview.status_code == 200
+            assert (preview.status_code, preview.json()["object"]) == (200, "label_preview")
             assert [label["name"] for label in preview.json()["labels"]] == ["crane", "heron"]
             created = service.http.post("/v1/vocabularies?name=b", content=content, headers=headers).json()
             assert (created["read_as"], created["num_labels"], created["digest"]) == (read_as, 2, digest)
             report = {name: created[name] for name in ("read_as", "notes", "warnings")}
             assert {name: preview.json()[name] for name in report} == report
-    assert len(service.get("/v1/vocabularies")["data"]) == len(FILES) + 1  # a preview stores nothing
 
 
 def test_ids_of_a_file_are_kept_and_not_part_of_the_digest(service: Service) -> None:

@@ -29,6 +29,7 @@ def test_class_folders_are_matched_and_split(service: Service, tmp_path: Path) -
     }
     created = service.post("/v1/datasets", body)
     assert created["counts"] == {"train": 14, "held_out": 6, "ood": 20, "id_labels": 2, "ood_labels": 2}
+    assert created.pop("reused") is False
     assert created == service.get(f"/v1/datasets/{created['id']}") == service.get("/v1/datasets")["data"][0]
     with service.db.read() as tx:
         key = resources.dataset(tx, created["id"]).manifest_key
@@ -36,6 +37,22 @@ def test_class_folders_are_matched_and_split(service: Service, tmp_path: Path) -
     service.artefacts.get_file(key, tmp_path / "manifest.jsonl")
     image_index = ImageIndex.load(tmp_path / "manifest.jsonl")
     assert (image_index.digest, len(image_index), image_index.labels[0]) == (created["digest"], 40, "crane")
+
+
+def test_an_equal_dataset_is_reused_until_a_file_changes(service: Service) -> None:
+    body = {"path": service.images("crane", "heron", "stork", "ibis"), "vocabulary_id": service.vocabulary()}
+    first = service.http.post("/v1/datasets", json=body)
+    again = service.http.post("/v1/datasets", json=body | {"name": "other"})
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json() | {"reused": True}
+    other = {"vocabulary_id": service.vocabulary("crane", "heron"), "images": {"unmatched": "skip"}}
+    for change in ({"split": {"by": "all"}}, {"check": "names"}, other):
+        assert service.http.post("/v1/datasets", json=body | change).status_code == 201
+    changed = service.data / body["path"] / "crane" / "0.jpg"
+    changed.write_bytes(tiny_image("another picture"))
+    assert service.post("/v1/datasets", body, status=201)["digest"] == first.json()["digest"]
+    folders = {path.name for path in (service.settings.home / "artefacts" / "datasets").iterdir()}
+    assert folders == {row["id"] for row in service.get("/v1/datasets")["data"]}
 
 
 def test_labels_of_the_same_name_are_distinguished_by_their_sense(service: Service) -> None:

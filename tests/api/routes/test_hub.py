@@ -5,10 +5,11 @@ from typing import Any
 
 import fsspec
 import pytest
+from starlette.testclient import TestClient
 
 from store.db import Database
 from store.models import Checkpoint, CheckpointFile, Job
-from tests.api.conftest import Service, bearer, create_key
+from tests.api.conftest import BASE, Service, bearer, create_key
 from tests.api.published import CONTENT, ETAG, SHA, publish
 
 REPOSITORY = "/api/models/limbeck/ckp_1"
@@ -212,3 +213,13 @@ def test_the_list_of_repositories(repository: Service) -> None:
     assert ([model["id"] for model in second.json()], second.links) == (["limbeck/ckp_1"], {})
     for query, count in (("author=timm", 0), ("search=CKP_2", 1), ("search=resnet", 3), ("limit=99999", 3)):
         assert len(repository.http.get(f"/api/models?{query}").json()) == count
+
+
+def test_a_server_may_have_a_root_path(repository: Service) -> None:
+    with TestClient(repository.app, base_url=BASE, root_path="/prefix") as client:
+        assert client.get(f"/prefix{FILES}/config.json").content == b"image/config.json"
+        assert client.post(f"/prefix{REPOSITORY}/paths-info/main", data={"paths": "image"}).json()[0]["path"] == "image"
+        missing = client.get(f"/prefix{FILES}/none", headers=bearer("hf_of_the_real_hub"))
+        assert missing.headers["X-Error-Code"] == "EntryNotFound"
+        page = client.get(f"/prefix{REPOSITORY}/tree/main?limit=1")
+        assert client.get(page.links["next"]["url"]).json()[0]["path"] == "config.json"

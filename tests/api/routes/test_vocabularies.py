@@ -2,13 +2,16 @@
 
 import json
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from store import vocabularies
 from store.models import AttributeSet, Label, Vocabulary
+from store.vocabularies import NewLabel
 from tests.api.conftest import Service
 
 
@@ -19,7 +22,8 @@ def test_create_from_json_keeps_the_order(service: Service) -> None:
     assert response.status_code == 201
     created = response.json()
     assert response.headers["location"] == f"/v1/vocabularies/{created['id']}"
-    assert created == service.get(response.headers["location"]) | {"read_as": None, "notes": [], "warnings": []}
+    report = {"reused": False, "read_as": None, "notes": [], "warnings": []}
+    assert created == service.get(response.headers["location"]) | report
     assert (created["object"], created["name"], created["num_labels"]) == ("vocabulary", "birds", 3)
     assert created["created_at"].endswith("Z")
     page = service.get(f"/v1/vocabularies/{created['id']}/labels")
@@ -29,6 +33,34 @@ def test_create_from_json_keeps_the_order(service: Service) -> None:
         (2, "Crane", "the machine"),
     ]
     assert (page["first_id"], page["last_id"], page["has_more"]) == ("0", "2", False)
+
+
+def test_an_equal_vocabulary_is_reused(service: Service) -> None:
+    labels: list[Any] = [{"name": "crane", "ids": {"wnid": "n02012849"}}, "heron"]
+    body = {"name": "birds", "domain": "birds", "labels": labels}
+    first = service.http.post("/v1/vocabularies", json=body)
+    again = service.http.post("/v1/vocabularies", json=body | {"name": "other"})
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json() | {"reused": True}
+    assert again.headers["location"] == first.headers["location"]
+    others = [body | {"domain": ""}, body | {"labels": labels[::-1]}, body | {"labels": ["crane", "heron"]}]
+    ids = {service.post("/v1/vocabularies", other, status=201)["id"] for other in others}
+    assert len(ids | {first.json()["id"]}) == 4
+
+
+def test_an_equal_vocabulary_is_stored_once_by_simultaneous_requests(service: Service) -> None:
+    labels = [NewLabel(f"label {n}") for n in range(20)]
+
+    def put(number: int) -> tuple[str, bool]:
+        with service.db.write() as tx:
+            row, is_new = vocabularies.put(tx, name=f"v{number}", domain="", labels=labels)
+            return row.id, is_new
+
+    with ThreadPoolExecutor(4) as pool:
+        stored = list(pool.map(put, range(8)))
+    assert len({id for id, _ in stored}) == 1
+    assert sum(is_new for _, is_new in stored) == 1
+    assert len(service.get(f"/v1/vocabularies/{stored[0][0]}/labels")["data"]) == 20
 
 
 def test_pages_have_no_gap_and_no_overlap(service: Service) -> None:
@@ -48,7 +80,7 @@ def test_pages_have_no_gap_and_no_overlap(service: Service) -> None:
 
 
 def test_lists_start_with_the_newest(service: Service) -> None:
-    ids = [service.vocabulary() for _ in range(5)]
+    ids = [service.vocabulary("crane", f"heron {n}") for n in range(5)]
     first = service.get("/v1/vocabularies", limit=2)
     assert [item["id"] for item in first["data"]] == ids[:2:-1]
     assert (first["object"], first["has_more"], first["last_id"]) == ("list", True, ids[3])

@@ -4,7 +4,6 @@ The list has the smallest architecture of each module of timm, at 64 px and at i
 the code of the model card.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from distill.pipeline import bundle_weights
 from distill.student.model import StudentError, build_student
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import encode_text_targets
+from tests.distill.bundle.cards import programs
 from tests.distill.conftest import WIDTH
 
 OF_MODULE = {
@@ -205,9 +205,7 @@ def check_bundle(name: str, image_px: int, teacher: Teacher, out: Path, monkeypa
 
 def code_of_the_card(bundle: Path) -> str:
     """The code that loads the pairing, without that which uses it."""
-    blocks = re.findall(r"```python\n(.*?)```", (bundle / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    code: str = blocks[-1].partition("with torch.inference_mode")[0]
-    return code
+    return programs((bundle / "README.md").read_text(encoding="utf-8"))["open_clip"].partition("image = ")[0]
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.bundle.model_card import CardFacts, escape, model_card
+from distill.bundle.card_facts import CardFacts, escape
+from distill.bundle.model_card import model_card
 from distill.evaluation.accuracy import LastEpochs, evaluate
 
 FACTS = CardFacts(
@@ -20,7 +21,13 @@ FACTS = CardFacts(
     teacher="ViT-B-32:openai",
     labels=["crane"],
     evaluation={"text": "names"},
-    made_from={"dataset": {"digest": "cafe", "images": 6}, "vocabulary": "beef"},
+    made_from={
+        "dataset": {"id": "dst_1", "digest": "c" * 64},
+        "vocabulary": "b" * 64,
+        "digests": {"dataset": "c" * 64, "texts": "a" * 64},
+        "teacher": {"ref": "ViT-B-32:openai", "digest": "d" * 64, "preprocess_digest": "e" * 64},
+        "versions": {"timm": "1.0"},
+    },
 )
 
 
@@ -65,8 +72,20 @@ def test_card_contains_the_facts() -> None:
         " 3 texts longer than the teacher's context were shortened",
     ):
         assert fact in card
-    for row in ("| dataset\\.digest | cafe |", "| dataset\\.images | 6 |", "| vocabulary | beef |"):
-        assert row in card
+
+
+def test_inputs_with_their_digests() -> None:
+    lines = model_card(FACTS).splitlines()
+    start = lines.index("| input | id | digest |")
+    assert lines[start + 2 : start + 8] == [
+        f"| dataset | dst\\_1 | `{'c' * 64}` |",
+        f"| preprocessing of the teacher |  | `{'e' * 64}` |",
+        f"| prompts \\(the encoded texts\\) |  | `{'a' * 64}` |",
+        f"| teacher | ViT\\-B\\-32\\:openai | `{'d' * 64}` |",
+        f"| vocabulary |  | `{'b' * 64}` |",
+        "",
+    ]
+    assert "Written with timm 1\\.0." in lines
 
 
 def test_model_arguments_are_in_the_code() -> None:
@@ -86,7 +105,7 @@ def test_unknown_text_kind_and_missing_parts() -> None:
 
 
 def test_table_compares_student_teacher_and_chance() -> None:
-    scores = {"accuracy": 0.4256, "chance": 0.02, "num_labels": 50, "num_images": 7000}
+    scores = {"accuracy": 0.4256, "chance": 0.02, "num_labels": 50, "num_images": 7000, "per_label": {}}
     teacher = {"text": "names", "id": None, "ood": {**scores, "accuracy": 0.875}}
     card = card_with(evaluation={"text": "phrases", "id": None, "ood": scores, "teacher": [teacher]})
     for row in (
@@ -97,7 +116,7 @@ def test_table_compares_student_teacher_and_chance() -> None:
         "| images |  | 7,000 |",
     ):
         assert row in card
-    assert "held-out" not in card
+    assert "seen labels (held-out" not in card
 
 
 def test_metrics_beyond_accuracy() -> None:
@@ -120,6 +139,7 @@ def test_metrics_beyond_accuracy() -> None:
     assert found.ood is not None
     assert found.joint is not None
     for text in (
+        f"| top-1 accuracy over images | {found.id.accuracy:.1%} | {found.ood.accuracy:.1%} |",
         f"| top-5 accuracy | {found.id.top5:.1%} | {found.ood.top5:.1%} |",
         f"| calibration error (15 bins, temperature 0.05) | {found.id.calibration.error:.1%} |",
         "| agreement with the teacher: cosine of features | 1.000 | 1.000 |",

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distill.bundle.plots import COLOURS, draw_accuracy, draw_confusions, draw_loss, draw_reliability, read_curve
+from distill.bundle.plots import (
+    COLOURS,
+    MAX_BARS,
+    NUM_BEST,
+    NUM_WORST,
+    bar_rows,
+    draw_accuracy,
+    draw_confusions,
+    draw_loss,
+    draw_reliability,
+    read_curve,
+)
 
 
 def count_pixels(path: Path, colour: str) -> int:
@@ -44,12 +55,29 @@ def test_loss_curve_and_empty_plot_with_a_note(tmp_path: Path) -> None:
     assert dark[0] > dark[1] > 0
 
 
-@pytest.mark.parametrize("count", [5, 200])
-def test_bar_length_is_the_accuracy(tmp_path: Path, count: int) -> None:
+def test_bar_length_is_the_accuracy(tmp_path: Path) -> None:
     for name, value in (("low", 0.2), ("high", 0.8)):
-        draw_accuracy({"id": part({f"label {n}": value for n in range(count)})}, tmp_path / f"{name}.png")
+        draw_accuracy({"id": part({f"label {n}": value for n in range(5)})}, tmp_path / f"{name}.png")
     low, high = (count_pixels(tmp_path / f"{name}.png", COLOURS["id"]) for name in ("low", "high"))
     assert 3 < high / low < 5
+
+
+def test_of_many_labels_the_worst_and_the_best_are_named() -> None:
+    names = [f"label {n:03}" for n in range(500)]
+    rows = bar_rows({"per_label": {name: n / 499 for n, name in enumerate(names)}})
+    assert [row and row[0] for row in rows] == [*names[: -NUM_BEST - 1 : -1], None, *names[NUM_WORST - 1 :: -1]]
+    few = bar_rows({"per_label": dict.fromkeys(names[:MAX_BARS], 0.5)})
+    assert len(few) == MAX_BARS
+    assert None not in few
+
+
+def test_the_plot_of_many_labels_is_as_large_as_that_of_some(tmp_path: Path) -> None:
+    for count in (60, 500):
+        values = {f"label {n}": n % 10 / 10 for n in range(count)}
+        draw_accuracy({"ood": part(values)}, tmp_path / f"{count}.png")
+    heights = {len(np.asarray(Image.open(tmp_path / f"{count}.png"))) for count in (60, 500)}
+    assert len(heights) == 1
+    assert heights.pop() < 1200
 
 
 def test_one_panel_per_part(tmp_path: Path) -> None:
@@ -65,7 +93,7 @@ def test_one_panel_per_part(tmp_path: Path) -> None:
 
 
 def test_any_label_name_can_be_drawn(tmp_path: Path) -> None:
-    names = ["$x_{1^$", "青い鳥", "line\nbreak", "\x07bell", "x" * 500, "\\frac{1}{", "👩‍👩‍👧"]
+    names = ["$x_{1^$", "青い鳥", "line\nbreak", "\x07bell", "x" * 500, "\\frac{1}{", "👩‍👩‍👧", "طائر"]
     draw_accuracy({"ood": part(dict.fromkeys(names, 0.5))}, tmp_path / "names.png")
     assert count_pixels(tmp_path / "names.png", COLOURS["ood"])
 

@@ -3,7 +3,6 @@
 import errno
 import json
 import re
-import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,101 +13,29 @@ import open_clip
 import pytest
 import timm
 import torch
-from PIL import ExifTags, Image
+from PIL import Image
 from safetensors.torch import load_file
 
 from distill.bundle import student_files
+from distill.bundle.onnx.files import OnnxInputs
+from distill.bundle.optional_parts import OPTIONAL_PARTS
 from distill.bundle.student_files import StudentWeights
 from distill.bundle.verify import file_sha256, verify_bundle
-from distill.bundle.write import OPTIONAL_PARTS, BundleError, BundleFile, write_bundle
+from distill.bundle.write import BundleError, BundleFile
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import LabelAttributes, render
 from limbeck.classify import load_student
-from limbeck.shared.images.decode import open_rgb
+from tests.distill.bundle.bundles import (
+    EVALUATION,
+    LABELS,
+    NASTY,
+    PROVENANCE,
+    expected_features,
+    student_weights,
+)
+from tests.distill.bundle.cards import programs
 from tests.distill.conftest import WIDTH, save_clip, tiny_clip_config
-
-NASTY = "crane | <img src=x onerror=alert(1)> ```$x_1$``` [click](javascript:alert(1))\n# heading"
-BACKGROUND = "#30a0f0"
-LABELS = [
-    {"label": "grey crane", "sense": None, "part": "id", "sentence": "A tall grey bird.", "phrases": ["a red cap"]},
-    {"label": NASTY, "sense": "machine", "part": "ood", "sentence": "<script>", "phrases": []},
-]
-EVALUATION = {
-    "text": "sentence",
-    "id": {"accuracy": 0.75, "chance": 1.0, "num_labels": 1, "num_images": 4, "per_label": {"grey crane": 0.75}},
-    "ood": {"accuracy": 0.5, "chance": 1.0, "num_labels": 1, "num_images": 2, "per_label": {NASTY: 0.5}},
-}
-PROVENANCE = {"vocabulary": "a" * 64, "attribute_set": "b" * 64, "dataset": {"digest": "c" * 64, "images": 6}}
-
-
-def student_weights(
-    name: str, image_px: int | tuple[int, int], *, crop_pct: float = 1.0, **model_args: Any
-) -> StudentWeights:
-    """A student with random weights and random batch norm statistics, whose loss would change the features."""
-    torch.manual_seed(0)
-    model = timm.create_model(name, num_classes=WIDTH, **model_args)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(std=0.1)
-            module.running_var.uniform_(0.5, 1.5)
-    preprocess = {
-        "size": [image_px, image_px] if isinstance(image_px, int) else list(image_px),
-        "mean": [0.4, 0.5, 0.6],
-        "std": [0.2, 0.3, 0.25],
-        "interpolation": "bicubic",
-        "resize_mode": "squash",
-        "crop_pct": crop_pct,
-        "background": BACKGROUND,
-        "decoder": "limbeck decoder 2",
-    }
-    return StudentWeights(
-        name=name, width=WIDTH, state=model.state_dict(), preprocess=preprocess, model_args=model_args
-    )
-
-
-@pytest.fixture(scope="module")
-def training_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    lines = [{"step": n, "loss": 3 / n, "losses": {"cls": 2 / n, "mse": 1 / n}} for n in range(1, 20)]
-    path = tmp_path_factory.mktemp("log") / "log.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
-@pytest.fixture(scope="module")
-def write(training_log: Path, tiny_teacher: Teacher) -> Callable[..., Any]:
-    """`write(out, student, **changes)`: a bundle of the tiny teacher and two labels."""
-
-    def write(out: Path, student: StudentWeights, **changes: Any) -> Any:
-        teacher = changes.pop("teacher", tiny_teacher)
-        prompts = [render("sentence", str(entry["label"]), LabelAttributes(str(entry["sentence"]))) for entry in LABELS]
-        given = {
-            "teacher": teacher,
-            "targets": encode_text_targets(teacher, prompts, cache=None),
-            "labels": LABELS,
-            "evaluation": EVALUATION,
-            "training_log": training_log,
-            "provenance": PROVENANCE,
-        }
-        return write_bundle(out, student=student, **{**given, **changes})
-
-    return write
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory, write: Callable[..., Any]) -> tuple[Path, list[BundleFile]]:
-    """A bundle, and the files that `write_bundle` returned."""
-    out = tmp_path_factory.mktemp("written") / "bundle"
-    return out, write(out, student_weights("resnet10t", 64)).files
-
-
-def expected_features(student: StudentWeights, noise: torch.Tensor) -> torch.Tensor:
-    model = timm.create_model(student.name, num_classes=student.width, **student.model_args)
-    model.load_state_dict(dict(student.state))
-    with torch.no_grad():
-        features: torch.Tensor = model.eval()(noise)
-    return features
 
 
 @pytest.mark.slow
@@ -145,58 +72,6 @@ def test_test_crop_equals_the_crop_of_timm(tmp_path: Path, write: Callable[..., 
     shown = timm.data.create_transform(**config)(picture)
     torch.testing.assert_close(shown, expected[:, 4:60, 4:60], atol=1e-6, rtol=0)
     assert "central 87.5%" in (tmp_path / "bundle/README.md").read_text()
-
-
-@pytest.mark.slow
-@pytest.mark.image_input(
-    "Decoding", "the code of the model card", "decodes orientation and transparency as training does"
-)
-@pytest.mark.parametrize(
-    ("name", "image_px", "model_args", "resized"),
-    [
-        ("resnet10t", 64, {}, False),
-        ("test_resnet", (64, 40), {}, False),
-        ("test_vit", (64, 48), {"img_size": [64, 48]}, True),
-        ("vit_tiny_patch16_224", 64, {"img_size": 64}, True),
-        ("test_vit", 160, {}, False),
-        ("mobilenetv4_conv_small_035", 64, {}, False),
-    ],
-)
-def test_code_of_the_card_runs(
-    tmp_path: Path,
-    write: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    name: str,
-    image_px: int | tuple[int, int],
-    model_args: dict[str, Any],
-    resized: bool,
-) -> None:
-    student = student_weights(name, image_px, **model_args)
-    out = tmp_path / "bundle"
-    write(out, student)
-    # A rotated picture with transparent parts: the card's code must decode it as training does.
-    photo = Image.effect_noise((90, 70), 80).convert("RGBA")
-    photo.putalpha(Image.linear_gradient("L").resize(photo.size))
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    photo.save(out / "photo.jpg", "PNG", exif=exif)
-    card = (out / "README.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
-    assert len(blocks) == 4
-    assert ("visual.trunk = " in blocks[3]) is resized
-    decode, in_timm_code, from_weights, in_open_clip_code = blocks
-    code = decode + in_timm_code + "print(feature[0].tolist())\n" + from_weights + in_open_clip_code
-    code += "\nprint(image[0].tolist())\n"
-    (tmp_path / "code.py").write_text(code)
-    monkeypatch.chdir(out)
-    names = runpy.run_path(str(tmp_path / "code.py"))
-    trained_on = open_rgb((out / "photo.jpg").read_bytes(), BACKGROUND)
-    assert names["open_rgb"]("photo.jpg").tobytes() == trained_on.tobytes()
-    lines = capsys.readouterr().out.splitlines()
-    in_timm, in_open_clip = (torch.tensor(json.loads(line)) for line in (lines[-3], lines[-1]))
-    torch.testing.assert_close(in_timm, in_open_clip, atol=1e-5, rtol=0)
-    assert any(str(entry["label"]).startswith(lines[0]) for entry in LABELS)
 
 
 def test_manifest_and_files(written: tuple[Path, list[BundleFile]], tiny_teacher: Teacher) -> None:
@@ -362,7 +237,8 @@ def test_an_optional_part_that_fails_is_left_out(
     assert reason in written.left_out[part]
     assert verify_bundle(out)["left_out"] == written.left_out
     assert not any((out / name).exists() for name in OPTIONAL_PARTS[part])
-    assert all((out / name).exists() for other in OPTIONAL_PARTS if other != part for name in OPTIONAL_PARTS[other])
+    others = OPTIONAL_PARTS.keys() & {"pairing", "plots", "card"} - {part}
+    assert all((out / name).exists() for other in others for name in OPTIONAL_PARTS[other])
     model = timm.create_model(f"local-dir:{out / 'image'}", pretrained=True).eval()
     with torch.no_grad():
         assert torch.equal(model(student.noise()), expected_features(student, student.noise()))
@@ -413,7 +289,7 @@ def test_bundle_of_a_student_without_evaluation(tmp_path: Path, write: Callable[
 
 @pytest.mark.image_input("Students", "a student of grey images", "a bundle for timm and `classify`, without pairing")
 def test_grey_student_is_bundled_without_pairing(
-    tmp_path: Path, write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = build_student("test_resnet", width=WIDTH, image_px=(32, 48), seed=0, in_chans=1)
     student = StudentWeights(
@@ -424,7 +300,10 @@ def test_grey_student_is_bundled_without_pairing(
         model_args=built.model_args,
     )
     out = tmp_path / "bundle"
-    write(out, student, provenance={**PROVENANCE, "initial_weights": {"source": "random"}})
+    onnx = OnnxInputs(temperature=0.07, templates=("{}",), calibration=list)
+    not_needed = {"image-uint8.onnx": "not needed", "image-int8.onnx": "not needed"}
+    provenance = {**PROVENANCE, "initial_weights": {"source": "random"}}
+    write(out, student, provenance=provenance, onnx=onnx, left_out=not_needed)
     assert not (out / "pairing").exists()
     config = json.loads((out / "image" / "config.json").read_text())
     assert config["pretrained_cfg"]["input_size"] == [1, 32, 48]
@@ -437,25 +316,27 @@ def test_grey_student_is_bundled_without_pairing(
         feature = torch.nn.functional.normalize(built.model.eval()(pixels), dim=-1)
     targets = load_file(out / "targets" / "text_targets.safetensors")["features"].float()
     expected = (feature @ targets.T / 0.07).softmax(dim=-1)[0]
-    found = dict(load_student(out).classify(out / "photo.png", top=2))
-    assert list(found.values()) == pytest.approx(sorted(expected.tolist(), reverse=True), abs=2e-3)
+    found = load_student(out).classify(out / "photo.png", top=2)
+    assert [one.confidence for one in found.labels] == pytest.approx(sorted(expected.tolist(), reverse=True), abs=2e-3)
     card = (out / "README.md").read_text()
     assert "32 × 48 px, mode L" in card
     assert "This folder has no `pairing/` for open_clip" in card
-    decode, in_timm, *_ = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
     monkeypatch.chdir(out)
     (out / "photo.png").rename(out / "photo.jpg")  # decoded by content
-    exec(decode + in_timm + "print(feature[0].tolist())", {})  # noqa: S102 - the code of the model card
-    shown = torch.tensor(json.loads(capsys.readouterr().out.splitlines()[-1]))
-    torch.testing.assert_close(shown, feature[0], atol=5e-3, rtol=0)
+    names: dict[str, Any] = {}
+    exec(programs(card)["timm"], names)  # noqa: S102 - the code of the model card
+    torch.testing.assert_close(names["embedding"], feature, atol=5e-3, rtol=0)
 
 
 def test_card_names_the_weights_that_the_training_started_from(tmp_path: Path, write: Callable[..., Any]) -> None:
     initial = {"source": "timm/x.y", "file": "model.safetensors", "sha256": "0" * 64, "license": "cc-by-nc-4.0"}
     write(tmp_path / "bundle", student_weights("test_resnet", 32), provenance={"initial_weights": initial})
     card = (tmp_path / "bundle" / "README.md").read_text()
-    (row,) = [line for line in card.splitlines() if line.startswith("| weights before training")]
-    assert row.replace("\\", "") == "| weights before training | timm/x.y (model.safetensors), licence cc-by-nc-4.0 |"
+    rows = [line.replace("\\", "") for line in card.splitlines() if line.startswith("| weights before training")]
+    assert rows == [
+        "| weights before training | timm/x.y (model.safetensors), licence cc-by-nc-4.0 |",
+        f"| weights before training | timm/x.y | `{'0' * 64}` |",
+    ]
     manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert manifest["made_from"]["initial_weights"] == initial
 

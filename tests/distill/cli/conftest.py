@@ -20,5 +20,16 @@ def command(tmp_path: Path, tiny_clip: Path, make_images: Callable[..., list[Pat
         *("--images", str(tmp_path / "images"), "--labels", str(tmp_path / "labels.txt")),
         *("--attributes", str(tmp_path / "set.json"), "--text", "phrases", "--teacher", f"local-dir:{tiny_clip}"),
         *("--student", "test_resnet", "--out", str(tmp_path / "out"), "--set", "image_px=32", "--set", "threads=1"),
-        *("--set", "epochs=2", "--set", "batch_size=4", "--set", "device=cpu", "--set", "num_workers=2"),
+        *(
+            "--set",
+            "epochs=2",
+            "--set",
+            "batch_size=4",
+            "--set",
+            "device=cpu",
+            "--set",
+            "num_workers=2",
+            "--set",
+            "onnx=false",
+        ),
     ]

@@ -8,6 +8,8 @@ import pytest
 
 from distill.cli.arguments import argument_parser, read_arguments, read_folder_map, validate_arguments
 from distill.cli.train_process import main
+from limbeck.shared import parts
+from limbeck.shared.exit_codes import PART_MISSING
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,7 @@ from distill.cli.train_process import main
             ["--set", "protocol=fine_tune", "--set", "shots=1"],
             "error: protocol fine_tune .* bundle by --start",
         ),
+        (["--log-to", "wandb,sacred"], "error: --log-to: there is no logger 'sacred': choose from tensorboard, wandb"),
         (["--start", "."], "error: --start is for protocol fine_tune"),
         (["--start", ".", "--set", "protocol=fine_tune", "--set", "shots=1"], "error: --start . holds no manifest"),
         (["--source", '{"layout": "table"}'], "error: the folder has no table of images"),
@@ -134,3 +137,17 @@ def test_folder_map_of_another_form_is_refused(tmp_path: Path, text: str) -> Non
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="map.json must be an object of folder -> label"):
         read_folder_map(file, {})
+
+
+def test_a_logger_that_is_not_installed_ends_the_command_before_it_starts(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_arguments([*command, "--log-to", "mlflow, tensorboard"]).loggers == ("tensorboard", "mlflow")
+    assert read_arguments([*command, "--log-to", ""]).loggers == ()
+    monkeypatch.setattr(parts, "_is_found", lambda module: module != "wandb")
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--log-to", "wandb"])
+    assert ended.value.code == PART_MISSING
+    message = capsys.readouterr().err
+    assert message.startswith("python -m distill: wandb is not installed; install the part 'wandb' with: pip install")
+    assert message.count("\n") == 1

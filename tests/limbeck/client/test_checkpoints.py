@@ -20,7 +20,7 @@ def test_a_bundle_is_downloaded_without_unselected_parts(tmp_path: Path) -> None
         "targets/labels.json",
     ]
     script, contents = bundle_script(names)
-    selected = ["README.md", "image/config.json", "targets/labels.json"]
+    selected = ["README.md", "image/config.json", "onnx/image.onnx", "targets/labels.json"]
     progress: list[tuple[str, int, int]] = []
     with (
         scripted([*script, *(Say(200, contents[name]) for name in selected)]) as server,
@@ -29,7 +29,16 @@ def test_a_bundle_is_downloaded_without_unselected_parts(tmp_path: Path) -> None
         paths = limbeck.checkpoints.download("ckp_1", tmp_path, on_progress=lambda *update: progress.append(update))
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == ["manifest.json", *selected]
     assert all((tmp_path / name).read_bytes() == contents[name] for name in selected)
-    assert progress[-1] == ("targets/labels.json", 950, 950)
+    assert progress[-2] == ("targets/labels.json", 950, 950)
+
+
+def test_a_bundle_of_an_earlier_release_is_downloaded_without_onnx(tmp_path: Path) -> None:
+    script, contents = bundle_script(["image/config.json", "targets/labels.json"])
+    with scripted([*script, *(Say(200, content) for content in contents.values())]) as server:
+        with Client(server.url) as limbeck:
+            assert len(limbeck.checkpoints.download("ckp_1", tmp_path / "default")) == 3
+        with scripted(script) as other, Client(other.url) as limbeck, pytest.raises(MissingPart, match="no part onnx"):
+            limbeck.checkpoints.download("ckp_1", tmp_path / "named", parts=["onnx"])
 
 
 def test_an_unknown_part_is_rejected_before_any_request(tmp_path: Path) -> None:
@@ -58,4 +67,4 @@ def test_a_missing_part_is_an_error(tmp_path: Path, fields: dict[str, Any], mess
     script, _ = bundle_script(["README.md", "image/config.json"], **fields)
     with scripted(script) as server, Client(server.url) as limbeck, pytest.raises(MissingPart, match=message):
         limbeck.checkpoints.download("ckp_1", tmp_path, parts=["image", "pairing"])
-    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+    assert list(tmp_path.iterdir()) == []

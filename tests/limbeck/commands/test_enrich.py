@@ -1,15 +1,12 @@
 """`limbeck enrich` with a scripted service: estimates, results and invalid input."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from limbeck.cli import main
-from limbeck.client.synchronous.jobs import Jobs
-from limbeck.models import Job
 from tests.limbeck.helpers import SPEND, VOCABULARY, page
 from tests.limbeck.helpers import job as job_of
 from tests.limbeck.scripted import Say, scripted
@@ -198,22 +195,8 @@ def test_a_job_with_many_warnings_prints_the_first_ones_and_where_the_others_are
     enriched(Say(200, job_of("succeeded", result=PARTLY)), Say(200, page(*events)))
     printed = " ".join(capsys.readouterr().out.split())
     assert "warning w1 " in printed
-    assert "warning w20 warning more warnings are in the job's events: limbeck job job_1" in printed
+    assert "warning w20 warning more warnings are in the job's events: limbeck jobs events job_1" in printed
     assert "w21" not in printed
-
-
-def test_an_interrupted_command_says_what_happens_to_the_job(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(jobs: Jobs, job: Job, unchanged: bool) -> Iterator[Job]:
-        yield Job.model_validate({**job_of("running"), "spend": SPEND})
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Jobs, "updates", interrupt)
-    code, _ = enriched(Say(200, page()))
-    assert code == 130
-    assert capsys.readouterr().err == (
-        "limbeck: interrupted; the enrich job job_1 goes on at the service (running, 1/4 labels, $0.01 spent, about "
-        "$0.02 in all (cap $2.50)): `limbeck job job_1 --watch` follows it, `limbeck cancel job_1` cancels it\n"
-    )
 
 
 def test_a_refused_file_of_labels_is_one_line_with_every_fault(tmp_path: Path, capsys: Capture) -> None:

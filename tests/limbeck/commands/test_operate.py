@@ -47,9 +47,36 @@ def test_db_check_and_upgrade(capsys: Capture) -> None:
     assert "at the newest revision" in capsys.readouterr().out
 
 
-def test_an_unreachable_database_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIMBECK_DATABASE_URL", "postgresql://nobody:hunter2@127.0.0.1:1/none")
-    code, line = failed(["db", "check"], capsys)
+@pytest.mark.parametrize(
+    "change", [{"port": "1"}, {"user": "nobody", "password": "hunter2"}, {"dbname": "no_such_database"}]
+)
+def test_a_database_that_does_not_respond_is_one_line_without_the_password(
+    change: dict[str, str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {"user": "postgres", "password": "hunter2", "host": "127.0.0.1", "port": "5432", "dbname": "none"} | change
+    url = "postgresql://{user}:{password}@{host}:{port}/{dbname}".format(**parts)
+    monkeypatch.setenv("LIMBECK_DATABASE_URL", url)
+    code, line = failed(["key", "list"], capsys)
     assert code == 1
-    assert "the database does not respond" in line
+    assert "the database does not respond: " in line
     assert "hunter2" not in line
+
+
+def test_a_wrong_database_url_is_exit_code_2(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMBECK_DATABASE_URL", "mysql://nobody:hunter2@127.0.0.1/none")
+    code, line = failed(["db", "check"], capsys)
+    assert code == 2
+    assert "LIMBECK_DATABASE_URL names mysql" in line
+
+
+def test_a_file_that_is_no_database_is_one_line(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "limbeck.db").write_text("hello " * 1000)
+    line = "limbeck: the database does not respond: file is not a database\n"
+    assert failed(["key", "list"], capsys) == (1, line)
+
+
+def test_unknown_settings_are_named_before_the_command_runs(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMBECK_HOM", "/secret")
+    assert main(["key", "list"]) == 0
+    assert capsys.readouterr().err == "limbeck: LIMBECK_HOM: unknown setting; did you mean LIMBECK_HOME?\n"

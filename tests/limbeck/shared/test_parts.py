@@ -88,19 +88,19 @@ def test_a_program_exits_with_one_line_and_a_bug_stays_visible(
 
 @pytest.mark.slow
 def test_commands_of_a_client_alone_fail_with_one_line(tmp_path: Path) -> None:
-    """`limbeck` is copied beside nothing else, as the wheel installs it, and torch is hidden."""
+    """`limbeck` is copied beside nothing else, as the wheel installs it, and ONNX Runtime is hidden."""
     (tmp_path / "limbeck").symlink_to(ROOT / "limbeck")
     code = (
         "import os, sys; "
         f"sys.path[:] = [{str(tmp_path)!r}] + [p for p in sys.path if not os.path.isdir(os.path.join(p, 'store'))]; "
-        "sys.modules['timm'] = None; "
+        "sys.modules['onnxruntime'] = None; "
         "from limbeck.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     for arguments, message in (
         (["serve"], "runs in a checkout"),
         (["db", "check"], "runs in a checkout"),
         (["attributes", "check", "set.json"], "runs in a checkout"),
-        (["classify", "--checkpoint", "student", "photo.jpg"], "-py3-none-any.whl[classify]'"),
+        (["classify", "student", "photo.jpg"], "-py3-none-any.whl[classify]'"),
     ):
         command = [sys.executable, "-c", code, *arguments]
         ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from store.db import Database
+from store.enrich import results
+from store.enrich.results import ResultSlot
 from store.errors import LeaseLost
 from store.jobs import claims
 from store.jobs.jobs import NewPart
@@ -151,3 +153,40 @@ def test_an_invalid_stored_spec_is_a_fault_of_the_claim(
     claim = claim_next(db)
     assert claim is not None
     assert f"its train part is invalid ({reason})" in claim.fault
+
+
+def test_an_event_does_not_block_the_results_of_its_part(db: Database) -> None:
+    if db.is_sqlite:
+        pytest.skip("SQLite has one writing transaction at a time")
+    create_job(db, NewPart(kind="describe", queue="enrich"), kind="enrich")
+    claim = must_claim_next(db)
+    errors: list[BaseException] = []
+
+    def add_event() -> None:
+        try:
+            with db.write() as tx:
+                claims.note(tx, claim, "message", "half of it is done")
+        except BaseException as error:
+            errors.append(error)
+
+    writer = threading.Thread(target=add_event)
+    with db.write() as tx:
+        claims.check(tx, claim)  # as before the results of a call are stored
+        writer.start()
+        _wait_for_a_blocked_transaction(db)  # it has the job, and waits for the part
+        # The new row refers to the job.
+        results.record_failures(tx, claim, [(ResultSlot(0, 0, 0), "timeout", "no response")])
+    writer.join()
+    assert errors == []
+
+
+def _wait_for_a_blocked_transaction(db: Database) -> None:
+    blocked = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    for _ in range(500):
+        with db.read() as tx:
+            if tx.scalar(blocked):
+                return
+        time.sleep(0.01)
+    pytest.fail("no transaction waits for a lock")

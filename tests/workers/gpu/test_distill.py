@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from distill.data.dataset.scan import scan
 from distill.data.splits import SPLIT
 from store import resources, vocabularies
 from store.artefacts import Artefacts
 from store.db import Database
-from store.jobs import claims, events, jobs
+from store.jobs import claims, events, jobs, progress
 from store.jobs.jobs import NewPart
 from store.models import Event, Job
 from store.settings import Settings
@@ -28,7 +29,15 @@ from workers.runtime.run_part import claim_part, run_claimed
 LABELS = ("blue jay", "crane", "heron", "red finch")
 SPLIT_BY_LIST = {"by": "list", "id": ["red finch", "crane"], "ood": ["blue jay", "heron"], "held_out": 0.5}
 PARTS = ("encode", "train", "evaluate")
-CONFIG = {"student": "test_resnet", "image_px": 32, "epochs": 1, "batch_size": 2, "num_workers": 1, "threads": 1}
+CONFIG = {
+    "student": "test_resnet",
+    "image_px": 32,
+    "epochs": 1,
+    "batch_size": 2,
+    "num_workers": 1,
+    "threads": 1,
+    "onnx": False,
+}
 
 
 @pytest.fixture
@@ -40,7 +49,12 @@ def context(sqlite_db: Database, tmp_path: Path) -> Context:
         for number in range(4):
             Image.fromarray(random.integers(0, 256, size=(32, 32, 3), dtype=np.uint8)).save(folder / f"{number}.png")
     save_clip(tmp_path / "data" / "teacher", tiny_clip_config())
-    settings = Settings(home=tmp_path, data_root=tmp_path / "data", redis_url="")  # type: ignore[arg-type]
+    settings = Settings(
+        home=tmp_path,
+        data_root=tmp_path / "data",
+        redis_url="",  # type: ignore[arg-type]
+        tensorboard_dir=tmp_path / "events",
+    )
     return Context(settings, sqlite_db, Artefacts(settings.artefacts))
 
 
@@ -139,6 +153,19 @@ def test_a_student_without_a_pairing_is_announced_and_published(
         files = [file.path for file in resources.checkpoint_files(tx, job.result["checkpoint_id"])]
     assert "image/model.safetensors" in files
     assert not [path for path in files if path.startswith("pairing/")]
+    stages = [event.data["stage"] for event in listed if "stage" in event.data]
+    assert stages == ["texts", "bundle trial", "teacher features", "training", "evaluation", "bundle"]
+    with context.db.read() as tx:
+        (found,) = progress.of_jobs(tx, [job_id]).values()
+    assert [stage.name for stage in found.stages] == stages
+    assert found.stages[3].unit == "steps"
+    (measured,) = [event for event in listed if "accuracy" in event.data]
+    logged = EventAccumulator(str(context.settings.home / "events" / job_id)).Reload()
+    assert [event.step for event in logged.Scalars("loss/total")] == list(range(1, found.stages[3].total + 1))
+    assert logged.Scalars("accuracy/id")[0].value == pytest.approx(measured.data["accuracy"]["id"])
+    assert logged.Scalars("evaluation/id/accuracy")[0].value == pytest.approx(
+        job.result["evaluation"]["id"]["accuracy"]
+    )
 
 
 @pytest.mark.slow

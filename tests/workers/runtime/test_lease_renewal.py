@@ -4,7 +4,9 @@ import time
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from store.jobs import progress
 from store.jobs.part_results import PartResult
 from tests.job_specs import NumberedResult
 from tests.workers.runtime.part_helpers import claim_new_part, read_rows, work_returning
@@ -57,9 +59,43 @@ def test_metrics_events_are_limited_in_number(context: Context) -> None:
 
     def report_often(lease: LeaseRenewal) -> None:
         for step in range(200):
-            lease.metrics("step", step=step)
+            lease.metrics("step", step=step, is_last=step == 199)
             time.sleep(0.005)
 
     run_claimed(context, claim, work_returning(PartResult(), report_often))
     _, _, events = read_rows(context, claim)
-    assert 1 <= len([event for event in events if event.type == "metrics"]) <= 4
+    steps = [event.data["step"] for event in events if event.type == "metrics"]
+    assert 1 <= len(steps) <= 5
+    assert steps[-1] == 199
+
+
+def test_phases_are_written_in_order_after_an_outage_of_the_database(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = claim_new_part(context)
+    lease = LeaseRenewal(context, claim)
+    lease.begin("teacher features")
+    lease.progress(60, 60, "images", 2.0)
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise OperationalError("update", {}, Exception("gone"))
+
+    with monkeypatch.context() as outage:
+        outage.setattr("store.jobs.claims.record_progress", unreachable)
+        lease.begin("training")
+        with pytest.raises(OperationalError):
+            lease.flush()
+        lease.progress(3, 9, "steps", 1.0)
+    lease.flush()
+    with context.db.read() as tx:
+        found = progress.of_job(tx, claim.job_id)[1]
+    assert found is not None
+    assert [(stage.name, stage.done, stage.total, stage.unit) for stage in found.stages] == [
+        ("teacher features", 60, 60, "images"),
+        ("training", 3, 9, "steps"),
+    ]
+    _, _, events = read_rows(context, claim)
+    assert [event.message for event in events if "stage" in event.data] == [
+        "stage: teacher features",
+        "stage: training",
+    ]

@@ -92,6 +92,7 @@ def test_unmatched_folders_are_named_at_once_or_skipped(tmp_path: Path) -> None:
         in error.detail
     )
     assert 'folder "heron"' in error.detail
+    assert error.detail.endswith('2 labels have no images: "Black footed Albatross", "blue jay" (near: bluejays)')
     scanned = _scan(root, unmatched="skip")
     assert len(scanned.image_index) == 20
     assert scanned.listing.skipped.counts == {"image of a label not in the vocabulary": 20}
@@ -99,7 +100,8 @@ def test_unmatched_folders_are_named_at_once_or_skipped(tmp_path: Path) -> None:
 
 def test_many_unmatched_folders_are_counted(tmp_path: Path) -> None:
     root = create(tmp_path, *(f"x{n:02d}/1.jpg" for n in range(30)))
-    assert _error(root).detail.endswith("; and 10 more")
+    labels = '4 labels have no images: "Black footed Albatross", "crane", "red finch", "blue jay"'
+    assert _error(root).detail.endswith(f"; and 10 more; {labels}")
 
 
 @pytest.mark.image_input(

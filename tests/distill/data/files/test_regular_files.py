@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -65,3 +67,35 @@ def test_a_file_that_was_just_changed_or_is_missing_has_no_version(tmp_path: Pat
     os.utime(tmp_path / "a.jpg", (0, 0))
     assert version_of(tmp_path / "a.jpg") is None
     assert version_of(tmp_path / "b.jpg") is None
+
+
+@pytest.mark.image_input(
+    "Files, folders and shards",
+    "a folder or file that becomes a link out of the data root after the registration",
+    "is left out as unreadable by the GPU worker, which asks for the place of each file after it has opened it",
+)
+def test_a_confined_process_opens_no_file_outside_its_root(tmp_path: Path) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir()
+    (root / "crane").mkdir(parents=True)
+    (outside / "secret.jpg").write_bytes(b"secret")
+    (root / "crane" / "a.jpg").write_bytes(b"inside")
+    (root / "alias").symlink_to(root / "crane")
+    (root / "swapped").symlink_to(outside)
+    (root / "swapped.jpg").symlink_to(outside / "secret.jpg")
+    (tmp_path / "root-beside").mkdir()
+    (tmp_path / "root-beside" / "b.jpg").write_bytes(b"beside")
+    program = f"""
+from pathlib import Path
+from distill.data.files.regular_files import confine_to, read_regular
+
+root = Path({str(root)!r})
+confine_to(root)
+for name in ("crane/a.jpg", "alias/a.jpg", "swapped/secret.jpg", "swapped.jpg", "../root-beside/b.jpg"):
+    try:
+        print(read_regular(root / name).decode())
+    except OSError as error:
+        print(error.strerror)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["inside", "inside", *["A link leads out of the data root"] * 3]

@@ -1,0 +1,90 @@
+"""The output of `limbeck classify`: an aligned table, JSON lines or CSV, one row for each image as soon as it is known.
+
+    image          label            confidence  next
+    photos/1.jpg   crested auklet        61.0%  least auklet 20.1%, parakeet auklet 8.0%
+    photos/2.jpg   none of these                crested auklet 12.5%
+
+The columns of the table get their widths from the paths and labels, which are known before the first row.
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from typing import Literal, TextIO, get_args
+
+from limbeck.classify.bundle import NoneOfThese
+from limbeck.classify.student import Classification, LoadedStudent, ScoredLabel
+from limbeck.shared.images.file_names import json_line, shown_path
+
+Format = Literal["table", "jsonl", "csv"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+NONE_OF_THESE = "none of these"
+MAX_WIDTH = 60
+
+
+class RowWriter:
+    """Writes rows to a text stream."""
+
+    def __init__(self, out: TextIO, format: Format, images: Sequence[str], student: LoadedStudent) -> None:
+        self._out, self._format = out, format
+        self._threshold = student.none_of_these
+        self._csv = csv.writer(out, lineterminator="\n")
+        texts = (*student.labels, NONE_OF_THESE) if student.none_of_these else student.labels
+        self._widths = [_width("image", images), _width("label", texts)]
+
+    def begin(self) -> None:
+        """Write the head of a table or of CSV."""
+        if self._format == "csv":
+            self._csv.writerow(["image", "rank", "label", "confidence", "cosine", "none_of_these"])
+        elif self._format == "table":
+            self._write_columns("image", "label", "confidence", "next")
+
+    def write(self, image: str, found: Classification) -> None:
+        """Write the row of an image; in CSV a row for each of its labels."""
+        if self._format == "jsonl":
+            self._out.write(json_line(_as_json(image, found)))
+        elif self._format == "csv":
+            none = "" if found.none_of_these is None else str(found.none_of_these).lower()
+            for rank, one in enumerate(found.labels, start=1):
+                row = [shown_path(image), rank, one.label, f"{one.confidence:.6f}", f"{found.cosine:.6f}", none]
+                self._csv.writerow(row)
+        elif found.none_of_these:
+            self._write_columns(shown_path(image), NONE_OF_THESE, "", _listed(found.labels))
+        else:
+            best, *others = found.labels
+            self._write_columns(shown_path(image), shown_path(best.label), _percent(best), _listed(others))
+
+    def end(self) -> None:
+        """Write the meaning of the threshold below a table."""
+        if self._format == "table" and self._threshold is not None:
+            self._out.write(f"\n{threshold_text(self._threshold)}\n")
+
+    def _write_columns(self, image: str, label: str, confidence: str, others: str) -> None:
+        first, second = self._widths
+        self._out.write(f"{image:<{first}}  {label:<{second}}  {confidence:>10}  {others}".rstrip() + "\n")
+
+
+def threshold_text(threshold: NoneOfThese) -> str:
+    """What `none of these` means, with its measured false alarms."""
+    text = f"{NONE_OF_THESE}: no label has a cosine of at least {threshold.threshold:.3f}"
+    if threshold.false_alarm_rate is None:
+        return text
+    images = f"{threshold.num_images:,} held-out images" if threshold.num_images else "held-out images"
+    return f"{text}. Of {images} of known labels, {threshold.false_alarm_rate:.1%} are wrongly called so"
+
+
+def _as_json(image: str, found: Classification) -> dict[str, object]:
+    labels = [{"label": one.label, "confidence": one.confidence} for one in found.labels]
+    row: dict[str, object] = {"image": image, "labels": labels, "cosine": found.cosine}
+    return row if found.none_of_these is None else {**row, "none_of_these": found.none_of_these}
+
+
+def _width(title: str, texts: Iterable[str]) -> int:
+    return min(MAX_WIDTH, max(len(title), *map(len, map(shown_path, texts))))
+
+
+def _listed(labels: Iterable[ScoredLabel]) -> str:
+    return ", ".join(f"{shown_path(one.label)} {_percent(one)}" for one in labels)
+
+
+def _percent(one: ScoredLabel) -> str:
+    return f"{one.confidence:.1%}"

@@ -1,0 +1,229 @@
+"""A student of a bundle, ready to classify: loading, embedding, and scores of labels. Needs no torch.
+
+A confidence is the softmax over the candidate labels at the student's training temperature. N images, B of a batch, K
+labels, D embedding width; C, H, W channels, height and width of the student's input.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from limbeck.classify.bundle import CONFIG, IMAGE_GRAPH, Among, Bundle, Floats, NoneOfThese
+from limbeck.classify.preprocessing import ImageTransform
+from limbeck.classify.sessions import Graph, num_cpus
+from limbeck.shared.bundle.files import BundleError
+from limbeck.shared.images.decode import open_rgb
+from limbeck.shared.images.file_names import shown_path
+from limbeck.shared.images.unreadable import UnreadableImage
+
+if TYPE_CHECKING:
+    from limbeck.classify.text_encoder import OnProgress
+
+BATCH = 32
+READ_AHEAD = 2 * BATCH
+
+ImageSource: TypeAlias = str | Path | bytes | Image.Image
+"""A path, the content of an image file, or an RGB image."""
+ItemT = TypeVar("ItemT")
+SourceT = TypeVar("SourceT", bound=ImageSource)
+
+
+class ImageError(ValueError):
+    """An image that cannot be read; the message says why, in one line."""
+
+
+@dataclass(frozen=True)
+class ScoredLabel:
+    """A label and its confidence, 0 to 1; the confidences of all candidates add up to 1."""
+
+    label: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The best labels of an image, best first. `cosine`: the largest one that the student's threshold is compared with.
+
+    `none_of_these`: whether it is below the threshold, so that no label fits; None without a threshold.
+    """
+
+    labels: tuple[ScoredLabel, ...]
+    cosine: float
+    none_of_these: bool | None
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedStudent:
+    """A student with candidate labels.
+
+    `targets`: (K, D), the text targets of `labels`. `known_targets`: of all labels that the threshold of
+    `none_of_these` is about, which are more than the candidates if these are `seen` or `unseen`.
+    """
+
+    bundle: Bundle
+    graph: Graph
+    transform: ImageTransform
+    temperature: float
+    labels: tuple[str, ...]
+    targets: Floats
+    known_targets: Floats
+    none_of_these: NoneOfThese | None
+
+    def with_labels(
+        self, labels: Sequence[str], on_progress: "OnProgress | None" = None, *, cache: Path | None = None
+    ) -> "LoadedStudent":
+        """The same student with other candidate labels, encoded by the text tower of the bundle.
+
+        It has no threshold, because that of the bundle was chosen for the bundle's labels. `cache`: a folder that keeps
+        the text targets (`limbeck.classify.target_cache`). Raises BundleError without a text tower, and ValueError
+        without labels.
+        """
+        from limbeck.classify.target_cache import cached_targets
+
+        if not labels:
+            raise ValueError("there are no labels")
+
+        def encode() -> Floats:
+            from limbeck.classify.text_encoder import TextEncoder
+
+            return TextEncoder(self.bundle).targets(labels, on_progress)
+
+        targets = cached_targets(cache, self.bundle, labels, encode)
+        if targets.shape[1] != self.targets.shape[1]:
+            raise BundleError(
+                f"the text tower of {self.bundle.folder} has the width {targets.shape[1]}, and its student has "
+                f"{self.targets.shape[1]}: the files are of different bundles, download them again"
+            )
+        return replace(self, labels=tuple(labels), targets=targets, known_targets=targets, none_of_these=None)
+
+    def with_threshold(self, threshold: float | None) -> "LoadedStudent":
+        """The same student with another threshold of the cosine, or without one."""
+        return replace(self, none_of_these=None if threshold is None else NoneOfThese(threshold))
+
+    def classify(self, image: ImageSource, *, top: int = 3) -> Classification:
+        """The `top` labels of an image. Raises ImageError."""
+        return self._classified(self.embed([image]), top)[0]
+
+    def classify_many(
+        self, images: Iterable[SourceT], *, top: int = 3, batch_size: int = BATCH
+    ) -> Iterator[tuple[SourceT, Classification | ImageError]]:
+        """Each image in order with its labels, or why it cannot be read.
+
+        Images are decoded by threads, a bounded number ahead.
+        """
+        for batch in _batches(self._decoded(images), batch_size):
+            good = [pixels for _, pixels in batch if not isinstance(pixels, ImageError)]
+            found = iter(self._classified(self.graph(np.stack(good)), top) if good else ())
+            for image, pixels in batch:
+                yield image, pixels if isinstance(pixels, ImageError) else next(found)
+
+    def embed(self, images: Sequence[ImageSource]) -> Floats:
+        """The embeddings (N, D) of images, L2-normalised. Raises ImageError."""
+        found = [self.graph(np.stack([self._pixels(one) for one in batch])) for batch in _batches(images, BATCH)]
+        return np.concatenate(found) if found else np.empty((0, self.targets.shape[1]), np.float32)
+
+    def _classified(self, embeddings: Floats, top: int) -> list[Classification]:
+        """For each of `embeddings` (B, D)."""
+        cosines = (embeddings @ self.known_targets.T).max(axis=1)  # (B,)
+        logits = embeddings @ self.targets.T / np.float32(self.temperature)  # (B, K)
+        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+        scores /= scores.sum(axis=1, keepdims=True)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+        return [
+            Classification(
+                tuple(ScoredLabel(self.labels[at], float(of_image[at])) for at in chosen),
+                float(cosine),
+                None if self.none_of_these is None else bool(cosine < self.none_of_these.threshold),
+            )
+            for of_image, chosen, cosine in zip(scores, best, cosines, strict=True)
+        ]
+
+    def _decoded(self, images: Iterable[SourceT]) -> Iterator[tuple[SourceT, Floats | ImageError]]:
+        def decode(image: ImageSource) -> Floats | ImageError:
+            try:
+                return self._pixels(image)
+            except ImageError as error:
+                return error
+
+        ahead: deque[tuple[SourceT, Future[Floats | ImageError]]] = deque()
+        pool = ThreadPoolExecutor(num_cpus(), "decode")
+        try:
+            for image in images:
+                ahead.append((image, pool.submit(decode, image)))
+                if len(ahead) > READ_AHEAD:
+                    first, pixels = ahead.popleft()
+                    yield first, pixels.result()
+            for image, pixels in ahead:
+                yield image, pixels.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _pixels(self, image: ImageSource) -> Floats:
+        """The input (C, H, W) of an image."""
+        if isinstance(image, Image.Image):
+            return self.transform(image.convert("RGB"))
+        name = "the image" if isinstance(image, bytes) else shown_path(image)
+        try:
+            data = image if isinstance(image, bytes) else read_image_file(Path(image))
+            return self.transform(open_rgb(data, self.transform.background))
+        except OSError as error:
+            raise ImageError(f"{name}: {error.strerror}") from None
+        except UnreadableImage as error:
+            raise ImageError(f"{name}: {error}") from None
+
+
+def read_image_file(path: Path) -> bytes:
+    """The content of a file. Raises ImageError for a pipe, socket or device, from which reading might never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ImageError(f"{shown_path(path)}: a pipe, socket or device is not an image")
+    return path.read_bytes()
+
+
+def load_student(folder: str | Path, *, among: Among = "all") -> LoadedStudent:
+    """Load the student of a bundle. `among`: the candidate labels: all, those seen in training, or the unseen ones.
+
+    Raises BundleError.
+    """
+    bundle = Bundle.open(Path(folder))
+    try:
+        transform = ImageTransform.from_json(bundle.config["preprocess"])
+        temperature = float(bundle.config["temperature"])
+        if not temperature > 0:
+            raise ValueError(f"a temperature of {temperature}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{bundle.folder / CONFIG} cannot be used: {error!r}") from None
+    graph = Graph(bundle.path(IMAGE_GRAPH), "image")
+    if graph.input_shape[1:] != list(transform.shape):
+        raise BundleError(
+            f"{bundle.folder / IMAGE_GRAPH} reads images of shape {graph.input_shape[1:]}, but {CONFIG} states "
+            f"{list(transform.shape)}: the files are of different bundles, download them again"
+        )
+    labels, chosen = bundle.labels(among)
+    targets = bundle.targets(len(labels), graph.width)
+    return LoadedStudent(
+        bundle,
+        graph,
+        transform,
+        temperature,
+        tuple(labels[position] for position in chosen),
+        targets[chosen],
+        targets,
+        bundle.none_of_these(),
+    )
+
+
+def _batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    batch: list[ItemT] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,90 @@
+"""`limbeck distill`: train a student on a dataset, with names or with a sealed attribute set."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from limbeck.commands.common import DEFAULT_URL, Url, service
+from limbeck.commands.evaluations import Row, is_measured, results_table
+from limbeck.commands.plans import check_out, print_job_check, refusals_by_option
+from limbeck.commands.started_jobs import start
+from limbeck.commands.tables import AsJson, print_json
+from limbeck.commands.train_options import (
+    Concept,
+    DryRun,
+    Recipe,
+    Set,
+    Student,
+    Teacher,
+    Text,
+    text_kind,
+    train_config,
+)
+
+
+def distill(
+    dataset: Annotated[str, typer.Option(help="The dataset: dst_…")],
+    teacher: Teacher,
+    attributes: Annotated[str, typer.Option(help="The attribute set: ats_…; without one, the texts are names.")] = "",
+    text: Text = "",
+    concept: Concept = "",
+    student: Student = "",
+    recipe: Recipe = "limbeck",
+    set_: Set = None,
+    captions: Annotated[str, typer.Option(help="For the loss cap: the caption set of the images.")] = "",
+    start_from: Annotated[
+        str, typer.Option("--start", help="For protocol fine_tune: the checkpoint to continue from.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option(help="Download the student to this folder.")] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Distil a teacher into a student on a dataset, and evaluate both.
+
+    Examples:
+
+      limbeck distill --dataset dst_… --teacher ViT-B-32:openai
+      limbeck distill --dataset dst_… --attributes ats_… --teacher ViT-B-32:openai --text phrases --out student
+    """
+    from rich.console import Console
+
+    from limbeck.client.downloads import DEFAULT_PARTS
+    from limbeck.commands.download import fetch_bundle
+    from limbeck.progress import follow
+
+    console = Console(stderr=as_json)
+    options: dict[str, Any] = {
+        "dataset_id": dataset,
+        "attribute_set_id": attributes or None,
+        "teacher": teacher,
+        "text": text_kind(text, has_attributes=bool(attributes)),
+        "concept": concept,
+        "recipe": recipe,
+        "config": train_config(set_, student),
+        "caption_set_id": captions or None,
+        "start_checkpoint_id": start_from or None,
+    }
+    if out is not None:
+        check_out(out)
+    with service(url) as client, refusals_by_option():
+        checked = client.jobs.check("distill", **options)
+        if dry_run:
+            print_job_check(checked, console)
+            return
+        job = follow(client, start(client, console, "distill", **options), console, title="distil the student")
+        result = job.result or {}
+        if out is not None and result.get("checkpoint_id"):
+            fetch_bundle(client, result["checkpoint_id"], out, DEFAULT_PARTS, quiet=as_json)
+    if as_json:
+        return print_json(job.model_dump(mode="json"))
+    evaluation = result["evaluation"]
+    if is_measured(evaluation):
+        teachers: list[Row] = [("teacher", options["text"], measured) for measured in evaluation["teacher"]]
+        console.print(results_table([("student", options["text"], evaluation), *teachers]))
+    else:
+        console.print("not measured: all images are for training", highlight=False)
+    if checkpoint := result.get("checkpoint_id"):
+        hint = f"limbeck classify {out} IMAGE" if out else f"limbeck download {checkpoint} --out student"
+        console.print(f"student {checkpoint}; next: {hint}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,114 @@
+"""`limbeck gc`: remove the artefacts, the cache files and the records that nothing refers to any more."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from limbeck.commands.common import CommandFailed, database, settings
+from limbeck.commands.quantities import bytes_of, duration_s, size_text
+from limbeck.commands.tables import AsJson, print_json, simple_table
+
+if TYPE_CHECKING:
+    from store.settings import Settings
+
+_RECORDS = "stored responses to repeated requests"
+
+
+@dataclass
+class _Count:
+    number: int = 0
+    size: int = 0
+
+
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed; remove nothing.")] = False,
+    older_than: Annotated[
+        str, typer.Option(help="How old a file must be: 30m, 12h, 7d. Below an hour, register nothing meanwhile.")
+    ] = "1h",
+    cache_days: Annotated[
+        int | None, typer.Option(min=0, help="Remove cached results that were not used for so many days.")
+    ] = None,
+    cache_bytes: Annotated[
+        str, typer.Option(help="Remove the least recently used cached results above this size: 500MB, 20GB.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Remove what nothing refers to any more.
+
+    These are training states of ended parts, files of attempts that died, outputs of trainings whose student is
+    published, datasets that were never registered, half-written files, and expired records. Cached results are removed
+    only with --cache-days or --cache-bytes; they are computed again when a job needs them.
+
+    It can run while the service runs: what a running part may use is left alone. The cache belongs to a machine; run
+    the command on each.
+
+        limbeck gc --dry-run
+        limbeck gc --cache-days 30 --cache-bytes 50GB
+    """
+    grace_s = duration_s(older_than, "--older-than")
+    max_bytes = bytes_of(cache_bytes, "--cache-bytes") if cache_bytes else None
+    config = settings()
+    counts = _artefacts(config, grace_s, dry_run)
+    counts |= _cache(config, grace_s, None if cache_days is None else cache_days * 86_400.0, max_bytes, dry_run)
+    if as_json:
+        kinds = [{"kind": kind, "number": one.number, "bytes": one.size} for kind, one in counts.items()]
+        print_json({"dry_run": dry_run, "kinds": kinds, "bytes": sum(one.size for one in counts.values())})
+    else:
+        _print(counts, dry_run)
+
+
+def _artefacts(config: "Settings", grace_s: float, dry_run: bool) -> dict[str, _Count]:
+    """Remove unused artefacts and expired records, or only count them."""
+    from store import migrate
+    from store.artefacts import Artefacts
+    from store.upkeep import expired_records, unused_artefacts
+
+    with database(config=config, upgraded=False) as db:
+        migrate.check(db)
+        try:
+            artefacts = Artefacts(config.artefacts)
+            found = unused_artefacts.find_unused(db, artefacts, grace_s=grace_s)
+            if not dry_run:
+                found = unused_artefacts.delete_unused(db, artefacts, found)
+        except OSError as error:
+            raise CommandFailed(f"the artefact store does not respond: {error}") from None
+        with db.read() as tx:
+            number, size = expired_records.count_expired(tx)
+        if not dry_run:
+            with db.write() as tx:
+                expired_records.delete_expired(tx)
+    counts = _counted((one.kind, one.file.size) for one in found)
+    return counts | ({_RECORDS: _Count(number, size)} if number else {})
+
+
+def _cache(
+    config: "Settings", grace_s: float, max_age_s: float | None, max_bytes: int | None, dry_run: bool
+) -> dict[str, _Count]:
+    from store.upkeep import cache_files
+
+    with database(config=config, upgraded=False) as db, db.read() as tx:
+        since = cache_files.in_use_since(tx)
+    found = cache_files.find_unused(
+        config.cache, since=since, grace_s=grace_s, max_age_s=max_age_s, max_bytes=max_bytes
+    )
+    return _counted((one.kind, one.size) for one in found if dry_run or cache_files.delete(one))
+
+
+def _counted(items: Iterable[tuple[str, int]]) -> dict[str, _Count]:
+    counts: dict[str, _Count] = {}
+    for kind, size in items:
+        count = counts.setdefault(kind, _Count())
+        count.number, count.size = count.number + 1, count.size + size
+    return counts
+
+
+def _print(counts: Mapping[str, _Count], dry_run: bool) -> None:
+    if not counts:
+        typer.echo("nothing to remove")
+        return
+    rows = [(kind, f"{one.number:,}", size_text(one.size)) for kind, one in counts.items()]
+    total = size_text(sum(one.size for one in counts.values()))
+    typer.echo(simple_table(("kind", ">number", ">size"), rows))
+    typer.echo(f"{total} would be removed; nothing was" if dry_run else f"{total} removed")

@@ -1,0 +1,144 @@
+"""Checks before anything is stored: refusals by option, the destination folder, and what `--dry-run` prints."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from limbeck.commands.common import BadInput
+from limbeck.commands.estimates import estimate_table, estimate_text
+from limbeck.commands.image_options import counts_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from limbeck.plan_models import JobCheck, Plan
+
+MIN_FREE_BYTES = 500 * 10**6
+_UNPROCESSABLE = 422
+_OPTIONS = (
+    (r"/vocabulary/domain", "--domain"),
+    (r"/vocabulary", "--labels"),
+    (r"/labels", "--labels"),
+    (r"/dataset/path", "--images"),
+    (r"/dataset/split", "--split"),
+    (r"/dataset/images", "--source"),
+    (r"/dataset/folder_map", "--folder-map"),
+    (r"/dataset/unlabelled", "--unlabelled"),
+    (r"/dataset/(near_)?duplicates", "--duplicates"),
+    (r"/attributes", "--attributes"),
+    (r"/jobs/\d+/config/student", "--student"),
+    (r"/jobs/\d+/config", "--set"),
+    (r"/jobs/\d+/recipe", "--recipe"),
+    (r"/jobs/\d+/teacher", "--teacher"),
+    (r"/jobs/\d+/text", "--text"),
+    (r"/jobs/\d+/prompt", "--concept"),
+    (r"/jobs/\d+/strategies", "--strategies"),
+    (r"/jobs/\d+/endpoint", "--endpoint"),
+    (r"/jobs/\d+/model", "--llm-model"),
+    (r"/jobs/\d+/language", "--language"),
+    (r"/jobs/\d+/system_prompt", "--system-prompt"),
+    (r"/jobs/\d+/budget_usd", "--budget-usd"),
+    (r"/jobs/\d+/attribute_set_id", "--attributes"),
+    (r"/jobs/\d+/dataset_id", "--dataset"),
+    (r"/jobs/\d+/checkpoint_id", "--checkpoint"),
+    (r"/jobs/\d+/caption_set_id", "--captions"),
+    (r"/jobs/\d+/start_checkpoint_id", "--start"),
+)
+_WHOLE = ("/vocabulary/", "/labels", "/dataset/", "/jobs/", "/attributes")
+_UNMATCHED = ("folder_matches_no_label", "ambiguous", "merged_labels", "unknown_label")
+
+
+@contextmanager
+def refusals_by_option() -> Iterator[None]:
+    """Turn the refusal of a plan or a job into BadInput that names the option at fault."""
+    from limbeck.errors import Problem
+
+    try:
+        yield
+    except Problem as problem:
+        if problem.status != _UNPROCESSABLE or not problem.errors:
+            raise
+        texts = [_refusal(error.pointer, error.detail) for error in problem.errors]
+        remedy = ""
+        if problem.code in _UNMATCHED:
+            remedy = "; --folder-map names the label of a folder, --only-matching leaves out what has no match"
+        raise BadInput("; ".join(texts) + remedy) from None
+
+
+def _refusal(pointer: str, detail: str) -> str:
+    """`--student: no student is called …`."""
+    path = pointer if pointer.startswith(_WHOLE) else f"/jobs/0{pointer}"
+    option = next((name for pattern, name in _OPTIONS if re.match(pattern + r"(/|$)", path)), "")
+    field = path.partition("/config/")[2].replace("/", ".")
+    named = f"{option} {field}" if option == "--set" and field else option or pointer
+    return f"{named}: {detail}" if named else detail
+
+
+def check_out(out: Path) -> None:
+    """Refuse a destination folder with other files, without write access, or on a full disk. Raises BadInput."""
+    existing = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if existing == out.absolute():
+        if not out.is_dir():
+            raise BadInput(f"--out {out} is a file: give a folder")
+        if any(out.iterdir()) and not holds_bundle(out) and not any(out.rglob("*.part")):
+            raise BadInput(f"--out {out} holds other files: give a new folder, or move them away")
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise BadInput(f"--out {out}: {existing} cannot be written: give another folder")
+    free = shutil.disk_usage(existing).free
+    if free < MIN_FREE_BYTES:
+        raise BadInput(f"--out {out}: {free / 1e6:,.0f} MB are free: free space, or give a folder on another disk")
+
+
+def holds_bundle(folder: Path) -> bool:
+    """Whether a folder holds a complete download."""
+    return (folder / "manifest.json").is_file()
+
+
+def print_plan(plan: "Plan", console: "Console") -> None:
+    """What a whole job would do."""
+    if plan.vocabulary is not None:
+        text = f"{plan.vocabulary.num_labels:,} labels{_reused(plan.vocabulary.same_id)}"
+        console.print(text, highlight=False, markup=False)
+    if plan.dataset is not None:
+        text = f"{counts_text(plan.dataset.counts)}{_reused(plan.dataset.same_id)}"
+        console.print(text, highlight=False, markup=False)
+        for warning in plan.dataset.warnings:
+            console.print(f"warning: {warning}", highlight=False, markup=False)
+    for job in plan.jobs:
+        print_job_check(job, console)
+
+
+def print_job_check(job: "JobCheck", console: "Console") -> None:
+    """What a job would do: its estimate, or the settings in effect."""
+    console.print(f"{job.kind} job{_reused(job.same_job_id)}", highlight=False, markup=False, style="bold")
+    if job.estimate is not None:
+        console.print(estimate_table(job.estimate))
+        console.print(estimate_text(job.estimate, None, None), highlight=False, markup=False)
+    for line in _settings_lines(job.spec):
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _reused(same_id: str | None) -> str:
+    return f" (exists: {same_id})" if same_id else ""
+
+
+def _settings_lines(spec: Mapping[str, object]) -> Iterator[str]:
+    """The spec of a job without ids that do not exist yet; the config with one line per section."""
+    config = spec.get("config")
+    shown = ("teacher", "text", "recipe", "model", "strategies", "prompt", "subject", "shots")
+    given = {name: spec[name] for name in shown if spec.get(name)}
+    if given:
+        yield ", ".join(f"{name} {_value(value)}" for name, value in given.items())
+    if isinstance(config, Mapping):
+        for section, fields in config.items():
+            if isinstance(fields, Mapping):
+                yield f"{section}: " + ", ".join(f"{name}={_value(value)}" for name, value in fields.items())
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

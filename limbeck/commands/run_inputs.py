@@ -1,0 +1,131 @@
+"""The inputs of `limbeck run`: labels of a file, attributes, options of its jobs; and the plan of a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limbeck.commands.attribute_files import faults_of_file, read_content, report_lines
+from limbeck.commands.common import BadInput, read_bytes
+from limbeck.commands.image_options import ImageOptions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from limbeck import Client
+    from limbeck.client.job_requests import CreatedKind
+    from limbeck.models import CreatedVocabulary, TextKind
+    from limbeck.plan_models import Plan
+    from limbeck.shared.label_files.types import FileLabel
+
+PLANNED = "planned"
+"""In a plan, the id of what does not exist yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelList:
+    """The labels of a file. `report`: how it was read."""
+
+    name: str
+    domain: str
+    labels: Sequence["FileLabel"]
+    report: str
+
+    def body(self) -> dict[str, object]:
+        """The vocabulary in the API's schema."""
+        labels = [{"name": label.name, "sense": label.sense, "ids": dict(label.ids) or None} for label in self.labels]
+        return {"name": self.name, "domain": self.domain, "labels": labels}
+
+    def only(self, positions: Sequence[int]) -> "LabelList":
+        """The labels at these positions."""
+        return replace(self, labels=[self.labels[at] for at in positions])
+
+
+def read_labels(path: Path, domain: str) -> LabelList:
+    """The labels of a label file. Raises BadInput."""
+    from limbeck.shared.label_files import LabelFileError, read_label_file
+
+    content = read_bytes(path)
+    try:
+        file = read_label_file(content, path.name)
+    except LabelFileError as error:
+        raise BadInput(f"{path}: {error}") from None
+    return LabelList(name=path.stem, domain=domain, labels=file.labels, report=file.report())
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInputs:
+    """Everything that a run does. `enrich`: options of the enrichment; None without one. `attributes`: a set, or a file
+    that is imported. `distill`: options of the distillation without ids."""
+
+    labels: LabelList
+    images: ImageOptions
+    teacher: str
+    text: "TextKind"
+    enrich: Mapping[str, Any] | None = None
+    attributes: str = ""
+    distill: Mapping[str, Any] = field(default_factory=dict)
+    out: Path
+
+    @property
+    def attribute_set_id(self) -> str | None:
+        """The attribute set of the distillation; `planned` if it does not exist yet."""
+        if self.text == "names":
+            return None
+        return self.attributes if self.attributes.startswith("ats_") else PLANNED
+
+    def jobs(self) -> list[tuple["CreatedKind", dict[str, Any]]]:
+        """Kind and options of the jobs, with the id `planned` for what does not exist yet."""
+        enrich: list[tuple[CreatedKind, dict[str, Any]]] = (
+            [] if self.enrich is None else [("enrich", {"vocabulary_id": PLANNED, **self.enrich})]
+        )
+        distill = {"dataset_id": PLANNED, "attribute_set_id": self.attribute_set_id, **self.distill}
+        return [*enrich, ("distill", distill)]
+
+
+def with_domain_of_attributes(client: "Client", inputs: RunInputs) -> RunInputs:
+    """The inputs, with the domain of the given attribute set if none was given: a vocabulary includes its domain."""
+    if inputs.labels.domain or not inputs.attributes.startswith("ats_"):
+        return inputs
+    vocabulary = client.vocabularies.get(client.attribute_sets.get(inputs.attributes).vocabulary_id)
+    return replace(inputs, labels=replace(inputs.labels, domain=vocabulary.domain))
+
+
+def plan_run(client: "Client", inputs: RunInputs, *, opens_images: bool) -> tuple[RunInputs, "Plan"]:
+    """Check a whole run; nothing is stored. With `--only-matching`, the labels become those that have images."""
+    plan = _plan(client, inputs, opens_images=opens_images)
+    assert plan.dataset is not None
+    if not inputs.images.only_matching or len(plan.dataset.labels) == len(inputs.labels.labels):
+        return inputs, plan
+    labels = inputs.labels.only(plan.dataset.labels)
+    names = {label.name for label in labels.labels}
+    folder_map = {folder: label for folder, label in inputs.images.folder_map.items() if label in names}
+    matching = replace(inputs, labels=labels, images=replace(inputs.images, folder_map=folder_map))
+    return matching, _plan(client, matching, opens_images=opens_images)
+
+
+def _plan(client: "Client", inputs: RunInputs, *, opens_images: bool) -> "Plan":
+    return client.jobs.plan(
+        inputs.jobs(), vocabulary=inputs.labels.body(), dataset=inputs.images.plan(opens_images=opens_images)
+    )
+
+
+def create_vocabulary(client: "Client", labels: LabelList, console: "Console") -> "CreatedVocabulary":
+    """Create the vocabulary, and print its id."""
+    body = labels.body()
+    created = client.vocabularies.create(labels.name, body["labels"], domain=labels.domain)  # type: ignore[arg-type]
+    exists = ", which exists" if created.reused else ""
+    console.print(f"{created.num_labels:,} labels as {created.id}{exists}", highlight=False, markup=False)
+    return created
+
+
+def import_attributes(client: "Client", file: Path, vocabulary_id: str, console: "Console") -> str:
+    """Import a file of attributes for the vocabulary, and print the report. Returns the set's id."""
+    document, encoding = read_content(file)
+    with faults_of_file(file):
+        imported = client.attribute_sets.import_file(document, vocabulary_id=vocabulary_id)
+    for line in report_lines(imported.import_report, encoding):
+        console.print(line, highlight=False, markup=False)
+    described = f"{imported.num_described:,} of {imported.num_labels:,} labels"
+    console.print(f"attributes of {described} as {imported.id}", highlight=False, markup=False)
+    return imported.id

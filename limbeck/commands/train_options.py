@@ -1,0 +1,38 @@
+"""Options of jobs with a teacher, a text and a student: for `run`, `distill`, `evaluate` and `encode`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from limbeck.commands.common import BadInput, assignments
+
+if TYPE_CHECKING:
+    from limbeck.models import TextKind
+
+TEACHER_HELP = "ViT-B-32:openai, hf-hub:org/name, or, below the data root, ViT-B-32:FILE or local-dir:PATH."
+Teacher = Annotated[str, typer.Option(help=TEACHER_HELP)]
+Text = Annotated[str, typer.Option(help="The label texts: names, sentence, phrases, answers, contrast, all.")]
+Concept = Annotated[str, typer.Option(help="A word for all labels: bird.")]
+Student = Annotated[str, typer.Option(help="A timm model; the recipe's by default.")]
+Recipe = Annotated[str, typer.Option(help="limbeck, li2023_resnet or li2023_vit, or their _5shot variants.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Set a recipe field: epochs=10, losses.mse=0. Repeatable.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything and print what would be done; write nothing.")
+]
+
+
+def text_kind(text: str, *, has_attributes: bool) -> "TextKind":
+    """The text of labels; by default `sentence` with attributes, else `names`. Raises BadInput."""
+    from limbeck.models import TEXT_KINDS
+
+    chosen = text or ("sentence" if has_attributes else "names")
+    if chosen not in TEXT_KINDS:
+        raise BadInput(f"--text {text!r}: choose one of {', '.join(TEXT_KINDS)}")
+    return chosen
+
+
+def train_config(set_: list[str] | None, student: str) -> dict[str, object]:
+    """The settings that override those of the recipe. Raises BadInput."""
+    return assignments(set_ or [], "--set") | ({"student": student} if student else {})

@@ -1,0 +1,103 @@
+"""Responses of the service as frozen pydantic models.
+
+Fields of newer services are kept in `model_extra`. A name that this client does not know yet, such as a new kind of
+job, is a plain text: therefore the types `… | str`. `tests/limbeck/test_models.py` compares them with the service's.
+"""
+
+from limbeck.models.attributes import (
+    Attributes,
+    AttributeSet,
+    Draft,
+    DraftChanged,
+    ImportedSet,
+    ImportReport,
+    LabelDifference,
+    LabelResult,
+    LeftOut,
+    Line,
+    LineKind,
+    LineOrigin,
+    Match,
+    SetLabel,
+)
+from limbeck.models.base import Page, ServiceResponse
+from limbeck.models.checkpoints import BundleFile, Checkpoint, CheckpointWithFiles, ManifestEntry
+from limbeck.models.datasets import (
+    CaptionSet,
+    CreatedDataset,
+    Dataset,
+    TargetLabel,
+    TargetLabels,
+    TargetTeacher,
+    Teacher,
+    TextTargets,
+)
+from limbeck.models.estimates import AgainEstimate, Estimate, Range, StrategyEstimate, UsdRange
+from limbeck.models.jobs import ENDED, Call, CreatedJob, Event, Job, JobError, JobKind, Progress, Queue, Spend, Stage
+from limbeck.models.llm import FormatLevel, LLMAnswer, LLMEndpoint, LLMProfile, LLMProfilesReset
+from limbeck.models.reports import Gate, GateName, LabelViolation, LineViolation, Report
+from limbeck.models.vocabularies import CreatedVocabulary, Label, LabelPreview, Vocabulary
+from limbeck.shared.templates import TEXT_KINDS, TextKind
+
+__all__ = [
+    "AgainEstimate",
+    "AttributeSet",
+    "Attributes",
+    "BundleFile",
+    "Call",
+    "CaptionSet",
+    "Checkpoint",
+    "CheckpointWithFiles",
+    "CreatedDataset",
+    "CreatedJob",
+    "CreatedVocabulary",
+    "Dataset",
+    "Draft",
+    "DraftChanged",
+    "ENDED",
+    "Estimate",
+    "Event",
+    "FormatLevel",
+    "Gate",
+    "GateName",
+    "ImportReport",
+    "ImportedSet",
+    "Job",
+    "JobError",
+    "JobKind",
+    "LLMAnswer",
+    "LLMEndpoint",
+    "LLMProfile",
+    "LLMProfilesReset",
+    "Label",
+    "LabelDifference",
+    "LabelPreview",
+    "LabelResult",
+    "LabelViolation",
+    "LeftOut",
+    "Line",
+    "LineKind",
+    "LineOrigin",
+    "LineViolation",
+    "ManifestEntry",
+    "Match",
+    "Page",
+    "Progress",
+    "Queue",
+    "Range",
+    "Report",
+    "ServiceResponse",
+    "SetLabel",
+    "Spend",
+    "Stage",
+    "StrategyEstimate",
+    "TEXT_KINDS",
+    "TargetLabel",
+    "TargetLabels",
+    "TargetTeacher",
+    "Teacher",
+    "TextKind",
+    "TextTargets",
+    "UsdRange",
+    "Vocabulary",
+]

@@ -1,0 +1,44 @@
+"""Checkpoints: delivered students, and the files of their bundles."""
+
+from datetime import datetime
+from typing import Any
+
+from limbeck.models.base import ServiceResponse
+from limbeck.shared.templates import TextKind
+
+
+class ManifestEntry(ServiceResponse):
+    """A file in the manifest of a bundle; `size` in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+class BundleFile(ManifestEntry):
+    """A file of a checkpoint's bundle; `url` is the path of its download."""
+
+    url: str
+
+
+class Checkpoint(ServiceResponse):
+    """A delivered student and its bundle. `digest` is the sha256 of the manifest."""
+
+    id: str
+    job_id: str
+    dataset_id: str
+    vocabulary_id: str
+    attribute_set_id: str | None
+    text_targets_id: str
+    teacher_id: str
+    student: str
+    text: TextKind
+    evaluation: dict[str, Any]
+    digest: str
+    created_at: datetime
+
+
+class CheckpointWithFiles(Checkpoint):
+    """A checkpoint with the files of its bundle."""
+
+    files: tuple[BundleFile, ...]

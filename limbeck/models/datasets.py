@@ -1,0 +1,96 @@
+"""Datasets, captions of their images, teachers, and text targets."""
+
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from limbeck.models.base import ServiceResponse
+from limbeck.shared.templates import TextKind
+
+
+class Teacher(ServiceResponse):
+    """A teacher, identified by the digest of its weights. `ref`: its first reference; `context_length` in tokens."""
+
+    id: str
+    ref: str
+    digest: str
+    width: int
+    context_length: int
+    logit_scale: float
+    preprocess: dict[str, JsonValue]
+    created_at: datetime
+
+
+class TextTargets(ServiceResponse):
+    """A teacher's text features of a vocabulary's label texts. `report`: shortened texts and fallbacks to names."""
+
+    id: str
+    job_id: str
+    teacher_id: str
+    vocabulary_id: str
+    attribute_set_id: str | None
+    text: TextKind
+    num_labels: int
+    width: int
+    report: dict[str, JsonValue]
+    digest: str
+    size: int
+    created_at: datetime
+
+
+class TargetLabel(ServiceResponse):
+    """A label of text targets."""
+
+    label: str
+    sense: str | None
+
+
+class TargetTeacher(ServiceResponse):
+    """The teacher of text targets. Only students of the teacher with this digest can use them."""
+
+    ref: str
+    digest: str
+
+
+class TargetLabels(ServiceResponse):
+    """The labels of text targets, in the order of their features."""
+
+    text_targets_id: str
+    text: TextKind
+    teacher: TargetTeacher
+    labels: tuple[TargetLabel, ...]
+
+
+class CaptionSet(ServiceResponse):
+    """Captions of the training images of a dataset; images can lack one."""
+
+    id: str
+    dataset_id: str
+    job_id: str
+    source: dict[str, JsonValue]
+    num_images: int
+    num_captioned: int
+    digest: str
+    size: int
+    created_at: datetime
+
+
+class Dataset(ServiceResponse):
+    """Images in the service's data root, matched to a vocabulary and split. `counts`: images and labels; `warnings`:
+    what to look at."""
+
+    id: str
+    vocabulary_id: str
+    name: str
+    path: str
+    split: dict[str, JsonValue]
+    counts: dict[str, int]
+    digest: str
+    warnings: tuple[str, ...]
+    created_at: datetime
+
+
+class CreatedDataset(Dataset):
+    """A dataset that was posted. `reused`: an equal one existed, and this is that one."""
+
+    reused: bool = False

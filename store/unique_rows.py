@@ -1,0 +1,31 @@
+"""Rows that are stored once: an equal row is found by its `inputs_digest`, also while another transaction writes it."""
+
+from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from store.models import Dataset, Vocabulary
+
+RowT = TypeVar("RowT", Vocabulary, Dataset)
+
+
+def find(tx: Session, model: type[RowT], inputs_digest: str) -> RowT | None:
+    """The row with this digest, or None."""
+    return tx.scalar(select(model).where(model.inputs_digest == inputs_digest))
+
+
+def put_unique(tx: Session, row: RowT) -> RowT:
+    """Insert `row`, or return the stored row with its `inputs_digest`. A row without one is always inserted.
+
+    If another transaction is inserting an equal row, this one waits for it: Postgres on the unique index, SQLite on the
+    write lock.
+    """
+    model = type(row)
+    values = {column.key: getattr(row, column.key) for column in model.__mapper__.column_attrs}
+    dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(model).values(values).on_conflict_do_nothing(index_elements=["inputs_digest"])
+    inserted = tx.scalar(statement.returning(model.id))
+    same = model.id == inserted if inserted is not None else model.inputs_digest == row.inputs_digest
+    return tx.scalars(select(model).where(same)).one()
