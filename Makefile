@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: bench-attributes bench-distill bench-editing bench-servers bench-service check clean coverage demo evidence \
-	evidence-full lock prove serve setup test test-clients test-fast test-slow wheel
+.PHONY: bench-attributes bench-distill bench-editing bench-servers bench-service check clean coverage demo docs evidence \
+	evidence-full lock prove reference serve setup test test-clients test-fast test-slow wheel
 
 demo: $(READY)  ## The whole job on the field guide, through the service, in about three minutes
 	$(BIN)/python -m examples.demo --out demo
@@ -29,16 +29,23 @@ coverage: $(READY)  ## Branch coverage of all tests except the nightly ones; fai
 	$(BIN)/coverage html --quiet --directory coverage
 	$(BIN)/coverage report
 
-check: $(READY)  ## The quick part: style, types, import contracts, migrations, model names
+check: $(READY)  ## The quick part: style, types, import contracts, documents, migrations, model names
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	$(BIN)/pytest -q tests/store/test_migrations.py tests/distill/config/test_model_names.py
 
 prove: $(READY)  ## Measure whether attributes help more than Waffle on the field guide, and write docs/evidence.md
 	rm -rf proof
 	$(BIN)/python -m examples.fieldguide.prove --write docs
+
+docs: $(READY)  ## Build the documentation site into site/, without any request to another host
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+reference: $(READY)  ## Write the reference pages of the documents from the code
+	$(BIN)/python -m reference
 
 serve: $(READY)  ## Start the service, embedded unless LIMBECK_* variables change it
 	$(BIN)/limbeck serve
@@ -89,4 +96,4 @@ wheel: $(READY)  ## Build the wheel of the client into dist/
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
 
 clean:  ## Remove build outputs and the demo folder
-	rm -rf $(VENV) demo build dist coverage .coverage .coverage.* *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) demo build dist site coverage .coverage .coverage.* *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

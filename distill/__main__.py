@@ -6,7 +6,8 @@
     python -m distill evaluate BUNDLE --images DIR
 
 The folder `--out` receives `bundle/` (the checkpoint, see `distill.bundle.write`), `report.json` (accuracies of student
-and teacher) and `work/` (the training state to resume from, and `events` for TensorBoard). The same command resumes an
+and teacher) and `work/` (the training state to resume from, and `events` for TensorBoard;
+`--log-to` names other loggers). The same command resumes an
 interrupted run; `evaluate` measures a finished student on other images. On several GPUs of a machine:
 `torchrun --standalone --nproc-per-node 2 -m distill …`. Exit codes: 0; 2, with one line on standard error, for unusable
 input; 1 if training fails; 130 if the run was stopped.

@@ -102,8 +102,8 @@ def _close(db: Database) -> None:
 def sqlite_db(tmp_path: Path) -> Iterator[Database]:
     """A new SQLite database."""
     db = Database(f"sqlite:///{tmp_path / 'limbeck.db'}")
+    _forbid_writes_in_reads(db)  # before the first connection, which `upgrade` opens
     upgrade(db)
-    _forbid_writes_in_reads(db)
     yield db
     _close(db)
 

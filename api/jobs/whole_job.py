@@ -93,7 +93,7 @@ def _rolled_back(services: Services) -> Iterator[Session]:
 
 
 @dataclass(frozen=True)
-class _Folder:
+class _ImageFolder:
     """The checked folder of a planned dataset."""
 
     body: PlannedDatasetIn
@@ -101,12 +101,12 @@ class _Folder:
     checked: CheckedDataset
 
 
-def _check_dataset(body: PlanIn, dataset: PlannedDatasetIn, services: Services) -> _Folder:
+def _check_dataset(body: PlanIn, dataset: PlannedDatasetIn, services: Services) -> _ImageFolder:
     """Check the images; it can take minutes, so no transaction is open."""
     labels = _planned_labels(body) if _is_planned(dataset) else _stored_labels(dataset.vocabulary_id, services)
     with _errors_below("/dataset"):
         folders = resolve_folders(dataset, services.settings.data)
-        return _Folder(dataset, folders.path, check_folders(dataset, folders, labels, services.settings))
+        return _ImageFolder(dataset, folders.path, check_folders(dataset, folders, labels, services.settings))
 
 
 def _planned_labels(body: PlanIn) -> list[VocabularyLabel]:
@@ -123,7 +123,7 @@ def _stored_labels(vocabulary_id: str, services: Services) -> list[VocabularyLab
         return [VocabularyLabel(*row) for row in vocabularies.label_rows(tx, vocabulary_id)]
 
 
-def _write(tx: Session, body: PlanIn, folder: _Folder | None, settings: Settings) -> WholeJob:
+def _write(tx: Session, body: PlanIn, folder: _ImageFolder | None, settings: Settings) -> WholeJob:
     vocabulary, dataset, is_new_vocabulary, is_new_dataset = None, None, False, False
     if body.vocabulary is not None:
         with _errors_below("/vocabulary"):
@@ -142,7 +142,7 @@ def _write(tx: Session, body: PlanIn, folder: _Folder | None, settings: Settings
     )
 
 
-def _put_dataset(tx: Session, folder: _Folder, vocabulary: Vocabulary | None) -> tuple[Dataset, bool]:
+def _put_dataset(tx: Session, folder: _ImageFolder, vocabulary: Vocabulary | None) -> tuple[Dataset, bool]:
     vocabulary_id = vocabulary.id if vocabulary is not None and _is_planned(folder.body) else folder.body.vocabulary_id
     index, id = folder.checked.image_index, new_id("dst")
     row = resources.add_dataset(
@@ -168,7 +168,7 @@ def _is_planned(body: PlannedDatasetIn) -> bool:
 class _Planned(NamedTuple):
     vocabulary: Vocabulary | None
     dataset: Dataset | None
-    folder: _Folder | None
+    folder: _ImageFolder | None
 
 
 def _plan_jobs(tx: Session, requests: Sequence[JobRequest], planned: _Planned, settings: Settings) -> list[JobPlan]:
@@ -179,7 +179,7 @@ def _plan_jobs(tx: Session, requests: Sequence[JobRequest], planned: _Planned, s
     for at, request in enumerate(requests):
         with _errors_below(f"/jobs/{at}"):
             if getattr(request, "attribute_set_id", None) == PLANNED and attribute_set_id is None:
-                attribute_set_id = _planned_set(tx, vocabulary, dataset)
+                attribute_set_id = _planned_set(tx, vocabulary, dataset or _stored_dataset(tx, request))
             ids = {
                 "vocabulary_id": vocabulary.id if vocabulary else None,
                 "dataset_id": dataset.id if dataset else None,
@@ -210,6 +210,11 @@ def _set_of_same_job(tx: Session, plan: JobPlan, settings: Settings) -> str | No
     same = jobs.newest_usable(tx, plan.inputs_digest(settings.data))
     found = (same.result or {}).get("attribute_set_id") if same else None
     return str(found) if found else None
+
+
+def _stored_dataset(tx: Session, request: JobRequest) -> Dataset | None:
+    """The dataset that a request names."""
+    return tx.get(Dataset, getattr(request, "dataset_id", None) or "")
 
 
 def _planned_set(tx: Session, vocabulary: Vocabulary | None, dataset: Dataset | None) -> str | None:

@@ -65,11 +65,12 @@ def _introduction(records: Sequence[ArmRecord], groups: Sequence[str], command: 
     config, num_images = records[0]["config"], records[0]["pictures"]
     return f"""# Distillation
 
-The effect of each part of the method on the frozen field guide ([examples/fieldguide](../examples/fieldguide)). Its
+The effect of each part of the method on the frozen field guide (`examples/fieldguide`). Its
 images are drawn by a program and its teacher is tiny: the results show which parts of the method help here, and nothing
 about accuracy on photographs. Written by
 
-```
+<!-- snippet: checked; takes hours -->
+```sh
 {command}
 ```
 

@@ -27,9 +27,9 @@ import open_clip
 import timm
 import torch
 
-from distill.bundle import plots
-from distill.bundle.card_facts import CardFacts
-from distill.bundle.model_card import model_card
+from distill.bundle.card import plots
+from distill.bundle.card.facts import CardFacts
+from distill.bundle.card.model_card import model_card
 from distill.bundle.onnx.files import OnnxInputs, write_onnx
 from distill.bundle.optional_parts import CARD_FILE, OptionalParts
 from distill.bundle.pairing import PairingLoad, verify_pairing, write_pairing

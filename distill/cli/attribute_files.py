@@ -54,7 +54,14 @@ class LabelsWithLines:
             names=[self.names[at] for at in positions],
             lines=[self.lines[at] for at in positions],
             folder_map={folder: label for folder, label in self.folder_map.items() if label in set(labels)},
-            notes=[*self.notes, *([f"{left_out:,} labels without images are left out"] if left_out else [])],
+            notes=[
+                *self.notes,
+                *(
+                    [f"{left_out:,} of {len(self.labels):,} labels have no images, and are left out"]
+                    if left_out
+                    else []
+                ),
+            ],
             ids=None if self.ids is None else [self.ids[at] for at in positions],
         )
 

@@ -29,7 +29,7 @@ from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import PromptOptions
 
-NUM_CALIBRATION_IMAGES = 256
+NUM_CALIBRATION_IMAGES = 128
 MAX_MEASURED_IMAGES = 2000
 """A CPU encodes them with both encoders in about a minute; the accuracy is known to one percent point."""
 BATCH_SIZE = 16

@@ -19,6 +19,8 @@ def cancel(
     """Cancel jobs. Finished work is kept; a running part stops within seconds. No effect on a job that has ended.
 
     Exit code 2 if there is no such job.
+
+        limbeck cancel job_…
     """
     from limbeck.errors import Problem
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 _PARTS = {"id": "seen", "ood": "unseen"}
 
 
-class Intervals(TypedDict):
+class AccuracyIntervals(TypedDict):
     """95% intervals of an accuracy; `images`: over other images of the same labels."""
 
     images: list[float]
@@ -22,7 +22,7 @@ class PartAccuracy(TypedDict):
     chance: float
     num_labels: int
     num_images: NotRequired[int]
-    intervals: NotRequired[Intervals]
+    intervals: NotRequired[AccuracyIntervals]
 
 
 Row = tuple[str, str, Mapping[str, Any]]

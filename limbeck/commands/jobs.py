@@ -41,7 +41,10 @@ def jobs(
 def list_(
     kind: Kind = "", status: Status = "", limit: Limit = LIMIT, as_json: AsJson = False, url: Url = DEFAULT_URL
 ) -> None:
-    """List jobs, newest first, with their stage or what they wait for."""
+    """List jobs, newest first, with their stage or what they wait for.
+
+    limbeck jobs list
+    """
     columns: dict[str, Callable[[Job], object]] = {
         "id": lambda job: job.id,
         "kind": lambda job: job.kind,
@@ -65,7 +68,10 @@ def _list_text(job: "Job") -> str:
 
 @cli.command("show")
 def show(id: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """Show a job: what it does, its stages, its spending and its results."""
+    """Show a job: what it does, its stages, its spending and its results.
+
+    limbeck jobs show job_…
+    """
     with service(url) as client:
         job = client.jobs.get(id)
     if as_json:
@@ -83,7 +89,10 @@ def events(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show the events of a job so far, oldest first. `limbeck watch JOB` waits for those to come."""
+    """Show the events of a job so far, oldest first. `limbeck watch JOB` waits for those to come.
+
+    limbeck jobs events job_…
+    """
     with service(url) as client:
         found = list(client.jobs.events(id, after=after))
     if as_json:

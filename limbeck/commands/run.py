@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 
     from limbeck import Client
     from limbeck.models import CreatedDataset, Job
-    from limbeck.plan_models import Plan
 
 _STRATEGIES = {
     "answers": "questions",
@@ -161,7 +160,8 @@ def run(
         with refusals_by_option():
             inputs, plan = plan_run(client, inputs, opens_images=dry_run)
         console.print(inputs.labels.report, highlight=False, markup=False)
-        _check_plan(plan, inputs, fresh=fresh)
+        if plan.dataset is not None and not plan.dataset.counts["train"]:
+            raise BadInput("--split: no image is left to train on")
         if dry_run:
             print_plan(plan, console)
             return
@@ -180,7 +180,12 @@ class _Run:
         """Do everything. Returns what labels lack, in one line; empty if they lack nothing."""
         vocabulary = create_vocabulary(self._client, self._inputs.labels, self._console)
         dataset = self._register(vocabulary.id)
-        attribute_set_id, missing = self._attributes(vocabulary.id)
+        if self._inputs.imports:  # costs no LLM call, and only the set tells whether this run was done before
+            attribute_set_id, missing = self._attributes(vocabulary.id)
+            self._check_bundle_in_the_way(vocabulary.id, dataset.id, attribute_set_id)
+        else:
+            self._check_bundle_in_the_way(vocabulary.id, dataset.id)
+            attribute_set_id, missing = self._attributes(vocabulary.id)
         rows = self._measure_teacher(dataset, attribute_set_id)
         trained = self._distill(dataset.id, attribute_set_id)
         if trained.get("checkpoint_id"):  # the closed-set baseline has an evaluation, but no bundle
@@ -200,19 +205,34 @@ class _Run:
             self._print(f"details: limbeck dataset report {dataset.id}")
         return dataset
 
+    def _check_bundle_in_the_way(
+        self, vocabulary_id: str, dataset_id: str, attribute_set_id: str | None = None
+    ) -> None:
+        """Refuse a folder that holds a student, unless this run has trained one before. Raises BadInput."""
+        inputs = self._inputs
+        if not holds_bundle(inputs.out):
+            return
+        plan = self._client.jobs.plan(inputs.jobs(vocabulary_id, dataset_id, attribute_set_id))
+        if not self._reuse or plan.jobs[-1].same_job_id is None:
+            raise BadInput(f"--out {inputs.out} holds the student of another run: give a new folder, or move it away")
+
     def _attributes(self, vocabulary_id: str) -> tuple[str | None, str]:
         """The attribute set, and what labels lack: given, imported, or made by the LLM; None for names."""
-        from limbeck.enrich_report import follow_enrichment, missing_text
+        from limbeck.enrich_report import follow_enrichment, missing_text, print_report
 
         inputs = self._inputs
         if inputs.text == "names":
             return None, ""
-        if inputs.attributes.startswith("ats_"):
+        if inputs.attributes and not inputs.imports:
             return inputs.attributes, ""
-        if inputs.attributes:
+        if inputs.imports:
             return import_attributes(self._client, Path(inputs.attributes), vocabulary_id, self._console), ""
         job = self._start("enrich", vocabulary_id=vocabulary_id, **(inputs.enrich or {}))
-        described = follow_enrichment(self._client, job, self._console)
+        if job.ended:
+            print_report(job, self._console)
+            described = job
+        else:
+            described = follow_enrichment(self._client, job, self._console)
         return (described.result or {})["attribute_set_id"], missing_text(described)
 
     def _measure_teacher(self, dataset: "CreatedDataset", attribute_set_id: str | None) -> list[Row]:
@@ -266,18 +286,10 @@ class _Run:
     def _follow(self, job: "Job", title: str) -> "Job":
         from limbeck.progress import follow
 
-        return follow(self._client, job, self._console, title=title)
+        return job if job.ended else follow(self._client, job, self._console, title=title)
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _check_plan(plan: "Plan", inputs: RunInputs, *, fresh: bool) -> None:
-    """Refuse what the service does not know to be wrong. Raises BadInput."""
-    if plan.dataset is not None and not plan.dataset.counts["train"]:
-        raise BadInput("--split: no image is left to train on")
-    if holds_bundle(inputs.out) and (fresh or plan.jobs[-1].same_job_id is None):
-        raise BadInput(f"--out {inputs.out} holds the student of another run: give a new folder, or move it away")
 
 
 def _attributes(given: str, kind: str) -> str:

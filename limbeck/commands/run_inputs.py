@@ -68,18 +68,29 @@ class RunInputs:
     out: Path
 
     @property
+    def imports(self) -> bool:
+        """Whether the attributes are a file."""
+        return bool(self.attributes) and not self.attributes.startswith("ats_")
+
+    @property
     def attribute_set_id(self) -> str | None:
         """The attribute set of the distillation; `planned` if it does not exist yet."""
         if self.text == "names":
             return None
         return self.attributes if self.attributes.startswith("ats_") else PLANNED
 
-    def jobs(self) -> list[tuple["CreatedKind", dict[str, Any]]]:
+    def jobs(
+        self, vocabulary_id: str = PLANNED, dataset_id: str = PLANNED, attribute_set_id: str | None = None
+    ) -> list[tuple["CreatedKind", dict[str, Any]]]:
         """Kind and options of the jobs, with the id `planned` for what does not exist yet."""
         enrich: list[tuple[CreatedKind, dict[str, Any]]] = (
-            [] if self.enrich is None else [("enrich", {"vocabulary_id": PLANNED, **self.enrich})]
+            [] if self.enrich is None else [("enrich", {"vocabulary_id": vocabulary_id, **self.enrich})]
         )
-        distill = {"dataset_id": PLANNED, "attribute_set_id": self.attribute_set_id, **self.distill}
+        distill = {
+            "dataset_id": dataset_id,
+            "attribute_set_id": attribute_set_id or self.attribute_set_id,
+            **self.distill,
+        }
         return [*enrich, ("distill", distill)]
 
 
@@ -120,12 +131,18 @@ def create_vocabulary(client: "Client", labels: LabelList, console: "Console") -
 
 
 def import_attributes(client: "Client", file: Path, vocabulary_id: str, console: "Console") -> str:
-    """Import a file of attributes for the vocabulary, and print the report. Returns the set's id."""
+    """Import a file of attributes for the vocabulary, and print the report. Returns the set's id.
+
+    If the file was imported before, it is the id of the first set with this content, so that a run continues.
+    """
     document, encoding = read_content(file)
     with faults_of_file(file):
         imported = client.attribute_sets.import_file(document, vocabulary_id=vocabulary_id)
     for line in report_lines(imported.import_report, encoding):
         console.print(line, highlight=False, markup=False)
     described = f"{imported.num_described:,} of {imported.num_labels:,} labels"
-    console.print(f"attributes of {described} as {imported.id}", highlight=False, markup=False)
-    return imported.id
+    sets = client.attribute_sets.list(vocabulary_id=vocabulary_id)  # newest first
+    *_, first = (row.id for row in sets if row.digest == imported.digest and row.parent_id is None)
+    exists = "" if first == imported.id else ", which exists"
+    console.print(f"attributes of {described} as {first}{exists}", highlight=False, markup=False)
+    return first

@@ -19,6 +19,8 @@ def watch(id: JobId, url: Url = DEFAULT_URL) -> None:
 
     A job that has ended is shown with its whole curve. Ctrl-C ends the command, not the job. Exit codes: 1 if the job
     failed or was cancelled, 3 if labels lack attributes.
+
+        limbeck watch job_…
     """
     from rich.console import Console
 

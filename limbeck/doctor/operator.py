@@ -57,19 +57,23 @@ def _exists(config: "Settings") -> bool:
 
 
 def _of_database(config: "Settings", db: "Database") -> Iterator[Diagnosis]:
+    from sqlalchemy import text
+
     from store import migrate
     from store.db import database_errors
     from store.errors import DatabaseUnusable
 
-    began = time.monotonic()
     try:
-        with database_errors():
+        with database_errors(), db.reader.connect() as connection:
+            began = time.monotonic()
+            connection.execute(text("select 1"))
+            took_s = time.monotonic() - began
             revision = migrate.revision_of(db)
     except DatabaseUnusable as error:
         yield failed("database", str(error), "start the server, or correct LIMBECK_DATABASE_URL")
         return
     shown = db.url.render_as_string(hide_password=True)
-    yield ok("database", f"{shown} responds in {(time.monotonic() - began) * 1000:.0f} ms")
+    yield ok("database", f"{shown} responds in {took_s * 1000:.0f} ms")
     if revision.fault:
         detail, _, remedy = revision.fault.rpartition(": ")
         yield failed("migrations", detail, remedy)
@@ -175,6 +179,7 @@ async def _endpoints(endpoints: "Endpoints", faults: Mapping[str, str]) -> list[
 
 
 async def _endpoint(endpoints: "Endpoints", name: str) -> Diagnosis:
+    from attributes.endpoints.endpoint import DEFAULT_ENDPOINT
     from attributes.endpoints.model_list import fetch_model_list
     from attributes.llm.transport import Transport
 
@@ -190,7 +195,8 @@ async def _endpoint(endpoints: "Endpoints", name: str) -> Diagnosis:
         return ok(check, f"{what}: the server responds and lists the model")
     if models.is_listed is False:
         near = f"; similar: {', '.join(models.near)}" if models.near else ""
-        return failed(check, f"{what}: the server does not list the model{near}", "set LIMBECK_LLM_MODEL to one it has")
+        where = "LIMBECK_LLM_MODEL" if name == DEFAULT_ENDPOINT else "its model in the endpoints file"
+        return failed(check, f"{what}: the server does not list the model{near}", f"set {where} to one that it has")
     status = models.fault.rpartition(" ")[2]
     if "Connection" in models.fault or "Timeout" in models.fault:
         remedy = "start the LLM server, or correct LIMBECK_LLM_BASE_URL, the proxy and the CA file"

@@ -14,8 +14,8 @@ from sqlalchemy import bindparam, delete, literal, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from store.bulk_rows import values_table
 from store.enrich.assembly import ROUND
+from store.enrich.bulk_rows import values_table
 from store.errors import NotFound
 from store.ids import new_id
 from store.jobs.claims import Claim

@@ -12,8 +12,8 @@ from sqlalchemy import Select, delete, exists, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from store.bulk_rows import values_table
 from store.clock import now_s
+from store.enrich.bulk_rows import values_table
 from store.models import LLMFlight
 
 

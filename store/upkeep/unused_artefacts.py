@@ -109,7 +109,9 @@ def _kind_of(key: str, published: set[str]) -> str:
         return "imports that were never stored"
     if "/state/" in key:
         return "training states of ended parts"
-    return "training outputs of published students" if _owner(key) in published else "files of dead attempts"
+    if _owner(key) in published:
+        return "training outputs of published students"
+    return "files of dead attempts, duplicates"
 
 
 def _require_known_owner(tx: Session, owners: set[str]) -> None:

@@ -39,7 +39,7 @@ def test_scopes(public: Service) -> None:
     for secret, may_read, may_write in ((read, 200, 403), (write, 403, 201), (both, 200, 201)):
         responses = [
             public.http.get("/v1/jobs", headers=bearer(secret)),
-            public.http.post("/v1/vocabularies", json=BODY, headers=bearer(secret)),
+            public.http.post("/v1/vocabularies", json=BODY | {"domain": f"{may_read}"}, headers=bearer(secret)),
         ]
         assert [response.status_code for response in responses] == [may_read, may_write]
         for response in responses:

@@ -81,3 +81,24 @@ def test_protocols_learned_vectors_and_continued_students(cluster: Cluster, data
     assert plain.result is not None
     assert plain.result["evaluation"]["ood"] is None
     assert "checkpoint_id" not in plain.result
+
+
+@pytest.mark.nightly
+def test_a_student_for_onnx_runtime_classifies_among_its_labels_and_new_ones(
+    cluster: Cluster, dataset_id: str, tmp_path: Path
+) -> None:
+    """From a job with `text_onnx` to the scores of a downloaded student, without torch in its path."""
+    config = {**TINY_CONFIG, "onnx": True, "text_onnx": True}
+    done = cluster.client.jobs.wait(start_distill(cluster, dataset_id, config), timeout_s=300)
+    assert done.result is not None
+    assert "left_out" not in done.result
+    measured = done.result["evaluation"]["onnx"]
+    assert abs(measured["id"]["float32"] - done.result["evaluation"]["id"]["accuracy"]) < 0.01
+    assert measured["ood"]["num_images"] == done.result["evaluation"]["ood"]["num_images"]
+    folder = tmp_path / "bundle"
+    cluster.client.checkpoints.download(done.result["checkpoint_id"], folder, parts=["onnx", "targets"])
+    files = {"image.onnx", "image-uint8.onnx", "image-int8.onnx", "text.onnx", "tokenizer.json", "config.json"}
+    assert {path.name for path in (folder / "onnx").iterdir()} == files
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert evaluation["onnx"] == measured
+    assert evaluation["onnx"] == json.loads((folder / "onnx/config.json").read_text())["int8"]

@@ -37,8 +37,10 @@ def method_of(encoder: onnx.ModelProto) -> Method:
     return "static" if count["Conv"] > count["MatMul"] else "dynamic"
 
 
-def quantised(encoder: onnx.ModelProto, calibration: Iterable[Batch]) -> onnx.ModelProto:
+def quantised(encoder: onnx.ModelProto, calibration: Iterable[Batch], method: Method | None = None) -> onnx.ModelProto:
     """The encoder with 8-bit weights. `calibration`: batches (B, C, P, Q) of prepared images, for the static method.
+
+    `method`: that of `method_of` unless it is given.
 
     Raises BundleError for an encoder that cannot be quantised.
     """
@@ -51,7 +53,7 @@ def quantised(encoder: onnx.ModelProto, calibration: Iterable[Batch]) -> onnx.Mo
     with tempfile.TemporaryDirectory(prefix="int8-") as folder, _quiet():
         out = Path(folder) / "int8.onnx"
         try:
-            if method_of(encoder) == "static":
+            if (method or method_of(encoder)) == "static":
                 quantization.quantize_static(
                     prepared,
                     str(out),

@@ -16,17 +16,17 @@ def report_warnings(report: DatasetReport) -> Iterator[str]:
     if (labels := report.labels_without_usable_images).count:
         shown = ", ".join(labels.examples[:MAX_NAMED])
         yield f"{_number(labels.count, 'label')} without a usable image, neither seen nor unseen: {shown}"
+    if report.duplicate_images is None:
+        yield "no image was opened: damaged files and duplicates are not known"
+    else:
+        yield from _duplicate_warnings("the same content", report.duplicate_images.exact)
+        yield from _duplicate_warnings("the same look", report.duplicate_images.near)
+        if number := report.duplicate_images.num_not_compared:
+            yield f"{_number(number, 'image')} look like too many others to be compared with all of them"
     if (labels := report.labels_without_images).count:
         shown = ", ".join(labels.examples[:MAX_NAMED])
         more = " …" if labels.count > MAX_NAMED else ""
         yield f"{_number(labels.count, 'label')} without images, neither seen nor unseen: {shown}{more}"
-    if report.duplicate_images is None:
-        yield "no image was opened: damaged files and duplicates are not known"
-        return
-    yield from _duplicate_warnings("the same content", report.duplicate_images.exact)
-    yield from _duplicate_warnings("the same look", report.duplicate_images.near)
-    if number := report.duplicate_images.num_not_compared:
-        yield f"{_number(number, 'image')} look like too many others to be compared with all of them"
 
 
 def _duplicate_warnings(what: str, counts: DuplicateCounts) -> Iterator[str]:

@@ -9,6 +9,7 @@ from distill.training.loggers.record import LoggedRow, RunRecord
 
 PROJECT = "limbeck"
 MAX_TAG_CHARS = 64
+INIT_TIMEOUT_S = 30.0
 
 
 class WandbRun:
@@ -25,7 +26,14 @@ class WandbRun:
             config={**run.settings, **run.tags},
             tags=[f"{name}:{value}"[:MAX_TAG_CHARS] for name, value in run.tags.items()],
             # Nothing but the rows: not the source, the repository, or what the process prints.
-            settings=wandb.Settings(silent=True, console="off", disable_git=True, save_code=False),
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                disable_git=True,
+                save_code=False,
+                # The process cannot end while the library tries to connect.
+                init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT") or INIT_TIMEOUT_S),
+            ),
         )
         self._next_step = self._run.step
 

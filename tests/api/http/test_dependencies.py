@@ -91,7 +91,12 @@ def test_keys_are_validated_and_scoped_to_the_principal(make_service: Callable[.
         secrets = [api_keys.create(tx, name="k", scopes=["write"], expires_at=None)[1] for _ in range(2)]
     body = {"name": "a", "labels": ["x"]}
     ids = {
-        service.post("/v1/vocabularies", body, Authorization=f"Bearer {secret}", **{"Idempotency-Key": "k"})["id"]
+        service.post(
+            "/v1/vocabularies",
+            body | {"domain": f"of principal {secrets.index(secret)}"},
+            Authorization=f"Bearer {secret}",
+            **{"Idempotency-Key": "k"},
+        )["id"]
         for secret in secrets * 2
     }
     assert len(ids) == 2

@@ -68,6 +68,9 @@ def test_a_plan_names_what_would_be_reused(service: Service) -> None:
     distill_id = service.post("/v1/jobs", {**body["jobs"][1], **ids}, status=202)["id"]
     planned = service.post("/v1/plan", body, status=200)
     assert [job["same_job_id"] for job in planned["jobs"]] == [enrich_id, distill_id]
+    stored = [enrich, {**body["jobs"][1], "dataset_id": dataset_id}]
+    planned = service.post("/v1/plan", {"jobs": stored}, status=200)
+    assert [job["same_job_id"] for job in planned["jobs"]] == [enrich_id, distill_id]
 
 
 @pytest.mark.parametrize(

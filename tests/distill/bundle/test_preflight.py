@@ -12,6 +12,7 @@ from distill.bundle import preflight
 from distill.bundle.preflight import BundleTrial, check_disk, check_out, try_bundle
 from distill.bundle.student_files import StudentWeights
 from distill.bundle.verify import BundleError
+from distill.config.train_config import BundleConfig
 from distill.pipeline import bundle_weights
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher, load_teacher
@@ -27,8 +28,10 @@ def attempt(tmp_path: Path, tiny_teacher: Teacher) -> Callable[..., BundleTrial]
     """`attempt(student)`: a trial with the cache `cache` and the scratch folder `scratch` below `tmp_path`."""
     (tmp_path / "scratch").mkdir()
 
-    def attempt(student: StudentWeights, teacher: Teacher = tiny_teacher) -> BundleTrial:
-        trial = try_bundle(student, teacher, cache=tmp_path / "cache", scratch=tmp_path / "scratch")
+    def attempt(
+        student: StudentWeights, teacher: Teacher = tiny_teacher, files: BundleConfig = preflight.NO_ONNX
+    ) -> BundleTrial:
+        trial = try_bundle(student, teacher, cache=tmp_path / "cache", scratch=tmp_path / "scratch", files=files)
         assert list((tmp_path / "scratch").iterdir()) == []
         return trial
 
@@ -201,3 +204,41 @@ def test_a_disk_without_space_is_refused(
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 8, 2))  # type: ignore[attr-defined]
     with pytest.raises(OSError, match="0 MB are free"):
         check_disk(tmp_path, student, tiny_teacher, num_labels=10)
+
+
+@pytest.mark.parametrize("failure", [Failure(ValueError("no such operation"), True), Failure(MemoryError(), False)])
+def test_a_student_that_cannot_be_exported_has_no_onnx_files(
+    attempt: Callable[..., BundleTrial], monkeypatch: pytest.MonkeyPatch, failure: Failure
+) -> None:
+    """An error of memory or disk ends the trial, because it says nothing of the student."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise failure.error
+
+    monkeypatch.setattr("torch.onnx.export", fail)
+    if not failure.is_cached:
+        with pytest.raises(type(failure.error)):
+            attempt(new_student(), files=BundleConfig())
+        return
+    trial = attempt(new_student(), files=BundleConfig())
+    assert trial.left_out == {"onnx": "torch cannot export it to ONNX (no such operation)"}
+    assert "it will have no onnx (torch cannot export it" in str(trial)
+    assert attempt(new_student(), files=BundleConfig()).is_cached
+    assert not attempt(new_student()).is_cached  # a bundle without these files was not tried
+
+
+@pytest.mark.nightly
+def test_all_onnx_files_of_a_small_student_can_be_written(attempt: Callable[..., BundleTrial]) -> None:
+    trial = attempt(new_student(), files=BundleConfig(text_onnx=True))
+    assert (dict(trial.left_out), trial.has_onnx) == ({}, True)
+    assert str(trial).endswith("timm, open_clip and ONNX Runtime reproduce the student's features")
+
+
+def test_onnx_files_need_disk_space(tmp_path: Path, tiny_teacher: Teacher, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = []
+    for files in (BundleConfig(onnx=False), BundleConfig(), BundleConfig(text_onnx=True)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))
+        with pytest.raises(OSError, match="MB are free") as raised:
+            check_disk(tmp_path, new_student(), tiny_teacher, num_labels=10, files=files)
+        needed.append(float(str(raised.value).partition("need ")[2].partition(" MB")[0]))
+    assert needed[0] < needed[1] < needed[2]

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from tests.distill.bundle.bundles import student_weights
+from tests.distill.bundle.card.test_usage import outputs
 from tests.distill.bundle.cards import programs
-from tests.distill.bundle.test_card_usage import outputs
 
 
 @pytest.fixture(scope="module")

@@ -216,7 +216,7 @@ FULL_DISK = OSError(errno.ENOSPC, "No space left on device")
         ("distill.bundle.pairing.save_weights", wrong_weights, "pairing", "features that differ by 0.001"),
         ("distill.bundle.pairing.save_weights", raising(FULL_DISK), "pairing", "No space left"),
         ("distill.bundle.write.verify_pairing", raising(MemoryError()), "pairing", "MemoryError"),
-        ("distill.bundle.plots.draw_confusions", raising(RuntimeError("no font")), "plots", "no font"),
+        ("distill.bundle.card.plots.draw_confusions", raising(RuntimeError("no font")), "plots", "no font"),
         ("distill.bundle.write.model_card", raising(KeyError("versions")), "card", "versions"),
     ],
     ids=["other weights", "full disk", "no memory", "plots", "card"],

@@ -151,3 +151,13 @@ def test_a_logger_that_is_not_installed_ends_the_command_before_it_starts(
     message = capsys.readouterr().err
     assert message.startswith("python -m distill: wandb is not installed; install the part 'wandb' with: pip install")
     assert message.count("\n") == 1
+
+
+def test_only_matching_uses_labels_with_a_folder_and_folders_with_a_label(command: list[str]) -> None:
+    labels = Path(command[command.index("--labels") + 1])
+    names = labels.read_text(encoding="utf-8").splitlines()
+    labels.write_text("\n".join(["dodo", *names[:-1]]) + "\n", encoding="utf-8")
+    arguments = read_arguments([*command, "--only-matching"])
+    assert arguments.labels == names[:-1]
+    assert arguments.names == names[:-1]
+    assert any("have no images, and are left out" in note for note in arguments.notes)

@@ -28,6 +28,7 @@ from distill.teacher.errors import TeacherError
 from distill.texts.text_targets import TextTargets
 from distill.training.metrics import StepMetrics
 from limbeck.shared.images.file_names import shown_path
+from tests.distill.bundle.onnx.encoders import mean_colour_encoder
 from tests.images import tiny_image
 
 
@@ -417,3 +418,26 @@ def test_names_of_files_that_are_not_utf_8_do_not_lose_the_run(
     out = tmp_path / os.fsdecode(b"b\xe4ume")
     assert main([*command, "--out", str(out)]) == 2
     assert r"b\xe4ume is not UTF-8: give a folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_onnx_files_of_a_run_are_tried_written_and_measured(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a graph in place of the student's, because torch takes seconds to export one."""
+    monkeypatch.setattr("distill.bundle.onnx.files.image_encoder", lambda *_: mean_colour_encoder(width=32, px=32))
+    monkeypatch.setattr("distill.bundle.onnx.files.check_cosine", lambda *_: None)
+    assert main([*command, "--set", "onnx=true", "--set", "epochs=1", "--set", "measured_epochs=0"]) == 0
+    assert "timm, open_clip and ONNX Runtime reproduce the student's features" in capsys.readouterr().err
+    bundle = tmp_path / "out" / "bundle"
+    assert "onnx/image-int8.onnx" in {file["path"] for file in verify_bundle(bundle)["files"]}
+    evaluation = json.loads((bundle / "evaluation.json").read_text())
+    assert evaluation["onnx"] == json.loads((bundle / "onnx/config.json").read_text())["int8"]
+    for part in ("id", "ood"):
+        assert evaluation["onnx"][part]["num_images"] == evaluation[part]["num_images"]
+    assert "none_of_these" not in evaluation  # too few images
+
+
+def test_the_text_encoder_needs_the_onnx_files(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--text-onnx"]) == 2
+    assert "text_onnx needs the ONNX files of the student: leave onnx at true" in capsys.readouterr().err

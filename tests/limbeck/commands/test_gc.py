@@ -43,7 +43,7 @@ def test_a_dry_run_lists_and_removes_nothing(lost: Path, capsys: Capture) -> Non
     assert main(["gc", "--dry-run"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "kind                                   number    size",
-        "files of dead attempts                      1  1.5 kB",
+        "files of dead attempts, duplicates          1  1.5 kB",
         "stored responses to repeated requests       1   500 B",
         "2.0 kB would be removed; nothing was",
     ]

@@ -303,7 +303,7 @@ def test_an_unusable_destination_is_refused_before_the_service_is_asked(tmp_path
     assert run([], tmp_path)[0] == 2
     assert "holds other files" in capsys.readouterr().err
     (out / "manifest.json").write_text("{}")
-    assert run([plan()], tmp_path)[0] == 2
+    assert run([plan(), Say(201, VOCABULARY), Say(201, DATASET), plan()], tmp_path)[0] == 2
     assert "holds the student of another run" in capsys.readouterr().err
 
 

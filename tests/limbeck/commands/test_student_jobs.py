@@ -1,0 +1,103 @@
+"""`limbeck distill`, `evaluate`, `encode` and `dataset create` with a scripted service."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limbeck.cli import main
+from limbeck.commands.evaluations import names_are_better
+from tests.limbeck.commands.test_run import DATASET, evaluation, followed
+from tests.limbeck.helpers import VOCABULARY
+from tests.limbeck.scripted import Say, Seen, problem, scripted
+
+Capture = pytest.CaptureFixture[str]
+CHECK = {"kind": "distill", "spec": {"recipe": "limbeck", "config": {}}, "same_job_id": None, "estimate": None}
+
+
+def run(script: list[Say], *arguments: str) -> tuple[int, list[Seen]]:
+    with scripted(script) as server:
+        return main([*arguments, "--url", server.url]), server.seen
+
+
+def test_a_sealed_set_is_distilled(capsys: Capture) -> None:
+    trained = evaluation(0.9, 0.6) | {"teacher": [evaluation(0.95, 0.85)]}
+    script = [Say(200, CHECK), *followed({"checkpoint_id": "ckp_1", "evaluation": trained})]
+    options = ("--dataset", "dst_1", "--attributes", "ats_1", "--teacher", "ViT-B-32:openai", "--set", "epochs=2")
+    code, seen = run(script, "distill", *options)
+    assert [one.path for one in seen[:2]] == ["/v1/jobs?dry_run=true", "/v1/jobs"]
+    assert json.loads(seen[1].body) == {
+        "kind": "distill",
+        "dataset_id": "dst_1",
+        "attribute_set_id": "ats_1",
+        "teacher": "ViT-B-32:openai",
+        "text": "sentence",
+        "recipe": "limbeck",
+        "config": {"epochs": 2},
+    }
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert all(figure in printed for figure in ("90.0%", "60.0%", "95.0%", "85.0%"))
+    assert "next: limbeck download ckp_1 --out student" in printed
+
+
+def test_what_a_job_is_refused_for_is_named_by_its_option(capsys: Capture) -> None:
+    unknown = [{"pointer": "/config/student", "detail": "no student is called resnet81"}]
+    code, _ = run([problem(422, "u", "u", errors=unknown)], "distill", "--dataset", "dst_1", "--teacher", "t")
+    assert (code, capsys.readouterr().err) == (2, "limbeck: --student: no student is called resnet81\n")
+
+
+def test_a_dry_run_creates_no_job(capsys: Capture) -> None:
+    code, seen = run([Say(200, CHECK)], "distill", "--dataset", "dst_1", "--teacher", "t", "--dry-run")
+    assert (code, [one.path for one in seen]) == (0, ["/v1/jobs?dry_run=true"])
+    assert "recipe limbeck" in capsys.readouterr().out
+
+
+def test_an_evaluation_prints_accuracies_or_json(capsys: Capture) -> None:
+    script = followed({"evaluation": evaluation(0.75, 0.5) | {"num_training_images": 3}})
+    assert run(script, "evaluate", "ckp_1", "--dataset", "dst_2")[0] == 0
+    printed = capsys.readouterr().out
+    assert "75.0%" in printed
+    assert "3 images were left out" in printed
+    assert run(script, "evaluate", "ckp_1", "--dataset", "dst_2", "--json")[0] == 0
+    assert json.loads(capsys.readouterr().out)["result"]["evaluation"]["id"]["accuracy"] == 0.75
+    assert run([], "evaluate", "--dataset", "dst_2")[0] == 2
+
+
+def test_new_words_are_encoded_with_the_teacher_of_a_student(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "new.txt").write_text("auk\nloon\n")
+    targets = {
+        **{"id": "txt_1", "job_id": "job_1", "teacher_id": "tch_1", "vocabulary_id": "voc_1", "text": "names"},
+        **{"attribute_set_id": None, "num_labels": 2, "width": 8, "report": {}, "digest": "d", "size": 1},
+        "created_at": "2026-11-23T21:04:05Z",
+    }
+    script = [Say(201, VOCABULARY), *followed({"text_targets_id": "txt_1"}), Say(200, targets)]
+    code, seen = run(script, "encode", str(tmp_path / "new.txt"), "--checkpoint", "ckp_1")
+    assert code == 0
+    body = json.loads(seen[1].body)
+    assert (body["checkpoint_id"], body["vocabulary_id"], "teacher" in body) == ("ckp_1", "voc_1", False)
+    assert "limbeck texts download txt_1" in capsys.readouterr().out
+
+
+def test_a_dataset_is_created_with_a_folder_map(capsys: Capture) -> None:
+    options = ("--folder-map", '{"012.Crane": "crane"}', "--only-matching")
+    code, seen = run([Say(200, DATASET | {"reused": True})], "dataset", "create", "voc_1", "birds", *options)
+    body = json.loads(seen[0].body)
+    assert (code, body["folder_map"], body["images"]) == (0, {"012.Crane": "crane"}, {"unmatched": "skip"})
+    assert "dst_1, which exists" in capsys.readouterr().out
+    unmatched = [{"pointer": "/folder_map", "detail": "2 names"}]
+    rejection = problem(422, "folder_matches_no_label", "2 names", errors=[unmatched[0]])
+    assert run([rejection], "dataset", "create", "voc_1", "birds")[0] == 2
+    assert "--only-matching leaves out what has no match" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("by_text", "is_worse"), [((0.5, 0.9), True), ((0.9, 0.5), True), ((0.88, 0.88), False), ((0.9, 0.9), False)]
+)
+def test_attributes_that_make_the_teacher_worse_are_named(by_text: tuple[float, float], is_worse: bool) -> None:
+    names: dict[str, Any] = evaluation(0.9, 0.9)
+    sentence = names_are_better("sentence", evaluation(*by_text), names)
+    assert bool(sentence) is is_worse
+    assert not is_worse or "use --text names" in sentence
+    assert names_are_better("sentence", {"id": None, "ood": None}, {"id": None, "ood": None}) == ""
