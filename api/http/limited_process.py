@@ -17,7 +17,7 @@ from api.http.problems import ProblemError
 LARGE_BYTES = 256 * 1024
 """Bodies up to this size are parsed in the server's process: it takes at most some tens of milliseconds."""
 MEMORY_BYTES = 4 * 2**30
-TIME_S = 30.0
+TIME_S = 60.0
 _BATCH = 1000
 _PROCESSES = 2
 _MODULES = ["api.readers.label_files", "api.readers.attribute_files"]
