@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from api import openapi
 from api.auth import AuthMiddleware
-from api.http import problems
+from api.http import body_limits, problems
 from api.http.dependencies import Services
 from api.jobs import estimates
 from api.logs import logger
@@ -98,9 +98,11 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     )
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
     app.state.metrics = Metrics(database)
+    app.state.job_watch = events.job_watch(database)
     app.state.background_checks = health.BackgroundChecks()
     for module in _ROUTERS:
-        app.include_router(module.router, max_body_size=settings.max_body_bytes)
+        limit = body_limits.of_router(module.__name__, settings.max_body_bytes)
+        app.include_router(module.router, max_body_size=limit)
     problems.install(app)
     openapi.install(app)
     # The middleware added last is the outermost.

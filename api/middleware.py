@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from api.http import problems
+from api.http import body_limits, problems
 from api.metrics import Metrics
 from limbeck.shared.parts import VERSION_HEADER, installed_version
 
@@ -82,8 +82,9 @@ class RequestMiddleware:
         # FastAPI's `max_body_size` counts the bytes that a route reads. It would answer a Content-Length above the
         # limit with text/plain, and only after a route that reads no body has done its work.
         length = headers.get("content-length", "0")
-        if not length.isascii() or not length.isdigit() or int(length) > self.max_body_bytes:
-            return problems.body_too_large(scope, self.max_body_bytes)
+        limit = body_limits.of_path(scope["path"], self.max_body_bytes)
+        if not length.isascii() or not length.isdigit() or int(length) > limit:
+            return problems.body_too_large(scope, limit)
         return None
 
     def _record(self, scope: Scope, status: int, duration_s: float, exception: BaseException | None) -> None:

@@ -7,6 +7,7 @@ import socket
 import uvicorn
 
 from api.app import create_app
+from api.connections import LimitedConnections, raise_file_limit
 from store.db import Database
 from store.settings import Settings
 
@@ -25,8 +26,11 @@ def serve(settings: Settings, listening: socket.socket | None = None, database: 
 
     A shutdown closes event streams after 3 s; their clients reconnect.
     """
+    raise_file_limit(settings.max_connections)
+    limits = LimitedConnections(header_timeout_s=settings.header_timeout_s, max_connections=settings.max_connections)
     config = uvicorn.Config(
         create_app(settings, database),
+        http=limits.protocol(),
         host=settings.host,
         port=settings.port,
         access_log=False,

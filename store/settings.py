@@ -38,6 +38,11 @@ class Settings(BaseSettings):
     port: int = Field(8420, ge=0, le=65535, description="Port that the API listens on; 0 picks a free port.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, counted while it streams.")
 
+    max_connections: int = Field(
+        2048, ge=16, description="Connections to the API; above, one that waits for a request is closed for a new one."
+    )
+    header_timeout_s: float = Field(10.0, gt=0, description="Time for the head of a request.")
+
     llm_base_url: str = Field("", description="URL of an OpenAI-compatible server; if empty, the openai default.")
     llm_model: str = Field("", description="Default model for jobs that name none.")
     llm_api_key: SecretStr = Field(SecretStr(""), description="API key of the LLM server.")

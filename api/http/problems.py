@@ -7,11 +7,11 @@ import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -23,6 +23,7 @@ from api.http.schemas import RequestModel, unstorable_reason
 from store.errors import Conflict, DraftStale, InvalidField, InvalidRequest, NotFound
 
 MAX_ERRORS = 20
+_FEW_VALUES = 10_000
 MEDIA_TYPE = "application/problem+json"
 
 _CODES = {
@@ -72,6 +73,10 @@ class ProblemError(HTTPException):
         super().__init__(status, detail, dict(headers or {}))
         self.code = code
         self.errors = [ErrorItem(pointer=field.pointer, detail=field.detail) for field in invalid_fields]
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...], dict[str, object]]:
+        """Pickled by `api.http.limited_process`; the default is made for exceptions of one argument."""
+        return type(self), (self.status_code, self.code, self.detail), {"errors": self.errors, "headers": self.headers}
 
 
 def problem_response(
@@ -133,25 +138,47 @@ def invalid_parameter(parameter: str, detail: str, *, status: int = 422, code: s
 class StorableRequestModel(RequestModel):
     """A request body that is rejected if a text in it, at any depth, cannot be stored in the database."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _storable(cls, body: object) -> object:
-        # A stack instead of recursion: the depth of the body is up to the client.
-        stack: list[tuple[object, tuple[str | int, ...]]] = [(body, ())]
-        while stack:
-            value, steps = stack.pop()
-            if isinstance(value, str) and (reason := unstorable_reason(value)):
-                raise unprocessable("text_invalid", reason, json_pointer(*steps))
-            if isinstance(value, dict):
-                stack += [(key, steps) for key in value] + [(child, (*steps, key)) for key, child in value.items()]
-            elif isinstance(value, list):
-                stack += [(child, (*steps, index)) for index, child in enumerate(value)]
-        return body
+    def _storable(cls, body: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        # Validated before every text is read, so that lists have at most their maximum length.
+        try:
+            model = validate(body)
+        except ValidationError:
+            # pydantic says of a lone surrogate only that the text is none.
+            if problem := _unstorable_problem(body, max_values=_FEW_VALUES):
+                raise problem from None
+            raise
+        if problem := _unstorable_problem(body):
+            raise problem
+        return model
+
+
+def _unstorable_problem(body: object, *, max_values: int | None = None) -> ProblemError | None:
+    """The problem of a text that the database cannot store, in the first values of a body or in all; None if none."""
+    # A stack instead of recursion: the depth of the body is up to the client.
+    stack: list[tuple[object, tuple[str | int, ...]]] = [(body, ())]
+    num_values = 0
+    while stack and (max_values is None or num_values < max_values):
+        value, steps = stack.pop()
+        num_values += 1
+        if isinstance(value, str) and (reason := unstorable_reason(value)):
+            return unprocessable("text_invalid", reason, json_pointer(*steps))
+        if isinstance(value, dict):
+            stack += [(key, steps) for key in value] + [(child, (*steps, key)) for key, child in value.items()]
+        elif isinstance(value, list):
+            stack += [(child, (*steps, index)) for index, child in enumerate(value)]
+    return None
 
 
 def validation_problem(error: ValidationError, body: object, *, prefix: str = "") -> ProblemError:
     """pydantic's errors as a 422. `body` is the validated value, which lies at the JSON pointer `prefix`."""
-    items = validation_items(error.errors(include_url=False, include_context=False), body)
+    return problem_of_errors(error.errors(include_url=False, include_context=False), body, prefix=prefix)
+
+
+def problem_of_errors(errors: Sequence[Mapping[str, Any]], body: object, *, prefix: str = "") -> ProblemError:
+    """Errors in the form of pydantic's `errors()` as a 422; as `validation_problem`."""
+    items = validation_items(errors, body)
     invalid_fields = [InvalidField(prefix + item.pointer, item.detail) for item in items]
     return ProblemError(422, "invalid_request", _summary(invalid_fields), invalid_fields)
 

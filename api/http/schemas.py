@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from limbeck.shared import labels
 
@@ -14,10 +23,29 @@ MAX_INT32 = 2**31 - 1
 MAX_NAME_CHARS = 200
 
 
+MAX_FIELDS = 200
+"""More fields than any object of a request has. pydantic would make an error for each unknown one."""
+
+
 class RequestModel(BaseModel):
-    """Base of request bodies. An unknown field is an error."""
+    """Base of request bodies. An unknown field is an error.
+
+    A list is annotated with `ONE_FAULT` and a `max_length`: pydantic would collect an error for each invalid item,
+    which takes 30 microseconds and 3 kB each.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, body: object) -> object:
+        if isinstance(body, dict) and len(body) > MAX_FIELDS:
+            raise ValueError(f"has {len(body):,} fields; at most {MAX_FIELDS} are possible")
+        return body
+
+
+ONE_FAULT = FailFast()
+"""Annotation of a list: its validation ends at the first invalid item."""
 
 
 class ResponseModel(BaseModel):

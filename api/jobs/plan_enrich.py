@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 from sqlalchemy.orm import Session
 
 from api.http.problems import StorableRequestModel, json_pointer, not_found_at, unprocessable
-from api.http.schemas import PlainText
+from api.http.schemas import ONE_FAULT, PlainText
 from api.jobs.llm_endpoints import require_price, resolve_endpoint
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
 from attributes.endpoints.endpoint import DEFAULT_ENDPOINT
@@ -80,7 +80,7 @@ class EnrichIn(StorableRequestModel):
     dataset_id: str | None = Field(
         None, description="For strategies about images: the dataset, instead of a vocabulary."
     )
-    strategies: list[Annotated[str, Field(max_length=100)]] = Field(
+    strategies: Annotated[list[Annotated[str, Field(max_length=100)]], ONE_FAULT] = Field(
         ["describe"],
         min_length=1,
         max_length=MAX_STRATEGIES,

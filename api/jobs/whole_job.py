@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.http.dependencies import Services
 from api.http.problems import ProblemError, StorableRequestModel, not_found_at, unprocessable
+from api.http.schemas import ONE_FAULT
 from api.jobs import job_requests
 from api.jobs.job_plan import JobPlan
 from api.jobs.job_requests import JobIn, JobRequest
@@ -55,7 +56,7 @@ class PlanIn(StorableRequestModel):
 
     vocabulary: VocabularyIn | None = None
     dataset: PlannedDatasetIn | None = None
-    jobs: list[Annotated[JobIn, Field(description=_ID)]] = Field([], max_length=5)
+    jobs: Annotated[list[Annotated[JobIn, Field(description=_ID)]], ONE_FAULT] = Field([], max_length=5)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ are matched to the labels of an existing vocabulary, or become the labels of a n
 import base64
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
+from api.http import limited_process
 from api.http.problems import MAX_ERRORS, ProblemError, unprocessable, validation_problem
 from api.http.schemas import Domain, Name, RequestModel, unstorable_reason
 from api.readers.import_report import fault_fields
@@ -121,23 +122,33 @@ IMPORT_BODY = {
 }
 
 
-def parse_json_import(body: bytes) -> ImportIn:
-    """Validate a JSON body. Raises ProblemError."""
+def parse_json_upload(body: bytes) -> "ParsedImport":
+    """Parse a JSON body and its file. Raises ProblemError."""
     try:
-        return IMPORT_ADAPTER.validate_json(body)
+        request = IMPORT_ADAPTER.validate_json(body)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         if first["type"] == "json_invalid":
             raise ProblemError(400, "malformed_json", first["msg"]) from None
         raise validation_problem(error, from_json(body)) from None
+    return _parsed(request)
 
 
-def parse_form_import(fields: Mapping[str, str | bytes]) -> ImportIn:
-    """Validate the fields of a form; files are bytes. Raises ProblemError."""
+def parse_form_upload(fields: dict[str, str | bytes]) -> "ParsedImport":
+    """Parse the fields of a form and its file; files are bytes. Raises ProblemError."""
     try:
-        return IMPORT_ADAPTER.validate_python(dict(fields))
+        request = IMPORT_ADAPTER.validate_python(fields)
     except ValidationError as error:
-        raise validation_problem(error, dict(fields)) from None
+        raise validation_problem(error, fields) from None
+    return _parsed(request)
+
+
+def _parsed(request: ImportIn) -> "ParsedImport":
+    imported = _parse_import(request)
+    if isinstance(request, DocumentImportIn):
+        request = request.model_copy(update={"document": ""})  # it has been read, and is large
+    entries = imported.file.entries
+    return (request, replace(imported, file=replace(imported.file, entries=[]))), entries
 
 
 @dataclass(frozen=True)
@@ -159,7 +170,21 @@ class ImportedFile:
         return [(entry.label, entry.sense) for entry in self.file.entries]
 
 
-def parse_import(body: ImportIn) -> ImportedFile:
+ParsedImport = tuple[tuple[ImportIn, ImportedFile], list[Entry]]
+"""The request without its document, the file without its entries, and the entries."""
+
+
+def read_upload(content: bytes | dict[str, str | bytes]) -> tuple[ImportIn, ImportedFile]:
+    """The request and its file, from a JSON body or the fields of a form; read in a process if it is large."""
+    if isinstance(content, bytes):
+        (request, imported), entries = limited_process.run(parse_json_upload, content, num_bytes=len(content))
+    else:
+        num_bytes = sum(map(len, content.values()))
+        (request, imported), entries = limited_process.run(parse_form_upload, content, num_bytes=num_bytes)
+    return request, replace(imported, file=replace(imported.file, entries=entries))
+
+
+def _parse_import(body: ImportIn) -> ImportedFile:
     """The content of the uploaded file. Raises ProblemError with all faults: their lines, or locations in the JSON."""
     reading = Reading(partial=body.partial)
     pointer, is_text, format = "/document", True, body.format

@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from api.http.problems import StorableRequestModel, unprocessable
-from api.http.schemas import Name
+from api.http.schemas import ONE_FAULT, Name
 from api.readers.data_root import resolve_folder
 from distill.data.dataset.label_matcher import LabelIds
 from distill.data.dataset.scan import match_dataset
@@ -26,6 +26,15 @@ from store.settings import Settings
 _MAX_THREADS = 8
 
 
+def _texts(given: object) -> object:
+    """Refuse a mapping at its first value that is no text, where pydantic would make an error for each."""
+    if isinstance(given, dict):
+        for folder, label in given.items():
+            if not isinstance(label, str):
+                raise ValueError(f"{folder[:80]!r} has a value that is no label")
+    return given
+
+
 class DatasetFields(StorableRequestModel, DatasetCheck):
     """A folder below the data root and how its images are used, without the vocabulary."""
 
@@ -33,13 +42,13 @@ class DatasetFields(StorableRequestModel, DatasetCheck):
     path: str = Field(min_length=1, max_length=1000, description="Relative to the data root.", examples=["cub/images"])
     split: SplitSpec = BySeed()
     images: ImageSource = Field(ImageSource(), description="How the images are given, and which of them count.")
-    unlabelled: list[str] = Field(
+    unlabelled: Annotated[list[str], ONE_FAULT] = Field(
         [],
         max_length=100,
         description="Folders of images without labels, relative to the data root: training uses them in the losses "
         "that need no label.",
     )
-    folder_map: dict[str, str] | None = Field(
+    folder_map: Annotated[dict[str, str] | None, BeforeValidator(_texts)] = Field(
         None, description="Folder name → label, for folders that are not named like their label."
     )
 

@@ -7,9 +7,9 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from api.http.problems import MAX_ERRORS, StorableRequestModel
-from api.http.schemas import MAX_INT32, RequestModel
+from api.http.schemas import MAX_INT32, ONE_FAULT, RequestModel
 from attributes import editing
-from attributes.editing import EditError, LineChange, Lines
+from attributes.editing import MAX_LINES, EditError, LineChange, Lines
 from attributes.types import Entry, LineJSON, LineKind, line_from_json
 from attributes.types import Label as NamedLabel
 from limbeck.shared.labels import normalize, readings
@@ -85,7 +85,7 @@ class ReplaceLinesIn(_LabelSelector):
     """Replace all lines of a label."""
 
     op: Literal["replace"]
-    lines: list[ReplacementLineIn]
+    lines: Annotated[list[ReplacementLineIn], ONE_FAULT, Field(max_length=MAX_LINES)]
 
 
 class RevertLabelIn(_LabelSelector):
@@ -102,7 +102,7 @@ OperationIn = Annotated[
 class DraftChangesIn(StorableRequestModel):
     """Operations that are applied in this order, all or none."""
 
-    operations: list[OperationIn] = Field(
+    operations: Annotated[list[OperationIn], ONE_FAULT] = Field(
         min_length=1,
         max_length=MAX_OPERATIONS,
         examples=[[{"op": "add", "label": "crane", "sense": "bird", "kind": "phrase", "text": "a red crown"}]],

@@ -5,15 +5,22 @@ from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesParser
 from pathlib import PurePath
-from typing import Annotated, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field, TypeAdapter, ValidationError, with_config
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
-from api.http.problems import ProblemError, unprocessable, validation_problem
-from api.http.schemas import Domain, Name, RequestModel
-from limbeck.shared.label_files import LabelFault, LabelFile, LabelFileError, read_label_file
+from api.http.problems import (
+    MAX_ERRORS,
+    ProblemError,
+    invalid_parameter,
+    problem_of_errors,
+    unprocessable,
+    validation_problem,
+)
+from api.http.schemas import ONE_FAULT, Domain, Name, RequestModel
+from limbeck.shared.label_files import LabelFault, LabelFileError, read_label_file
 from store.errors import InvalidField
 from store.vocabularies import MAX_LABELS, NewLabel
 
@@ -48,34 +55,53 @@ class VocabularyIn(RequestModel):
 
     name: Name
     domain: Annotated[Domain, Field(description="Category of the labels, such as `birds`; part of the prompts.")] = ""
-    labels: list[str | LabelIn] = Field(
+    labels: Annotated[list[str | LabelIn], ONE_FAULT] = Field(
+        max_length=MAX_LABELS,
         description=f"1 to {MAX_LABELS:,} labels.",
         examples=[["Laysan albatross", {"name": "crane", "sense": "the bird"}]],
     )
 
 
+class FileParameters(RequestModel):
+    """The query parameters of an uploaded label file."""
+
+    name: Name
+    domain: Domain = ""
+
+
 _ADAPTER = TypeAdapter(VocabularyIn)
+_LABEL: TypeAdapter[str | LabelIn] = TypeAdapter(str | LabelIn)
 
 
 @dataclass(frozen=True)
-class PostedLabels:
-    """The labels of a body and the report of how it was read; `read_as` is None for the API's own schema."""
+class LabelReport:
+    """Name and domain of the labels of a body, and how it was read; `read_as` is None for the API's own schema."""
 
-    labels: Sequence[NewLabel]
+    name: str
+    domain: str
     read_as: str | None = None
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
 
 
-def parse_json(body: bytes) -> tuple[str, str, PostedLabels]:
-    """(name, domain, labels) of a body in the API's schema. Raises ProblemError with pointers."""
-    try:
-        vocabulary = _ADAPTER.validate_json(body)
-    except ValidationError as error:
-        if error.errors(include_input=False, include_url=False)[0]["type"] == "json_invalid":
-            raise ProblemError(400, "malformed_json", error.errors(include_url=False)[0]["msg"]) from None
-        raise validation_problem(error, from_json(body)) from None
-    return vocabulary.name, vocabulary.domain, PostedLabels(new_labels(vocabulary))
+PostedLabels = tuple[LabelReport, list[NewLabel]]
+
+
+def parse_posted(body: bytes, content_type: str, name: str | None, domain: str | None, dry_run: bool) -> PostedLabels:
+    """The labels of a body: JSON in the API's schema, or a label file. Raises ProblemError."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        try:
+            return _posted_schema(_ADAPTER.validate_json(body))
+        except ValidationError as error:
+            if name is None and not dry_run:
+                raise _schema_problem(error, body) from None
+    parameters = _validate_parameters("preview" if dry_run and name is None else name, domain)
+    return _parse_file(body, media_type, content_type, parameters)
+
+
+def _posted_schema(vocabulary: VocabularyIn) -> PostedLabels:
+    return LabelReport(vocabulary.name, vocabulary.domain), new_labels(vocabulary)
 
 
 def new_labels(vocabulary: VocabularyIn) -> list[NewLabel]:
@@ -86,16 +112,42 @@ def new_labels(vocabulary: VocabularyIn) -> list[NewLabel]:
     ]
 
 
-def is_schema(body: bytes) -> bool:
-    """Whether a JSON body is valid in the API's schema."""
+def _schema_problem(error: ValidationError, body: bytes) -> ProblemError:
+    """The errors of a body that is not in the API's schema, with several of its invalid labels."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return ProblemError(400, "malformed_json", first["msg"])
+    document = from_json(body)
+    problem = validation_problem(error, document)
+    if first["loc"][:1] == ("labels",) and len(first["loc"]) > 1:
+        problem = _label_faults(document["labels"][: MAX_LABELS + 1]) or problem
+    return problem
+
+
+def _label_faults(labels: Sequence[object]) -> ProblemError | None:
+    """The problem of the first invalid labels; None if there is none."""
+    errors: list[Any] = []
+    for position, label in enumerate(labels):
+        try:
+            _LABEL.validate_python(label)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_context=False)
+            errors += [{**item, "loc": ("labels", position, *item["loc"])} for item in found]
+        if len(errors) >= MAX_ERRORS:
+            break
+    return problem_of_errors(errors, {"labels": labels}) if errors else None
+
+
+def _validate_parameters(name: str | None, domain: str | None) -> FileParameters:
     try:
-        _ADAPTER.validate_json(body)
-    except ValidationError:
-        return False
-    return True
+        return FileParameters.model_validate({"name": name or "", "domain": domain or ""})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        detail = str(first["msg"]).removeprefix("Value error, ")
+        raise invalid_parameter(str(first["loc"][0]), detail) from None
 
 
-def parse_file(body: bytes, media_type: str, content_type: str) -> PostedLabels:
+def _parse_file(body: bytes, media_type: str, content_type: str, parameters: FileParameters) -> PostedLabels:
     """The labels of a posted file. Raises ProblemError that lists the invalid labels with their lines."""
     name = f"labels{MEDIA_TYPES.get(media_type, '')}"
     if media_type == MULTIPART:
@@ -104,12 +156,8 @@ def parse_file(body: bytes, media_type: str, content_type: str) -> PostedLabels:
         file = read_label_file(body, name)
     except LabelFileError as error:
         raise _problem(error) from None
-    return _posted(file)
-
-
-def _posted(file: LabelFile) -> PostedLabels:
     labels = [NewLabel(label.name, label.sense, label.ids or None) for label in file.labels]
-    return PostedLabels(labels, file.read_as, file.notes, file.warnings)
+    return LabelReport(parameters.name, parameters.domain, file.read_as, file.notes, file.warnings), labels
 
 
 def _problem(error: LabelFileError) -> ProblemError:

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from api.http.dependencies import Created, IdempotencyDep, Services, ServicesDep
 from api.http.problems import ProblemError, not_found_at
 from api.readers import attribute_files
-from api.readers.attribute_files import ImportedFile, ImportIn, Label2TextImportIn
+from api.readers.attribute_files import ImportedFile, Label2TextImportIn
 from api.readers.import_report import ImportReportOut, import_report
 from api.routes.attribute_sets import AttributeSetOut
 from api.routes.attributes import labels_with_entries
@@ -69,10 +69,11 @@ def export(
     return StreamingResponse(join_into_chunks(pieces), headers=headers, media_type=media_type)
 
 
-async def _parse_body(request: Request) -> ImportIn:
+async def _posted(request: Request) -> bytes | dict[str, str | bytes]:
+    """A JSON body, or the fields of a form."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
-        return attribute_files.parse_json_import(await request.body())
+        return await request.body()
     if media_type != "multipart/form-data":
         detail = f"post application/json or multipart/form-data, not {media_type or 'an untyped body'}"
         raise ProblemError(415, "unsupported_media_type", detail)
@@ -84,7 +85,7 @@ async def _parse_body(request: Request) -> ImportIn:
                 fields[name] = await value.read()
             else:
                 fields[name] = value
-    return attribute_files.parse_form_import(fields)
+    return fields
 
 
 class ImportedSetOut(AttributeSetOut):
@@ -95,10 +96,12 @@ class ImportedSetOut(AttributeSetOut):
 
 @router.post("/import", status_code=201, response_model=ImportedSetOut, openapi_extra=attribute_files.IMPORT_BODY)
 def import_(
-    services: ServicesDep, idempotency: IdempotencyDep, body: Annotated[ImportIn, Depends(_parse_body)]
+    services: ServicesDep,
+    idempotency: IdempotencyDep,
+    posted: Annotated[bytes | dict[str, str | bytes], Depends(_posted)],
 ) -> Response:
     """Import a file as an attribute set, for an existing vocabulary or for a new one with the file's labels."""
-    imported = attribute_files.parse_import(body)
+    body, imported = attribute_files.read_upload(posted)
     file = imported.file
     source = {"import": imported.format, "domain": file.domain, "strategy": file.strategy, "model": file.model}
     if isinstance(body, Label2TextImportIn):

@@ -1,11 +1,11 @@
 """Events of a job: as pages, or as a stream of server-sent events, which `Last-Event-ID` resumes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Literal
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Header, HTTPException, Query
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
 from fastapi.routing import APIRoute
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
@@ -16,12 +16,13 @@ from starlette.types import Scope
 from api.http.dependencies import ServicesDep
 from api.http.problems import invalid_parameter
 from api.http.schemas import MAX_INT32, LongLimit, Page, ResponseModel, Timestamp, page
+from api.jobs.job_watch import POLL_S, JobState, JobWatch
 from store.db import Database
+from store.errors import NotFound
 from store.jobs import events, jobs
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-POLL_S = 0.4
 _EVENTS_PER_QUERY = 500
 
 
@@ -76,23 +77,34 @@ LastReceived = Annotated[int, Depends(_last_received)]
 
 def _require_events(services: ServicesDep, id: str, last: LastReceived) -> None:
     """Raise an error while the response can still be another than a stream."""
-    rows, finished = _read_after(services.db, id, last)
-    if finished and not rows:
+    state = _read_states(services.db, {id: last}).get(id)
+    if state is None:
+        raise NotFound("job", id)
+    if state.finished and not state.events:
         raise HTTPException(204)  # an EventSource does not reconnect after this status
 
 
-async def stream(services: ServicesDep, id: str, last: LastReceived) -> AsyncIterator[ServerSentEvent]:
+async def stream(
+    request: Request, services: ServicesDep, id: str, last: LastReceived
+) -> AsyncIterator[ServerSentEvent]:
     """Events with ids greater than `after`, until the job has finished. FastAPI adds keep-alive comments."""
     yield ServerSentEvent(retry=int(POLL_S * 1000))
-    while True:
-        rows, finished = await anyio.to_thread.run_sync(_read_after, services.db, id, last)
-        for row in rows:
-            yield ServerSentEvent(id=str(row.id), event=row.type, data=row)
-            last = row.id
-        if finished and not rows:
-            return
-        if not rows:
-            await anyio.sleep(POLL_S)
+    watch: JobWatch[EventOut] = request.app.state.job_watch
+    async with watch.watch(id, last) as job:
+        while not job.ended:
+            changed, finished = job.changed, job.finished
+            rows = job.after(last)
+            if rows is None:
+                states = await anyio.to_thread.run_sync(_read_states, services.db, {id: last})
+                rows = states[id].events if id in states else []
+            for row in rows:
+                yield ServerSentEvent(id=str(row.id), event=row.type, data=row)
+                last = row.id
+            if rows:
+                continue
+            if finished:
+                return
+            await changed.wait()
 
 
 # The route of the pages documents both, because an OpenAPI document has one operation per path and method.
@@ -115,10 +127,17 @@ def read(services: ServicesDep, id: str, last: LastReceived, limit: LongLimit = 
         return page([EventOut.model_validate(row) for row in rows[:limit]], len(rows) > limit, lambda item: item.id)
 
 
-def _read_after(db: Database, job_id: str, last: int) -> tuple[list[EventOut], bool]:
-    """The next events, and whether the job has finished."""
-    # Read the status first: if the job has finished, the events that are read next include the last one.
+def job_watch(db: Database) -> JobWatch[EventOut]:
+    """The poller of an app."""
+    return JobWatch(lambda known: _read_states(db, known))
+
+
+def _read_states(db: Database, known: Mapping[str, int]) -> dict[str, JobState[EventOut]]:
+    """The next events of each job after its number, and whether it has finished; without jobs that do not exist."""
     with db.read() as tx:
-        finished = jobs.get(tx, job_id).status in jobs.ENDED
-        rows = events.after(tx, job_id, last, limit=_EVENTS_PER_QUERY)
-        return [EventOut.model_validate(row) for row in rows], finished
+        found = {}
+        for job_id, num_events, ended in jobs.event_states(tx, list(known)):
+            last = known[job_id]
+            rows = events.after(tx, job_id, last, limit=_EVENTS_PER_QUERY) if num_events > last else []
+            found[job_id] = JobState([EventOut.model_validate(row) for row in rows], num_events, ended)
+        return found

@@ -4,21 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import Field, ValidationError
+from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from api.http import limited_process
 from api.http.dependencies import IdempotencyDep, RawBody, Reused, ServicesDep
-from api.http.problems import ProblemError, invalid_parameter
+from api.http.problems import ProblemError
 from api.http.schemas import (
     After,
     AfterPosition,
-    Domain,
     Limit,
     LongLimit,
-    Name,
     Page,
-    RequestModel,
     ResponseModel,
     Timestamp,
     page,
@@ -75,13 +73,6 @@ class LabelPreviewOut(ResponseModel):
     notes: list[str] = Field(description="What was taken as the label, and what was changed or dropped.")
     warnings: list[str] = Field(description="What to check, because the file does not say it.")
     labels: list[LabelOut] = Field(description=f"The first {_PREVIEW_LABELS} labels.")
-
-
-class VocabularyParameters(RequestModel):
-    """The query parameters of an uploaded label file."""
-
-    name: Name
-    domain: Domain = ""
 
 
 _TEXT = {"schema": {"type": "string"}}
@@ -141,19 +132,17 @@ def create(
         types = ", ".join(_BODY["requestBody"]["content"])  # type: ignore[arg-type]
         detail = f"post one of {types}; not {media_type or 'an untyped body'}"
         raise ProblemError(415, "unsupported_media_type", detail)
-    if media_type == "application/json" and ((name is None and not dry_run) or label_files.is_schema(body)):
-        new_name, new_domain, posted = label_files.parse_json(body)
-    else:
-        parameters = _validate_parameters("preview" if dry_run and name is None else name, domain)
-        new_name, new_domain = parameters.name, parameters.domain
-        posted = label_files.parse_file(body, media_type, content_type)
-    report = {"read_as": posted.read_as, "notes": list(posted.notes), "warnings": list(posted.warnings)}
+    parsed = limited_process.run(
+        label_files.parse_posted, body, content_type, name, domain, dry_run, num_bytes=len(body)
+    )
+    report, labels = parsed
+    shown = {"read_as": report.read_as, "notes": list(report.notes), "warnings": list(report.warnings)}
     if dry_run:
-        return _preview(vocabularies.validate_labels(posted.labels), report)
+        return _preview(vocabularies.validate_labels(labels), shown)
 
     def write(tx: Session) -> Reused:
-        row, is_new = vocabularies.put(tx, name=new_name, domain=new_domain, labels=posted.labels)
-        created = VocabularyOut.model_validate(row).model_dump() | report | {"reused": not is_new}
+        row, is_new = vocabularies.put(tx, name=report.name, domain=report.domain, labels=labels)
+        created = VocabularyOut.model_validate(row).model_dump() | shown | {"reused": not is_new}
         return CreatedVocabularyOut.model_validate(created), f"/v1/vocabularies/{row.id}", not is_new
 
     return idempotency.respond_reusing(write)
@@ -166,15 +155,6 @@ def _preview(labels: Sequence[NewLabel], report: Mapping[str, object]) -> Respon
     ]
     preview = LabelPreviewOut.model_validate({"num_labels": len(labels), "labels": first, **report})
     return Response(preview.model_dump_json(), media_type="application/json")
-
-
-def _validate_parameters(name: str | None, domain: str | None) -> VocabularyParameters:
-    try:
-        return VocabularyParameters.model_validate({"name": name or "", "domain": domain or ""})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        detail = str(first["msg"]).removeprefix("Value error, ")
-        raise invalid_parameter(str(first["loc"][0]), detail) from None
 
 
 @router.get("", response_model=Page[VocabularyOut])

@@ -53,6 +53,10 @@ OWN_CODES = ("setting_unknown", "setting_given_twice", "loss_unknown", "no_loss"
 """Error codes that pydantic does not know."""
 
 
+MAX_UNKNOWN = 20
+"""Unknown names of one section that are reported: each is compared with all known names."""
+
+
 class _Frozen(BaseModel):
     """Immutable; an unknown field is an error that names the closest ones."""
 
@@ -66,7 +70,7 @@ class _Frozen(BaseModel):
             return validate(given)
         assert isinstance(given, Mapping)
         # Each error is located at the unknown name itself, so that a JSON pointer leads there.
-        details = [cls._unknown(str(name), given[name]) for name in unknown]
+        details = [cls._unknown(str(name), given[name]) for name in unknown[:MAX_UNKNOWN]]
         try:
             validate({name: value for name, value in given.items() if name in cls.model_fields})
         except ValidationError as error:
@@ -349,7 +353,7 @@ class ScheduleConfig(_Frozen):
         description="`step`: multiply by `step_factor` at each of `milestones`. `one_cycle`: torch's OneCycleLR. "
         "`cosine`: cosine decay to 0. `step` and `cosine` start with a linear warmup.",
     )
-    milestones: tuple[int, ...] = Field((30, 60), description="Epochs of schedule `step`.")
+    milestones: tuple[int, ...] = Field((30, 60), max_length=100, description="Epochs of schedule `step`.")
     step_factor: float = Field(0.1, gt=0, le=1, description="Factor of schedule `step`.")
     one_cycle_per: Literal["epoch", "step"] = Field(
         "epoch", description="`one_cycle` advances once per epoch, as published, or per step."

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter, model_validator
 
 Part = Literal["train", "held_out", "ood", "unlabelled"]
 PARTS: tuple[Part, ...] = ("train", "held_out", "ood", "unlabelled")
@@ -23,6 +23,9 @@ MEASURED_NAMES = (
     *("test", "testing", "test_set", "testset", "eval", "dev", "val_on_train", "held_out", "ood"),
 )
 """Names of parts in layouts, in lower case: for training, and to measure on."""
+
+MAX_LISTED = 100_000
+"""Labels that a split may list."""
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
@@ -44,8 +47,8 @@ class ByList(_Split):
     """ID and OOD labels by name; folders of other labels are ignored."""
 
     by: Literal["list"]
-    id: tuple[str, ...] = Field(min_length=1)
-    ood: tuple[str, ...] = ()
+    id: Annotated[tuple[str, ...], FailFast()] = Field(min_length=1, max_length=MAX_LISTED)
+    ood: Annotated[tuple[str, ...], FailFast()] = Field((), max_length=MAX_LISTED)
     held_out: Fraction = 0.3
     seed: int = Field(default=0, ge=0, lt=2**63)
 

@@ -15,7 +15,9 @@ def check(
     label2text: Label2TextFile = None,
     sentences: SentencesFile = None,
     partial: Annotated[bool, typer.Option("--partial", help="Check what is valid of a file with faults.")] = False,
-    words: Annotated[list[Path] | None, typer.Option(help="A file with more non-visual words; repeatable.")] = None,
+    words: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A file with more non-visual words; repeatable.")
+    ] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="A teacher's tokenizer.json; CLIP's by default.")] = None,
     context: Annotated[int, typer.Option(help="Token limit of the teacher.")] = 77,
     second_opinion: Annotated[

@@ -64,8 +64,9 @@ def create(
     with service(url) as client, refusals_by_option():
         if dry_run:
             planned = {"vocabulary_id": vocabulary, **options.plan(opens_images=True)}
-            print_plan(client.jobs.plan(dataset=planned), console)
-            return
+            plan = client.jobs.plan(dataset=planned)
+            print_plan(plan, console)
+            return print_json(plan.model_dump(mode="json")) if as_json else None
         created = client.datasets.create(vocabulary, name=name or None, **options.fields())
     if as_json:
         return print_json(created.model_dump(mode="json"))

@@ -18,6 +18,7 @@ from limbeck.commands.train_options import (
     Student,
     Teacher,
     Text,
+    TextOnnx,
     text_kind,
     train_config,
 )
@@ -32,6 +33,7 @@ def distill(
     student: Student = "",
     recipe: Recipe = "limbeck",
     set_: Set = None,
+    text_onnx: TextOnnx = False,
     captions: Annotated[str, typer.Option(help="For the loss cap: the caption set of the images.")] = "",
     start_from: Annotated[
         str, typer.Option("--start", help="For protocol fine_tune: the checkpoint to continue from.")
@@ -62,7 +64,7 @@ def distill(
         "text": text_kind(text, has_attributes=bool(attributes)),
         "concept": concept,
         "recipe": recipe,
-        "config": train_config(set_, student),
+        "config": train_config(set_, student, text_onnx=text_onnx),
         "caption_set_id": captions or None,
         "start_checkpoint_id": start_from or None,
     }
@@ -72,7 +74,7 @@ def distill(
         checked = client.jobs.check("distill", **options)
         if dry_run:
             print_job_check(checked, console)
-            return
+            return print_json(checked.model_dump(mode="json")) if as_json else None
         job = follow(client, start(client, console, "distill", **options), console, title="distil the student")
         result = job.result or {}
         if out is not None and result.get("checkpoint_id"):

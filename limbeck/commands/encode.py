@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from limbeck import Client
+    from limbeck.models.plans import JobCheck
 
 
 def encode(
@@ -61,8 +62,9 @@ def encode(
     }
     with service(url) as client, refusals_by_option():
         if dry_run:
-            _print_check(client, console, of, domain, options)
-            return
+            checked = _check(client, of, domain, options)
+            print_job_check(checked, console)
+            return print_json(checked.model_dump(mode="json")) if as_json else None
         options["vocabulary_id"] = _vocabulary(client, console, of, domain)
         job = follow(client, start(client, console, "encode", **options), console, title="encode the texts")
         targets = client.text_targets.get((job.result or {})["text_targets_id"])
@@ -73,14 +75,12 @@ def encode(
     console.print(f"next: limbeck texts download {targets.id} --out FOLDER", highlight=False, markup=False)
 
 
-def _print_check(client: "Client", console: "Console", of: str, domain: str, options: dict[str, Any]) -> None:
+def _check(client: "Client", of: str, domain: str, options: dict[str, Any]) -> "JobCheck":
     if of and not of.startswith("voc_"):
         labels = read_labels(Path(of), domain)
         plan = client.jobs.plan([("encode", {"vocabulary_id": "planned", **options})], vocabulary=labels.body())
-        checked = plan.jobs[0]
-    else:
-        checked = client.jobs.check("encode", vocabulary_id=of or None, **options)
-    print_job_check(checked, console)
+        return plan.jobs[0]
+    return client.jobs.check("encode", vocabulary_id=of or None, **options)
 
 
 def _vocabulary(client: "Client", console: "Console", of: str, domain: str) -> str | None:

@@ -21,6 +21,7 @@ from limbeck.commands.estimates import estimate_table, estimate_text
 from limbeck.commands.plans import refusals_by_option
 from limbeck.commands.run_inputs import PLANNED, read_labels
 from limbeck.commands.started_jobs import start
+from limbeck.commands.tables import AsJson, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,6 +60,7 @@ def enrich(
     llm_model: Annotated[str, typer.Option(help="The LLM; the endpoint's by default.")] = "",
     language: Language = "",
     system_prompt: SystemPromptFile = None,
+    as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Describe each label with one or more strategies. Stored responses are reused. Exit code 3 if labels lack
@@ -88,16 +90,18 @@ def enrich(
         "language": language or None,
         "system_prompt": read_text(system_prompt) if system_prompt else None,
     }
-    console = Console()
+    console = Console(stderr=as_json)
     with service(url) as client, refusals_by_option():
         if dry_run:
             estimate = _estimate(client, of, domain, options)
             console.print(estimate_table(estimate))
             console.print(estimate_text(estimate, _dollars(budget_usd), budget_tokens), highlight=False, markup=False)
-            return
+            return print_json(estimate.model_dump(mode="json")) if as_json else None
         vocabulary_id = _vocabulary(client, of, domain, console)
         started = start(client, console, "enrich", vocabulary_id=vocabulary_id, **options)
         job = follow_enrichment(client, started, console)
+    if as_json:
+        print_json(job.model_dump(mode="json"))
     if missing := missing_text(job):
         raise LabelsMissing(missing)
 

@@ -55,8 +55,9 @@ def evaluate(
     }
     with service(url) as client, refusals_by_option():
         if dry_run:
-            print_job_check(client.jobs.check("evaluate", **options), console)
-            return
+            checked = client.jobs.check("evaluate", **options)
+            print_job_check(checked, console)
+            return print_json(checked.model_dump(mode="json")) if as_json else None
         job = follow(client, start(client, console, "evaluate", **options), console, title="evaluate")
     evaluation = (job.result or {})["evaluation"]
     if as_json:

@@ -34,7 +34,9 @@ OnlyMatching = Annotated[
 ]
 Unlabelled = Annotated[
     list[str] | None,
-    typer.Option(help="A folder of images without labels to train on too, in the data root. Repeatable."),
+    typer.Option(
+        metavar="FOLDER", help="A folder of images without labels to train on too, in the data root. Repeatable."
+    ),
 ]
 CheckImages = Annotated[str, typer.Option(help="full: open every image at registration; names: open none.")]
 Duplicates = Annotated[str, typer.Option(help="Copies of an image in several parts: refuse (default), move, keep.")]

@@ -16,7 +16,7 @@ from limbeck.commands.image_options import counts_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from limbeck.plan_models import JobCheck, Plan
+    from limbeck.models.plans import JobCheck, Plan
 
 MIN_FREE_BYTES = 500 * 10**6
 _UNPROCESSABLE = 422

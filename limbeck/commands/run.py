@@ -44,6 +44,7 @@ from limbeck.commands.run_inputs import (
     with_domain_of_attributes,
 )
 from limbeck.commands.started_jobs import start
+from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
     Concept,
     DryRun,
@@ -52,6 +53,7 @@ from limbeck.commands.train_options import (
     Student,
     Teacher,
     Text,
+    TextOnnx,
     text_kind,
     train_config,
 )
@@ -83,6 +85,7 @@ def run(
     student: Student = "",
     recipe: Recipe = "limbeck",
     set_: Set = None,
+    text_onnx: TextOnnx = False,
     split: Split = DEFAULT_SPLIT,
     source: Source = "",
     folder_map: FolderMap = "",
@@ -102,6 +105,7 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start new jobs, also if jobs with the same inputs run or have succeeded.")
     ] = False,
+    as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Describe labels with an LLM, distil a student, evaluate it on seen and unseen labels, and download it.
@@ -149,12 +153,12 @@ def run(
             "text": kind,
             "concept": concept,
             "recipe": recipe,
-            "config": train_config(set_, student),
+            "config": train_config(set_, student, text_onnx=text_onnx),
         },
         out=out,
     )
     check_out(out)
-    console = Console()
+    console = Console(stderr=as_json)
     with service(url) as client:
         inputs = with_domain_of_attributes(client, inputs)
         with refusals_by_option():
@@ -164,8 +168,10 @@ def run(
             raise BadInput("--split: no image is left to train on")
         if dry_run:
             print_plan(plan, console)
-            return
-        missing = _Run(client, console, inputs, reuse=not fresh).run()
+            return print_json(plan.model_dump(mode="json")) if as_json else None
+        results, missing = _Run(client, console, inputs, reuse=not fresh).run()
+    if as_json:
+        print_json(results)
     if missing:
         raise LabelsMissing(missing)
 
@@ -176,8 +182,8 @@ class _Run:
     def __init__(self, client: "Client", console: "Console", inputs: RunInputs, *, reuse: bool) -> None:
         self._client, self._console, self._inputs, self._reuse = client, console, inputs, reuse
 
-    def run(self) -> str:
-        """Do everything. Returns what labels lack, in one line; empty if they lack nothing."""
+    def run(self) -> tuple[dict[str, Any], str]:
+        """Do everything. Returns ids and figures, and what labels lack, in one line; empty if they lack nothing."""
         vocabulary = create_vocabulary(self._client, self._inputs.labels, self._console)
         dataset = self._register(vocabulary.id)
         if self._inputs.imports:  # costs no LLM call, and only the set tells whether this run was done before
@@ -191,7 +197,16 @@ class _Run:
         if trained.get("checkpoint_id"):  # the closed-set baseline has an evaluation, but no bundle
             self._download(trained["checkpoint_id"])
         self._print_results(trained, rows)
-        return missing
+        results = {
+            "vocabulary_id": vocabulary.id,
+            "dataset_id": dataset.id,
+            "attribute_set_id": attribute_set_id,
+            "checkpoint_id": trained.get("checkpoint_id"),
+            "folder": str(self._inputs.out) if trained.get("checkpoint_id") else None,
+            "evaluation": trained["evaluation"],
+            "teacher": [{"text": text, "evaluation": evaluation} for _, text, evaluation in rows],
+        }
+        return results, missing
 
     def _register(self, vocabulary_id: str) -> "CreatedDataset":
         """Register the images before the first LLM call: the check of their contents can refuse them."""
@@ -264,7 +279,7 @@ class _Run:
         from limbeck.client.downloads import DEFAULT_PARTS
         from limbeck.commands.download import fetch_bundle
 
-        fetch_bundle(self._client, checkpoint_id, self._inputs.out, DEFAULT_PARTS)
+        fetch_bundle(self._client, checkpoint_id, self._inputs.out, DEFAULT_PARTS, quiet=self._console.stderr)
 
     def _print_results(self, trained: Mapping[str, Any], teacher_rows: list[Row]) -> None:
         evaluation, text = trained["evaluation"], self._inputs.text

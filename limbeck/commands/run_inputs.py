@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from limbeck import Client
     from limbeck.client.job_requests import CreatedKind
     from limbeck.models import CreatedVocabulary, TextKind
-    from limbeck.plan_models import Plan
+    from limbeck.models.plans import Plan
     from limbeck.shared.label_files.types import FileLabel
 
 PLANNED = "planned"

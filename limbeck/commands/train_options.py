@@ -16,7 +16,15 @@ Concept = Annotated[str, typer.Option(help="A word for all labels: bird.")]
 Student = Annotated[str, typer.Option(help="A timm model; the recipe's by default.")]
 Recipe = Annotated[str, typer.Option(help="limbeck, li2023_resnet or li2023_vit, or their _5shot variants.")]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Set a recipe field: epochs=10, losses.mse=0. Repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="SETTING=VALUE", help="Set a recipe field: epochs=10, losses.mse=0. Repeatable."),
+]
+TextOnnx = Annotated[
+    bool,
+    typer.Option(
+        "--text-onnx",
+        help="Write the teacher's text encoder to onnx/, for labels that are not in the list.",
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything and print what would be done; write nothing.")
@@ -33,6 +41,7 @@ def text_kind(text: str, *, has_attributes: bool) -> "TextKind":
     return chosen
 
 
-def train_config(set_: list[str] | None, student: str) -> dict[str, object]:
+def train_config(set_: list[str] | None, student: str, *, text_onnx: bool) -> dict[str, object]:
     """The settings that override those of the recipe. Raises BadInput."""
-    return assignments(set_ or [], "--set") | ({"student": student} if student else {})
+    named: dict[str, object] = {"student": student} if student else {}
+    return assignments(set_ or [], "--set") | named | ({"text_onnx": True} if text_onnx else {})

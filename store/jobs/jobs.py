@@ -134,3 +134,9 @@ def distill_spec(tx: Session, job_id: str) -> DistillSpec:
     """The spec of a distill job. Raises NotFound."""
     job = get(tx, job_id)
     return expect(parse_job_spec(job.kind, job.spec), DistillSpec)
+
+
+def event_states(tx: Session, job_ids: Sequence[str]) -> list[tuple[str, int, bool]]:
+    """(id, number of events, whether it has ended) of the jobs that exist. The last event of a job ends it."""
+    rows = tx.execute(select(Job.id, Job.num_events, Job.status).where(Job.id.in_(job_ids)))
+    return [(id, num_events, status in ENDED) for id, num_events, status in rows]

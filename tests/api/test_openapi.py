@@ -1,6 +1,8 @@
 """The OpenAPI document describes every operation, its problems and its headers."""
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -49,3 +51,34 @@ def test_if_match_is_documented(service: Service) -> None:
     assert "412" in paths[path]["delete"]["responses"]
     assert {"412", "409"} <= set(paths[f"{path}/seal"]["post"]["responses"])
     assert "412" not in paths[path]["get"]["responses"]
+
+
+@pytest.mark.slow
+def test_every_list_of_a_request_has_a_maximum_length(service: Service) -> None:
+    document = service.get("/openapi.json")
+    schemas = document["components"]["schemas"]
+
+    def unbounded(schema: dict[str, Any], place: str, seen: frozenset[str]) -> Iterator[str]:
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            if name not in seen:
+                yield from unbounded(schemas[name], f"{place}<{name}>", seen | {name})
+            return
+        if schema.get("type") == "array":
+            if "maxItems" not in schema:
+                yield place
+            yield from unbounded(schema.get("items", {}), f"{place}[]", seen)
+        for option in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+            yield from unbounded(option, place, seen)
+        for name, field in schema.get("properties", {}).items():
+            yield from unbounded(field, f"{place}/{name}", seen)
+
+    found = {
+        f"{method} {path} {place}"
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+        for place in unbounded(content["schema"], "", frozenset())
+    }
+    # The document of an import may be JSON of any shape. It is read in a process with limited memory.
+    assert found == {"post /v1/attribute-sets/import <DocumentImportIn>/document"}

@@ -7,8 +7,8 @@ import pytest
 from pydantic import BaseModel
 
 from api.app import create_app
-from limbeck import models, plan_models
-from limbeck.models import ServiceResponse
+from limbeck import models
+from limbeck.models import ServiceResponse, plans
 from limbeck.shared.images import dataset_report
 from tests.api.conftest import settings_at
 
@@ -34,7 +34,7 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "GateResultOut": models.Gate,
     "ImportReportOut": models.ImportReport,
     "ImportedSetOut": models.ImportedSet,
-    "JobCheckOut": plan_models.JobCheck,
+    "JobCheckOut": plans.JobCheck,
     "JobErrorOut": models.JobError,
     "JobOut": models.Job,
     "JobUsageOut": models.Spend,
@@ -52,9 +52,9 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "LineOut": models.Line,
     "LineViolationOut": models.LineViolation,
     "MatchOut": models.Match,
-    "PlanOut": plan_models.Plan,
-    "PlannedDatasetOut": plan_models.PlannedDataset,
-    "PlannedVocabularyOut": plan_models.PlannedVocabulary,
+    "PlanOut": plans.Plan,
+    "PlannedDatasetOut": plans.PlannedDataset,
+    "PlannedVocabularyOut": plans.PlannedVocabulary,
     "ProgressOut": models.Progress,
     "QueueOut": models.Queue,
     "Range": models.Range,
@@ -184,7 +184,7 @@ def test_every_response_model_has_a_client_model_or_a_reason(schemas: dict[str, 
     assert schemas.keys() - pages - SHARED == SAME_AS.keys() | WITHOUT_MODEL.keys()
     assert set(SAME_AS.values()) | NOT_A_RESPONSE | {models.Page} == {
         model
-        for model in {**vars(models), **vars(plan_models)}.values()
+        for model in {**vars(models), **vars(plans)}.values()
         if isinstance(model, type) and issubclass(model, ServiceResponse) and model is not ServiceResponse
     }
     for name in pages:  # the client reads the items of a page as its own models

@@ -21,7 +21,7 @@ from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import CHECK_TIMEOUT_S
 from limbeck.errors import JobFailed
 from limbeck.models import Call, CreatedJob, Estimate, Event, Job, LabelResult
-from limbeck.plan_models import JobCheck, Plan
+from limbeck.models.plans import JobCheck, Plan
 
 _FIRST_POLL_S = 0.1
 _POLL_GROWTH = 1.5

@@ -22,7 +22,7 @@ from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import get, items, post
 from limbeck.errors import JobFailed
 from limbeck.models import Call, CreatedJob, Estimate, Event, Job, LabelResult
-from limbeck.plan_models import JobCheck, Plan
+from limbeck.models.plans import JobCheck, Plan
 
 _FIRST_POLL_S = 0.1
 _POLL_GROWTH = 1.5

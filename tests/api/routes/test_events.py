@@ -128,16 +128,16 @@ def test_a_stream_that_fails_is_closed_and_can_be_resumed(
     service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     id = create_job(service, notes=2)
-    read_after, calls = api_events._read_after, 0
+    read_states, calls = api_events._read_states, 0
 
     def fail_once(*arguments: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise OperationalError("select 1", {}, Exception("connection refused"))
-        return read_after(*arguments)
+        return read_states(*arguments)
 
-    monkeypatch.setattr(api_events, "_read_after", fail_once)
+    monkeypatch.setattr(api_events, "_read_states", fail_once)
     with served(service.app) as url, Client(url) as client:
         cancel_later = threading.Timer(0.6, cancel, (service, id))
         cancel_later.start()
@@ -146,6 +146,41 @@ def test_a_stream_that_fails_is_closed_and_can_be_resumed(
     assert ids == list(range(1, len(ids) + 1))
     assert len(ids) == len(service.get(f"/v1/jobs/{id}/events")["data"])
     assert "connection refused" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_all_streams_of_a_job_share_one_poller(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = create_job(service, notes=3)
+    read_states = api_events._read_states
+    polls: list[dict[str, int]] = []
+
+    def counted(db: Any, known: dict[str, int]) -> Any:
+        polls.append(dict(known))
+        return read_states(db, known)
+
+    monkeypatch.setattr(api_events, "_read_states", counted)
+    seen: list[list[int]] = []
+
+    def watch(url: str) -> None:
+        with Client(url) as client:
+            seen.append([event.id for event in client.jobs.watch(id)])
+
+    with served(service.app) as url:
+        watchers = [threading.Thread(target=watch, args=(url,)) for _ in range(12)]
+        for watcher in watchers:
+            watcher.start()
+        while len(polls) < 2 * len(watchers):  # one to admit each stream, one for what it missed
+            time.sleep(0.05)
+        polls.clear()
+        time.sleep(3 * api_events.POLL_S)
+        idle = len(polls)
+        cancel(service, id)
+        for watcher in watchers:
+            watcher.join()
+    assert idle <= 4
+    assert len(seen) == 12
+    assert seen[0] == list(range(1, len(seen[0]) + 1))
+    assert all(ids == seen[0] for ids in seen)
 
 
 def test_shutdown_does_not_wait_for_streams(service: Service) -> None:

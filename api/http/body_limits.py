@@ -1,0 +1,29 @@
+"""The largest body of each route, counted while it streams.
+
+FastAPI parses a JSON body on the event loop, where 4 MB take some tens of milliseconds. Only files may be larger; large
+ones are parsed in a process of their own (`api.http.limited_process`).
+"""
+
+JSON_BYTES = 4 * 2**20
+PLAN_BYTES = 16 * 2**20
+"""A plan holds the labels of a vocabulary, of which there are up to 100,000."""
+
+_UPLOADS = frozenset({"/v1/vocabularies", "/v1/attribute-sets/import"})
+_UPLOAD_ROUTERS = frozenset({"api.routes.vocabularies", "api.routes.attribute_set_files"})
+_PLAN, _PLAN_ROUTER = "/v1/plan", "api.routes.plan"
+
+
+def of_path(path: str, max_body_bytes: int) -> int:
+    """The limit of a request's path in bytes; `max_body_bytes` is the operator's for files."""
+    return _limit(path in _UPLOADS, path == _PLAN, max_body_bytes)
+
+
+def of_router(module: str, max_body_bytes: int) -> int:
+    """The limit of the routes of a module in bytes."""
+    return _limit(module in _UPLOAD_ROUTERS, module == _PLAN_ROUTER, max_body_bytes)
+
+
+def _limit(is_upload: bool, is_plan: bool, max_body_bytes: int) -> int:
+    if is_upload:
+        return max_body_bytes
+    return min(PLAN_BYTES if is_plan else JSON_BYTES, max_body_bytes)
