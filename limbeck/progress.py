@@ -108,11 +108,16 @@ def _ended(job: Job) -> tuple[Stage, ...]:
 
 def _line(job: Job) -> str:
     """`training: 30/120 steps, 9.1/s, 0:10 left`, `queued: no GPU worker is running`; with the spending."""
-    name, state = (job.status, job.waiting_for) if job.waiting_for else (job.progress.name, stage_text(job.progress))
+    name, state = _waiting(job) if job.waiting_for else (job.progress.name, stage_text(job.progress))
     if job.status == "cancelling":
         name = f"cancelling, {name}"
     state = ": ".join(text for text in (name, state) if text)
     return ", ".join(text for text in (state, spend_text(job.spend)) if text) or job.status
+
+
+def _waiting(job: Job) -> tuple[str, str | None]:
+    """What a job waits for. A running job waits between two parts."""
+    return "waiting" if job.status == "running" else job.status, job.waiting_for
 
 
 class StageLines:
@@ -181,7 +186,7 @@ class StageBar:
         if progress.name != self._name:
             self._name = progress.name
             self._bar.reset(self._task)  # the time of the stage
-        state = f"{job.status}: {job.waiting_for}" if job.waiting_for else stage_text(progress) or job.status
+        state = ": ".join(map(str, _waiting(job))) if job.waiting_for else stage_text(progress) or job.status
         self._bar.update(
             self._task,
             description=escape(progress.name),

@@ -75,7 +75,9 @@ def create(
             made, secret = api_keys.create(tx, name=name.strip(), scopes=scope_list, expires_at=expires_at)
         except InvalidRequest as error:
             raise BadInput(str(error)) from None
-        summary = f"key {made.id} ({made.name}): {', '.join(made.scopes)}; {_expiry_text(made.expires_at)}"
+        # A key in another database than the service's would be unknown to it.
+        place = opened.url.render_as_string(hide_password=True)
+        summary = f"key {made.id} ({made.name}) in {place}: {', '.join(made.scopes)}; {_expiry_text(made.expires_at)}"
         fields = _as_json(made)
     if as_json:
         return print_json({**fields, "secret": secret})

@@ -101,3 +101,8 @@ def test_on_a_terminal_a_bar_shows_the_stage_or_what_the_job_waits_for() -> None
     assert "30/120 steps, 9.0/s, 0:10 left" in shown
     assert "the curve" in shown
     assert "teacher features: 12/12 images in 0:00\n" in shown
+
+
+def test_a_job_between_two_parts_waits() -> None:
+    between = at(TEXTS, TEXTS, status="running", waiting_for="the next free GPU worker takes it")
+    assert lines_of([between]) == ["waiting: the next free GPU worker takes it"]

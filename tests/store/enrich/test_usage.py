@@ -56,7 +56,7 @@ def make_totals(**changes: object) -> UsageTotals:
 
 def test_the_projected_cost_counts_questions_and_is_unknown_at_first() -> None:
     plan = {"describe": [4, 2], "correct": [10, 1]}
-    stage = Stage(stage="describe", done=2, total=4, unit="labels", rate=None, eta_s=None)
+    stage = Stage(stage="describe", name="attributes", done=2, total=4, unit="labels", rate=None, eta_s=None)
     assert usage.projected_pusd(make_totals(plan=plan, spent_pusd=100), [stage]) == 100 * (4 * 2 + 10) // (2 * 2)
     assert usage.projected_pusd(make_totals(plan=plan, spent_pusd=100), []) is None
     assert usage.projected_pusd(make_totals(plan=plan, unpriced_calls=1), [stage]) is None
