@@ -11,10 +11,10 @@ demo: $(READY)  ## The whole job on the field guide, through the service, in abo
 	$(BIN)/python -m examples.demo --out demo
 
 test: check  ## Every check, and every test except the nightly ones
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile
 
 test-fast: $(READY)  ## The quick tests, which need no server, in about a minute and a half
-	$(BIN)/pytest -n 2 --dist loadfile -m "not servers and not slow and not nightly and not clients"
+	$(BIN)/pytest -n 3 --dist loadfile -m "not servers and not slow and not nightly and not clients"
 
 test-slow: $(READY)  ## The tests that take minutes, which `make test` leaves out
 	$(BIN)/pytest -m nightly
@@ -24,7 +24,7 @@ test-clients: $(READY)  ## A student in new environments that hold only timm, op
 
 coverage: $(READY)  ## Branch coverage of all tests except the nightly ones; fails below 90%
 	rm -rf .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
+	$(BIN)/coverage run -m pytest -n 3 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage html --quiet --directory coverage
 	$(BIN)/coverage report

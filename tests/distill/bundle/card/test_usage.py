@@ -108,7 +108,7 @@ def test_code_of_the_card_runs(
     assert str(LABELS[int(scores.argmax())]["label"]).startswith(printed[0][1])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # exports ONNX files and starts three processes: 26 s of CPU
 def test_programs_of_the_card_run_alone(tmp_path: Path, write: Callable[..., Any]) -> None:
     """Each in a process of its own, in the folder of the bundle, on a picture that is larger than the student's."""
     out = tmp_path / "bundle"
