@@ -68,7 +68,7 @@ class TargetTeacherOut(ResponseModel):
     """The teacher that encoded the texts."""
 
     ref: str
-    digest: str = Field(description="Of its weights: a student is usable with text targets of its own teacher only.")
+    digest: str = Field(description="Digest of its weights. A student can use text targets of its own teacher only.")
 
 
 class TargetLabelsOut(ResponseModel):

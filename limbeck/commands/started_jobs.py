@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def start(
     client: "Client", console: "Console", kind: "CreatedKind", *, reuse: bool = False, **options: Any
 ) -> "CreatedJob":
-    """A new job, or with `reuse` the newest with the same inputs, which is said. `limbeck.progress` prints its id."""
+    """A new job, or with `reuse` the newest job with the same inputs, which is then printed."""
     job = client.jobs.create(kind, reuse=reuse, **options)
     if job.reused and job.ended:
         text = f"{kind} job {job.id} has done this before: its result is used (--fresh starts anew)"

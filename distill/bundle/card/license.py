@@ -1,7 +1,7 @@
 """The licence on a model card: as the user states it, or as the weights that the student was made from allow.
 
-A licence is a decision of whoever publishes a model, and depends also on the images and the texts, about which nothing
-is recorded. What is derived here is a proposal from the published licences that timm records:
+Whoever publishes a model decides on its licence, which also depends on the images and the texts. Their licences are not
+recorded. This module proposes a licence from the published licences that timm records:
 
     a licence in the config (`bundle.license`)          that licence
     a restrictive one (non-commercial, of a vendor)   that licence, because it binds what is made from the weights
