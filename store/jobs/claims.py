@@ -241,8 +241,6 @@ def save_state(tx: Session, claim: Claim, state_key: str) -> None:
     must_change(tx, held(claim).values(state_key=state_key))
 
 
-def expire(tx: Session, *, worker: str) -> None:
-    """Expire the leases of a worker that is known to be dead, so that its parts are requeued at once."""
-    tx.execute(
-        update(Part).where(Part.worker == worker, Part.status == "running").values(lease_expires_at=now_s() - 1.0)
-    )
+def is_stopping(tx: Session, claim: Claim) -> bool:
+    """Whether the job asks its parts to stop."""
+    return tx.scalar(select(Job.stopping).where(Job.id == claim.job_id)) is not None

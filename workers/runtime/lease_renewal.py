@@ -24,6 +24,8 @@ from workers.runtime.context import Context
 
 log = structlog.get_logger()
 _MAX_QUEUED_EVENTS = 1_000
+_STOP_POLL_S = 0.5  # how soon a part notices that its job is cancelled
+_FLUSH_EVERY_S = 1.0
 # At first one metrics event per second, later one per 1% of the run time, so that long jobs have a readable list.
 _METRICS_INTERVAL_SHARE = 0.01
 
@@ -126,15 +128,18 @@ class LeaseRenewal:
             claims.record_progress(tx, self.claim, done=done, total=total, unit=unit, rate=rate)
 
     def _renew_until_ended(self) -> None:
-        pause_s = min(1.0, self._lease_s / 6)
+        pause_s = min(_STOP_POLL_S, self._lease_s / 6)
+        flushed = time.monotonic()
         while not self._ended.wait(pause_s):
             now = time.monotonic()
             if now - self._started > self._context.settings.part_limit_s:
                 self.overtime = True
                 self._stop.set()
             try:
-                self.flush()
-                if now - self._renewed >= self._lease_s / 3 or self._stop.is_set():
+                if now - flushed >= min(_FLUSH_EVERY_S, self._lease_s / 6):
+                    flushed = now
+                    self.flush()
+                if now - self._renewed >= self._lease_s / 3 or self._is_job_stopping() or self._stop.is_set():
                     self._renew()
             except LeaseLost:
                 self._give_up("another worker has the part, or it has ended")
@@ -144,6 +149,10 @@ class LeaseRenewal:
                 if time.monotonic() - self._renewed > self._lease_s:
                     self._give_up("the database could not be reached for the length of a lease")
                     return
+
+    def _is_job_stopping(self) -> bool:
+        with self._context.db.read() as tx:
+            return claims.is_stopping(tx, self.claim)
 
     def _renew(self) -> None:
         now = time.monotonic()
