@@ -12,6 +12,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from api.http.problems import ProblemError
+from api.pages.formats import prose
 from api.pages.rendering import page
 from api.pages.schema_fields import FieldRow, Schema, default_of, describe, example_of, field_rows, name_of, type_of
 
@@ -105,7 +106,7 @@ def operation(request: Request, slug: str) -> HTMLResponse:
         body_type=type_of(bodies[media_type].get("schema", {})) if media_type else "",
         body=body,
         responses=[
-            (status, response.get("description", ""), _content(response))
+            (status, prose(response.get("description", "")), _content(response))
             for status, response in sorted(found.document["responses"].items())
         ],
         curl=_curl(found, str(request.base_url).rstrip("/"), media_type, body),
