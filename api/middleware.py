@@ -14,6 +14,7 @@ from api.http import body_limits, problems
 from api.logs import level_of
 from api.metrics.registry import Metrics
 from limbeck.shared.parts import VERSION_HEADER, installed_version
+from store.access.principals import Principal
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DEFAULT_HEADERS = (
@@ -104,6 +105,7 @@ class RequestMiddleware:
         route = getattr(scope.get("route"), "path", "(none)")
         self.metrics.observe(scope["method"], route, status, duration_s)
         state = scope["state"]
+        principal: Principal | None = state.get("principal")
         level = level_of(scope["method"], route, status, first_byte_s=first_byte_s, has_exception=exception is not None)
         self.log.log(
             logging.getLevelNamesMapping()[level.upper()],
@@ -113,6 +115,7 @@ class RequestMiddleware:
             path=scope["path"],
             status=status,
             ms=round(duration_s * 1000, 1),
-            principal=state.get("principal"),
+            principal=principal.id if principal else None,
+            owner=principal.owner if principal else None,
             **({"exc_info": exception} if exception else {}),
         )

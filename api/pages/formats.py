@@ -1,5 +1,6 @@
 """Jinja filters: times, numbers, sizes, shares, durations and money as people read them."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -78,6 +79,11 @@ def isolated(text: object) -> Markup:
     return Markup("<bdi>{}</bdi>").format(escape(text))
 
 
+def prose(text: str) -> Markup:
+    """Text whose `names` in backticks are shown as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 FILTERS: Mapping[str, Callable[..., object]] = {
     "time": time_tag,
     "duration": duration,
@@ -87,4 +93,5 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "money": money,
     "dollars": dollars,
     "text": isolated,
+    "prose": prose,
 }

@@ -42,7 +42,7 @@ def test_successful_polls_are_only_in_the_debug_log(
         service.http.post(f"/v1/jobs/{job_id}/cancel")
         lines = _lines(capfd)
         assert [(line["level"], line["status"]) for line in lines] == [("info", 404), ("info", 202)]
-        assert all(line["request_id"] and line["principal"] for line in lines)
+        assert all(line["request_id"] and line["owner"] for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -65,4 +65,5 @@ def test_formats() -> None:
     assert formats.time_tag(0.0) == (
         '<time datetime="1970-01-01T00:00:00.000Z" title="1970-01-01 00:00:00 UTC">1970-01-01 00:00 UTC</time>'
     )
+    assert formats.prose("the `a<b>` of <i>") == "the <code>a&lt;b&gt;</code> of &lt;i&gt;"
     assert formats.isolated("<b>") == "<bdi>&lt;b&gt;</bdi>"
