@@ -35,8 +35,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.stack:
         write_stack_on_signal(arguments.stack)
-    configure()
     context = Context.open()
+    configure(context.settings)
     confine_to(context.settings.data)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
