@@ -8,7 +8,7 @@ and does no input or output, so that it can be tested without processes.
 from dataclasses import dataclass
 from typing import Literal
 
-from store.jobs.running import RunningPart
+from store.jobs.running import HeldPart
 
 Reason = Literal["stopping", "time_limit", "stalled", "without_part"]
 CANCEL_GRACE_S = 1.0
@@ -37,7 +37,7 @@ class Watchdog:
         self._progressed_at = self._claimed_at = now_s
         self._without_part_since: float | None = now_s
 
-    def look(self, part: RunningPart | None, now_s: float) -> Verdict | None:
+    def look(self, part: HeldPart | None, now_s: float) -> Verdict | None:
         """Look at the part that the process holds; None if it holds none. Returns a verdict if it has to be ended."""
         if part is None:
             return self._look_without_part(now_s)

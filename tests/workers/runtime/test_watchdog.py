@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from store.jobs.running import RunningPart
+from store.jobs.running import HeldPart
 from workers.runtime.watchdog import CANCEL_GRACE_S, Verdict, Watchdog
 
-PART = RunningPart(
+PART = HeldPart(
     part_id="prt_1",
     job_id="job_1",
     kind="train",
@@ -36,7 +36,7 @@ def make_watchdog() -> Watchdog:
     ],
     ids=["units", "phase", "state", "attempt", "next part"],
 )
-def test_each_kind_of_progress_starts_the_stall_limit_again(progressed: RunningPart) -> None:
+def test_each_kind_of_progress_starts_the_stall_limit_again(progressed: HeldPart) -> None:
     watchdog = make_watchdog()
     assert watchdog.look(PART, 10.0) is None
     assert watchdog.look(PART, 110.0) is None
