@@ -14,9 +14,9 @@ from store.settings import Settings
 
 _ROOT = Path(__file__).resolve().parents[1]
 _HEAD = """\
-# The settings of all services of docker-compose.yml. Written by `python -m reference`; copy it to .env, which git ignores.
+# The settings of all services of docker-compose.yml. Written by `python -m reference`; copy it to .env.
 #
-# `docker compose` reads .env twice: for the ${VARIABLES} of docker-compose.yml, and as the environment of every service.
+# `docker compose` reads .env twice: for the ${VARIABLES} of docker-compose.yml, and as the environment of all services.
 # Put a value with $, #, spaces or quotes into single quotes: LIMBECK_DATABASE_PASSWORD='p@ss/w$rd'
 # An empty or commented line is the default. Paths are those inside the containers: /etc/limbeck is the folder
 # LIMBECK_CONFIG of the host, /data is LIMBECK_DATA. docs/operations.md explains which settings matter when.
@@ -27,7 +27,10 @@ _COMPOSE = {
     "LIMBECK_REDIS_PASSWORD": (True, "Password of Redis, any characters; without one, its network protects it."),
     "LIMBECK_DATA": (True, "Folder of the host with images and teachers."),
     "LIMBECK_CONFIG": (True, "Folder of the host with files that settings name, such as prices and endpoints."),
-    "LIMBECK_BIND": (True, "Address of the host at which the API listens. Beyond 127.0.0.1, put a proxy with TLS before it."),
+    "LIMBECK_BIND": (
+        True,
+        "Address of the host at which the API listens. Beyond 127.0.0.1, put a proxy with TLS before it.",
+    ),
     "SERVICE_IMAGE": (False, "Images. images.env of a release has them with their digests."),
     "GPU_IMAGE": (False, ""),
     "PYTHON_IMAGE": (False, ""),

@@ -1,4 +1,5 @@
-"""The reference pages and `.env.example`, which are generated from code, by path. A test compares each file with what is generated.
+"""The reference pages and `.env.example`, which are generated from code, by path. A test compares each file with the
+code.
 
 python -m reference        # writes them
 """

@@ -1,7 +1,7 @@
 """URLs of Postgres and Redis, and a password beside them.
 
-In a URL, some characters of a password have to be written as `%XX`. LIMBECK_DATABASE_PASSWORD and LIMBECK_REDIS_PASSWORD
-hold any password as it is, and `with_password` puts it into the URL that the drivers read.
+In a URL, some characters of a password have to be written as `%XX`. LIMBECK_DATABASE_PASSWORD and
+LIMBECK_REDIS_PASSWORD hold any password as it is, and `with_password` puts it into the URL that the drivers read.
 """
 
 import re
@@ -31,7 +31,7 @@ def with_password(url: str, password: str) -> str:
 
 
 def is_redis_url(url: str) -> bool:
-    """Whether host and port can be read from the URL of a broker; an unescaped `/`, `#` or `?` of a password hides them."""
+    """Whether host and port can be read from a broker's URL; an unescaped `/`, `#` or `?` of a password hides them."""
     if not url:
         return True
     try:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from api.auth import NO_KEY_YET, is_loopback
 from api.http.dependencies import Services, ServicesDep
 from api.http.problems import invalid_parameter
-from api.metrics import MEDIA_TYPE
+from api.metrics.registry import MEDIA_TYPE
 from limbeck.shared.text import number
 from store import api_keys
 from store.jobs import heartbeats, outbox
@@ -150,7 +150,9 @@ def _database(request: Request, services: Services) -> dict[str, ReadinessCheckO
         checks["keys"] = ReadinessCheckOut(ok=has_key, detail="there is an active key" if has_key else NO_KEY_YET)
     for name, worker in _WORKERS.items():
         count = alive.get(_ROLES[name], 0)
-        checks[name] = ReadinessCheckOut(ok=count > 0, detail=_workers_text(worker, count, waiting.get(_ROLES[name], 0)))
+        checks[name] = ReadinessCheckOut(
+            ok=count > 0, detail=_workers_text(worker, count, waiting.get(_ROLES[name], 0))
+        )
     return checks
 
 

@@ -1,4 +1,4 @@
-"""Why a model at an endpoint has no price, and which setting gives it one: one message for the API, workers and commands."""
+"""Why a model at an endpoint has no price, and which setting gives it one. API, workers and commands say the same."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,9 +7,7 @@ from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, Endpoint
 from attributes.llm.settings import OPENAI_BASE_URL
 
 
-def missing_price(
-    endpoint: Endpoint, model: str, *, price_file: Path | None, priced: Iterable[tuple[str, str]]
-) -> str:
+def missing_price(endpoint: Endpoint, model: str, *, price_file: Path | None, priced: Iterable[tuple[str, str]]) -> str:
     """The message for a model without a price. `priced`: (base URL, model) of each price in `price_file`."""
     is_default = endpoint.name == DEFAULT_ENDPOINT
     server = "LIMBECK_LLM_BASE_URL" if is_default else f"base_url of the endpoint {endpoint.name!r}"

@@ -1,4 +1,4 @@
-"""docker-compose.yml as `docker compose` reads it with a `.env`: variables replaced, and the environment of a service."""
+"""docker-compose.yml as `docker compose` reads it with a `.env`: variables replaced, and environments of services."""
 
 import re
 from collections.abc import Mapping

@@ -30,7 +30,9 @@ PASSWORD = "p@ss/w:rd%41#?$HOME&=+ ü"
 def env(tmp_path: Path) -> dict[str, str]:
     """`.env.example`, filled in by an operator."""
     text = (ROOT / ".env.example").read_text()
-    text = re.sub("^LIMBECK_DATABASE_PASSWORD=.*$", lambda _: f"LIMBECK_DATABASE_PASSWORD='{PASSWORD}'", text, flags=re.M)
+    text = re.sub(
+        "^LIMBECK_DATABASE_PASSWORD=.*$", lambda _: f"LIMBECK_DATABASE_PASSWORD='{PASSWORD}'", text, flags=re.M
+    )
     (tmp_path / ".env").write_text(text + "LIMBECK_LLM_BASE_URL=http://llm:8000/v1\nLIMBECK_LLM_MODEL=qwen3\n")
     return compose.read_env(tmp_path / ".env")
 
@@ -86,7 +88,9 @@ def test_the_filled_example_is_valid_and_has_no_unknown_setting(
 
 
 def test_secrets_are_only_in_the_env_file() -> None:
-    literal = re.findall(r"^ *(\w*(?:PASSWORD|KEY|HEADERS|PROXY|AUTH)\w*): (.*)$", compose.FILE.read_text(), re.MULTILINE)
+    literal = re.findall(
+        r"^ *(\w*(?:PASSWORD|KEY|HEADERS|PROXY|AUTH)\w*): (.*)$", compose.FILE.read_text(), re.MULTILINE
+    )
     assert {name: value for name, value in literal if not value.startswith("${")} == {}
 
 

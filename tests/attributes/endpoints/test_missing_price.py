@@ -27,7 +27,8 @@ def test_a_custom_server_needs_a_price_file(tmp_path: Path) -> None:
     known, message = resolve(tmp_path, prices=None, base_url=SERVER, model="qwen3")
     assert not known
     assert message == (
-        f"the price of qwen3 at {SERVER} (LIMBECK_LLM_BASE_URL) is not known: set LIMBECK_PRICES to a file that has a {ENTRY}"
+        f"the price of qwen3 at {SERVER} (LIMBECK_LLM_BASE_URL) is not known: "
+        f"set LIMBECK_PRICES to a file that has a {ENTRY}"
     )
 
 
