@@ -11,8 +11,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from limbeck.shared.parts import LoggerName, parse_loggers
+from limbeck.shared.server_urls import PASSWORD_REMEDY, is_redis_url, with_password
 from limbeck.shared.text import unknown_setting
-from store.server_urls import PASSWORD_REMEDY, is_redis_url, with_password
 
 _LLM = "llm_"
 _PREFIX = "LIMBECK_"

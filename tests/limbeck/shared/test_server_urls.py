@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
+from limbeck.shared.server_urls import with_password
 from store.db import Database
 from store.errors import SettingInvalid
-from store.server_urls import with_password
 from store.settings import Settings
 from tests.conftest import skip_or_fail
 
