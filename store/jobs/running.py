@@ -11,7 +11,7 @@ from store.models import Job, Part
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldPart:
+class WatchedPart:
     """A part that a process has claimed. `token` identifies the attempt; `stopping`: why the job asks it to stop.
 
     `phase` is what users call the current step of the part, with its progress in units.
@@ -40,12 +40,12 @@ class HeldPart:
         return self.phase, self.done, self.total, self.unit, self.state_key
 
 
-def of_worker(tx: Session, worker: str) -> HeldPart | None:
+def of_worker(tx: Session, worker: str) -> WatchedPart | None:
     """The part that the worker `host:pid` runs; None if it runs none."""
     row = tx.execute(_of_worker(worker)).first()
     if row is None:
         return None
-    return HeldPart(
+    return WatchedPart(
         part_id=row.id,
         job_id=row.job_id,
         kind=row.kind,

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from limbeck.shared.text import number
 from store.jobs import running
-from store.jobs.running import HeldPart
+from store.jobs.running import WatchedPart
 from store.lifecycle import transitions
 from workers.runtime.attempt_traces import remove_scratch
 from workers.runtime.child_process import ChildProcess
@@ -41,7 +41,7 @@ def run_child(context: Context, part_id: str, *, program: str = "workers.child")
 def _wait(context: Context, child: ChildProcess) -> None:
     settings = context.settings
     watchdog = Watchdog(time.monotonic(), stall_limit_s=settings.stall_limit_s, part_limit_s=settings.part_limit_s)
-    part: HeldPart | None = None
+    part: WatchedPart | None = None
     while not child.wait(_POLL_S):
         if context.shutting_down.is_set():
             child.end(_SHUTDOWN_GRACE_S)
@@ -63,12 +63,12 @@ def _wait(context: Context, child: ChildProcess) -> None:
             remove_scratch(settings.cache, part.token)
 
 
-def _part_of(context: Context, child: ChildProcess) -> HeldPart | None:
+def _part_of(context: Context, child: ChildProcess) -> WatchedPart | None:
     with context.db.read() as tx:
         return running.of_worker(tx, worker_name(child.pid))
 
 
-def _end(context: Context, child: ChildProcess, part: HeldPart | None, verdict: Verdict) -> None:
+def _end(context: Context, child: ChildProcess, part: WatchedPart | None, verdict: Verdict) -> None:
     """End the process for a reason, and record it in the rows of the part."""
     place = part.place if part else ""
     log.warning("child_ended_by_parent", pid=child.pid, reason=verdict.reason, place=place)

@@ -8,14 +8,14 @@ and does no input or output, so that it can be tested without processes.
 from dataclasses import dataclass
 from typing import Literal
 
-from store.jobs.running import HeldPart
+from store.jobs.running import WatchedPart
 
 Reason = Literal["stopping", "time_limit", "stalled", "without_part"]
 CANCEL_GRACE_S = 1.0
 """How long a process has to end by itself after SIGTERM when its job is cancelled: a cancel acts within two seconds."""
 GRACE_S = 2.0
 _OVERTIME_S = 60.0  # the child notices the time limit itself, and then saves its state
-_WITHOUT_PART_S = 5.0  # it lost its lease, or cannot exit
+_WITHOUT_PART_S = 15.0  # it lost its lease, or cannot exit
 _START_S = 120.0
 
 
@@ -37,7 +37,7 @@ class Watchdog:
         self._progressed_at = self._claimed_at = now_s
         self._without_part_since: float | None = now_s
 
-    def look(self, part: HeldPart | None, now_s: float) -> Verdict | None:
+    def look(self, part: WatchedPart | None, now_s: float) -> Verdict | None:
         """Look at the part that the process holds; None if it holds none. Returns a verdict if it has to be ended."""
         if part is None:
             return self._look_without_part(now_s)

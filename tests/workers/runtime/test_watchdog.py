@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from store.jobs.running import HeldPart
+from store.jobs.running import WatchedPart
 from workers.runtime.watchdog import CANCEL_GRACE_S, Verdict, Watchdog
 
-PART = HeldPart(
+PART = WatchedPart(
     part_id="prt_1",
     job_id="job_1",
     kind="train",
@@ -36,7 +36,7 @@ def make_watchdog() -> Watchdog:
     ],
     ids=["units", "phase", "state", "attempt", "next part"],
 )
-def test_each_kind_of_progress_starts_the_stall_limit_again(progressed: HeldPart) -> None:
+def test_each_kind_of_progress_starts_the_stall_limit_again(progressed: WatchedPart) -> None:
     watchdog = make_watchdog()
     assert watchdog.look(PART, 10.0) is None
     assert watchdog.look(PART, 110.0) is None
@@ -77,5 +77,5 @@ def test_a_process_without_a_part_is_ended_sooner_after_it_had_one() -> None:
     lost = make_watchdog()
     lost.look(PART, 1.0)
     assert lost.look(None, 2.0) is None
-    assert lost.look(None, 6.0) is None
-    assert lost.look(None, 7.5) == Verdict(reason="without_part")
+    assert lost.look(None, 16.0) is None
+    assert lost.look(None, 17.5) == Verdict(reason="without_part")
