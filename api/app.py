@@ -16,7 +16,7 @@ from api.jobs import estimates
 from api.logs import logger
 from api.metrics import Metrics
 from api.middleware import RequestMiddleware
-from api.pages import editor, lists, reference, start, static_files
+from api.pages import editor, job, lists, reference, start, static_files
 from api.routes import (
     attribute_set_files,
     attribute_sets,
@@ -70,6 +70,7 @@ _ROUTERS = (
     health,
     start,
     lists,
+    job,
     reference,
     editor,
     static_files,
