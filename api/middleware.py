@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from api.http import body_limits, problems
 from api.metrics import Metrics
 from limbeck.shared.parts import VERSION_HEADER, installed_version
+from store.access.principals import Principal
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DEFAULT_HEADERS = (
@@ -91,6 +92,7 @@ class RequestMiddleware:
         route = getattr(scope.get("route"), "path", "(none)")
         self.metrics.observe(scope["method"], route, status, duration_s)
         state = scope["state"]
+        principal: Principal | None = state.get("principal")
         log = self.log.error if exception else self.log.info
         log(
             "request",
@@ -99,6 +101,6 @@ class RequestMiddleware:
             path=scope["path"],
             status=status,
             ms=round(duration_s * 1000, 1),
-            principal=state.get("principal"),
+            principal=principal.id if principal else None,
             **({"exc_info": exception} if exception else {}),
         )

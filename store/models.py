@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
 from store.json_types import LineJSON, TallyJSON
 
@@ -44,6 +44,21 @@ class Base(DeclarativeBase):
     }
 
 
+class Owned:
+    """A resource with an owner (`store.access.principals`); rows of releases without owners have none.
+
+    Lists of an owner's resources are read in the order of `id`.
+    """
+
+    owner: Mapped[str | None]
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Index, ...]:
+        name: str = cls.__tablename__  # type: ignore[attr-defined]
+        return (Index(f"ix_{name}_owner_id", "owner", "id"),)
+
+
 class ApiKey(Base):
     """An API key. Only the sha256 of its secret is stored."""
 
@@ -70,7 +85,7 @@ class IdempotencyRecord(Base):
     created_at: Mapped[float] = mapped_column(index=True)
 
 
-class Vocabulary(Base):
+class Vocabulary(Owned, Base):
     """An ordered list of labels and their domain.
 
     `digest` covers the domain, the names and the senses; `inputs_digest` also the identifiers of the labels. An equal
@@ -240,7 +255,7 @@ class AttributePage(Base):
     num_flagged: Mapped[int]
 
 
-class AttributeSet(Base):
+class AttributeSet(Owned, Base):
     """An immutable attribute set: the entries of the labels of a vocabulary."""
 
     __tablename__ = "attribute_sets"
@@ -346,7 +361,7 @@ class RepairRound(Base):
     file_key: Mapped[str | None]
 
 
-class CaptionSet(Base):
+class CaptionSet(Owned, Base):
     """The captions of the images of a dataset, in a JSON Lines file."""
 
     __tablename__ = "caption_sets"
@@ -377,7 +392,7 @@ class Teacher(Base):
     created_at: Mapped[float]
 
 
-class TextTargets(Base):
+class TextTargets(Owned, Base):
     """A teacher's text features (K, D) of the rendered texts of a vocabulary, in a file."""
 
     __tablename__ = "text_targets"
@@ -396,7 +411,7 @@ class TextTargets(Base):
     created_at: Mapped[float]
 
 
-class Dataset(Base):
+class Dataset(Owned, Base):
     """Images under the data root, matched to a vocabulary and split. The image index is an artefact.
 
     So are the report of the folder, which `warnings` are a part of, and the contents of the images when they were
@@ -421,7 +436,7 @@ class Dataset(Base):
     created_at: Mapped[float]
 
 
-class Job(Base):
+class Job(Owned, Base):
     """A job; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: sums over its parts
     by kind, running parts excluded (see `store.jobs.progress`). `inputs_digest`: of everything that its result depends
     on (`api.jobs.inputs_digest`); jobs of earlier versions have none."""
@@ -502,7 +517,7 @@ class Event(Base):
     data: Mapped[dict[str, object]]
 
 
-class Checkpoint(Base):
+class Checkpoint(Owned, Base):
     """The bundle of a trained student."""
 
     __tablename__ = "checkpoints"

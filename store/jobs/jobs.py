@@ -47,10 +47,18 @@ class NewPart:
     stage: int = 0
 
 
-def create(tx: Session, spec: JobSpec, parts: Sequence[NewPart], *, inputs_digest: str | None = None) -> Job:
+def create(
+    tx: Session,
+    spec: JobSpec,
+    parts: Sequence[NewPart],
+    *,
+    inputs_digest: str | None = None,
+    owner: str | None = None,
+) -> Job:
     """Create a queued job with its parts. `inputs_digest`: of everything that its result depends on."""
     job = Job(
         id=new_id("job"),
+        owner=owner,
         kind=spec.kind,
         status="queued",
         spec=spec.as_json(),
