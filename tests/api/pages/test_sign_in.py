@@ -35,6 +35,10 @@ def _csrf(service: Service) -> str:
 
 @pytest.mark.slow
 def test_a_page_leads_to_the_form_and_back(public: Service) -> None:
+    before_first_key = public.http.get("/jobs", headers=HTML, follow_redirects=False)
+    assert before_first_key.status_code == 503
+    assert "limbeck key create" in before_first_key.text
+    secret = create_key(public, "read", "write")
     response = public.http.get("/jobs?status=failed", headers=HTML, follow_redirects=False)
     assert response.status_code == 303
     assert response.headers["location"] == "/sign-in?next=/jobs%3Fstatus%3Dfailed"
@@ -42,7 +46,6 @@ def test_a_page_leads_to_the_form_and_back(public: Service) -> None:
     assert 'value="/jobs?status=failed"' in form.text
     # The API still answers with a problem, whatever the client accepts.
     assert public.http.get("/v1/jobs", headers=HTML).status_code == 401
-    secret = create_key(public, "read", "write")
     done = public.http.post("/sign-in", data={"key": secret, "next": "/jobs?status=failed"}, follow_redirects=False)
     assert (done.status_code, done.headers["location"]) == (303, "/jobs?status=failed")
     cookie = done.headers["set-cookie"].lower()
@@ -78,6 +81,7 @@ def test_a_write_repeats_the_token_of_its_page(public: Service) -> None:
 
 @pytest.mark.slow
 def test_a_session_has_the_scopes_of_its_key_and_ends_with_it(public: Service) -> None:
+    create_key(public, "read")  # of somebody else, so that the service has a key to the end
     secret = create_key(public, "read")
     assert _sign_in(public, secret) == 303
     csrf = _csrf(public)
