@@ -30,7 +30,7 @@ from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.train_config import StudentConfig, TrainConfig, TrainSettings
 from distill.data.image_index import Item
 from distill.texts.text_templates import PromptOptions, TextKind
-from store import resources, vocabularies
+from store import holds, resources, vocabularies
 from store.jobs import jobs
 from store.jobs.jobs import NewPart, distill_spec
 from store.jobs.specs import CheckpointSubject, DistillSpec, EncodeSpec, EvaluateSpec, ProveSpec, TeacherSubject
@@ -162,7 +162,7 @@ def create(tx: Session, request: JobRequest, settings: Settings, *, reuse: bool 
     """Create the queued job that the body asks for; returns it, and whether it existed before.
 
     `reuse`: return the newest job with the same inputs that runs or has succeeded, if there is one. Raises ProblemError
-    with pointers.
+    with pointers, and NotFound if an input is deleted at the same time.
     """
     planned = plan(tx, request, settings)
     inputs_digest = planned.inputs_digest(settings.data)
@@ -170,6 +170,7 @@ def create(tx: Session, request: JobRequest, settings: Settings, *, reuse: bool 
         jobs.lock_inputs(tx, inputs_digest)
         if (found := jobs.newest_usable(tx, inputs_digest)) is not None:
             return found, True
+    holds.hold_named(tx, planned.spec.as_json())
     job = jobs.create(tx, planned.spec, planned.parts, inputs_digest=inputs_digest)
     if planned.enrich is not None:
         add_usage(tx, planned.enrich, job.id)
