@@ -48,11 +48,12 @@ RESPONSES: Mapping[int | str, dict[str, Any]] = {
 
 
 def delete(services: Services, idempotency: Idempotency, kind: Kind, id: str, *, force: bool) -> Response:
-    """Delete the resource and its files. Raises NotFound and InUse."""
+    """Delete the resource and its files. Raises NotFound, NotOwner and InUse."""
     deletions: list[Deletion] = []
 
     def write(tx: Session) -> DeletionOut | None:
-        deletion = delete_resource(tx, kind, id, force=force)
+        allowed = idempotency.principal.check_may_change
+        deletion = delete_resource(tx, kind, id, force=force, check_allowed=allowed)
         deletions.append(deletion)
         if not force:
             return None

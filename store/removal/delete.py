@@ -10,14 +10,14 @@ their deletion with `force` too, because a running part reads them.
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from store.errors import InUse, NotFound, UserOfResource
-from store.holds import MODELS, ORDER, Kind, name_of
+from store.holds import MODELS, ORDER, Kind, Resource, name_of
 from store.models import (
     AttributeDraft,
     AttributeDraftEntry,
@@ -58,14 +58,24 @@ class Deletion:
         return Counter(one.kind for one in self.resources)
 
 
-def delete_resource(tx: Session, kind: Kind, id: str, *, force: bool = False) -> Deletion:
-    """Delete the resource; with `force`, also everything that refers to it.
+CheckAllowed = Callable[[str, Resource], None]
+"""Raises an error if the caller may not delete the resource, which is of this kind."""
+
+
+def _anybody(_kind: str, _row: Resource) -> None:
+    pass
+
+
+def delete_resource(
+    tx: Session, kind: Kind, id: str, *, force: bool = False, check_allowed: CheckAllowed = _anybody
+) -> Deletion:
+    """Delete the resource; with `force`, also everything that refers to it. `check_allowed` is called for each.
 
     Raises NotFound; InUse `job_running` if a job that has not ended needs one of them, and `in_use` if something refers
     to it and `force` is not set.
     """
     root = Deleted(kind, id)
-    _lock(tx, root)
+    check_allowed(name_of(kind), _lock(tx, root))
     _refuse_if_running(tx, [root])
     if not force:
         _refuse_if_used(tx, root)
@@ -76,7 +86,7 @@ def delete_resource(tx: Session, kind: Kind, id: str, *, force: bool = False) ->
         if found == doomed:
             break
         for one in sorted(found - doomed, key=_lock_order):
-            _lock(tx, one)
+            check_allowed(name_of(one.kind), _lock(tx, one))
         doomed = found
     _refuse_if_running(tx, sorted(doomed, key=_lock_order))
     ordered = [root, *sorted(doomed - {root}, key=_lock_order)]
@@ -92,11 +102,12 @@ def _lock_order(one: Deleted) -> tuple[int, str]:
     return ORDER.index(one.kind), one.id
 
 
-def _lock(tx: Session, one: Deleted) -> None:
+def _lock(tx: Session, one: Deleted) -> Resource:
     """Wait for transactions that hold the resource, and keep new ones from holding it. Raises NotFound."""
-    model = MODELS[one.kind]
-    if tx.scalar(select(model.id).where(model.id == one.id).with_for_update()) is None:
+    row: Resource | None = tx.get(MODELS[one.kind], one.id, with_for_update=True, populate_existing=True)  # type: ignore[assignment]
+    if row is None:
         raise NotFound(name_of(one.kind), one.id)
+    return row
 
 
 def _closure(tx: Session, start: Iterable[Deleted]) -> set[Deleted]:

@@ -1,13 +1,15 @@
 """Lease renewal of a claimed part, in a thread that also writes progress and events, so that work never waits for it.
 
 `should_stop()` becomes true when the process shuts down, the job is stopping, the lease is lost or the part exceeds its
-time limit. After `lost`, nothing can be published: the store rejects every write with an old lease token.
+time limit. The thread asks the database every `STOP_POLL_S` whether the job is stopping or the lease is lost, with one
+read; it writes only what there is to write, and the lease at a third of its length. After `lost`, nothing can be
+published: the store rejects every write with an old lease token.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,9 +25,18 @@ from store.jobs.claims import Claim
 from workers.runtime.context import Context
 
 log = structlog.get_logger()
+STOP_POLL_S = 0.5
+_FLUSH_S = 1.0  # between two writes of progress and events
 _MAX_QUEUED_EVENTS = 1_000
 # At first one metrics event per second, later one per 1% of the run time, so that long jobs have a readable list.
 _METRICS_INTERVAL_SHARE = 0.01
+
+Gauges = Callable[[], Mapping[str, float]]
+"""Figures of a running part for Prometheus; called when the progress is written."""
+
+
+def _no_gauges() -> Mapping[str, float]:
+    return {}
 
 
 @dataclass
@@ -33,7 +44,7 @@ class _PhaseProgress:
     """Progress to write: of the phase that begins with it, or of the current phase."""
 
     begins: str | None = None
-    latest: tuple[int, int, str, float | None] | None = None
+    latest: tuple[int, int, str, float | None, Gauges] | None = None
 
 
 class LeaseRenewal:
@@ -67,12 +78,14 @@ class LeaseRenewal:
         """Whether the work should save its state and stop."""
         return self._stop.is_set() or self._context.shutting_down.is_set()
 
-    def progress(self, done: int, total: int, unit: str, rate: float | None = None) -> None:
+    def progress(
+        self, done: int, total: int, unit: str, rate: float | None = None, *, gauges: Gauges = _no_gauges
+    ) -> None:
         """Set the progress of the part; `rate` is in units per second. Written within a second."""
         with self._lock:
             if not self._progress:
                 self._progress.append(_PhaseProgress())
-            self._progress[-1].latest = (done, total, unit, rate)
+            self._progress[-1].latest = (done, total, unit, rate, gauges)
 
     def begin(self, phase: str) -> None:
         """Begin a phase of the part (`teacher features`), which the next progress belongs to. Written now, with an
@@ -122,19 +135,23 @@ class LeaseRenewal:
         if progress.begins is not None:
             claims.begin(tx, self.claim, progress.begins)
         if progress.latest is not None:
-            done, total, unit, rate = progress.latest
-            claims.record_progress(tx, self.claim, done=done, total=total, unit=unit, rate=rate)
+            done, total, unit, rate, gauges = progress.latest
+            claims.record_progress(tx, self.claim, done=done, total=total, unit=unit, rate=rate, gauges=gauges())
 
     def _renew_until_ended(self) -> None:
-        pause_s = min(1.0, self._lease_s / 6)
-        while not self._ended.wait(pause_s):
+        flush_s = min(_FLUSH_S, self._lease_s / 6)
+        flushed = self._started
+        while not self._ended.wait(min(STOP_POLL_S, flush_s)):
             now = time.monotonic()
             if now - self._started > self._context.settings.part_limit_s:
                 self.overtime = True
                 self._stop.set()
             try:
-                self.flush()
-                if now - self._renewed >= self._lease_s / 3 or self._stop.is_set():
+                is_stopping = self._is_job_stopping()  # first: a write may wait for other transactions
+                if now - flushed >= flush_s:
+                    flushed = now
+                    self.flush()
+                if now - self._renewed >= self._lease_s / 3 and not is_stopping:
                     self._renew()
             except LeaseLost:
                 self._give_up("another worker has the part, or it has ended")
@@ -144,6 +161,13 @@ class LeaseRenewal:
                 if time.monotonic() - self._renewed > self._lease_s:
                     self._give_up("the database could not be reached for the length of a lease")
                     return
+
+    def _is_job_stopping(self) -> bool:
+        with self._context.db.read() as tx:
+            is_stopping = claims.is_job_stopping(tx, self.claim)
+        if is_stopping:
+            self._stop.set()
+        return is_stopping
 
     def _renew(self) -> None:
         now = time.monotonic()

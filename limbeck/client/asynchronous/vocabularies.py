@@ -86,9 +86,9 @@ class AsyncVocabularies:
         """
         return await delete(self._http, "vocabularies", id, force=force)
 
-    def list(self) -> AsyncIterator[Vocabulary]:
-        """All vocabularies, newest first."""
-        return items(self._http, Vocabulary, "/v1/vocabularies")
+    def list(self, *, owner: str | None = None) -> AsyncIterator[Vocabulary]:
+        """All vocabularies, or those of an owner, newest first."""
+        return items(self._http, Vocabulary, "/v1/vocabularies", {"owner": owner})
 
     def labels(self, id: str) -> AsyncIterator[Label]:
         """The labels of a vocabulary in order, fetched page by page."""
