@@ -1,17 +1,18 @@
 """What a deletion has deleted."""
 
-from typing import Self
+from typing import Literal, Self
 
 from limbeck.models.base import ServiceResponse
+
+ResourceKind = Literal["job", "vocabulary", "attribute_set", "dataset", "text_targets", "caption_set", "checkpoint"]
 
 _KINDS = {"vocabularies": "vocabulary", "text-targets": "text_targets"}
 
 
 class DeletedResource(ServiceResponse):
-    """A resource that was deleted. `kind`: `vocabulary`, `attribute_set`, `dataset`, `job`, `text_targets`,
-    `caption_set` or `checkpoint`."""
+    """A resource that was deleted."""
 
-    kind: str
+    kind: ResourceKind | str
     id: str
 
 

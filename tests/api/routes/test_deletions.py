@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from store.models import CheckpointFile, Job
-from tests.api.conftest import Service
+from tests.api.conftest import Service, bearer, create_key
 from tests.api.published import FILE
 
 _numbers = count()
@@ -115,3 +115,22 @@ def test_a_deletion_and_a_request_that_uses_the_resource_never_leave_a_dangling_
             assert exists or not queued
             for row in queued:
                 service.post(f"/v1/jobs/{row.id}/cancel", None, status=202)
+
+
+def test_only_the_owner_and_an_admin_delete_a_resource_and_what_refers_to_it(public: Service) -> None:
+    mine, theirs, admin = (
+        bearer(create_key(public, *scopes, name=name))
+        for name, scopes in (
+            ("me", ("read", "write")),
+            ("you", ("read", "write")),
+            ("root", ("admin", "write", "read")),
+        )
+    )
+    body = {"name": "v", "domain": "", "labels": ["crane"]}
+    vocabulary = public.post("/v1/vocabularies", body, **mine)["id"]
+    imported = {"format": "dclip", "vocabulary_id": vocabulary, "document": {"crane": ["a head"]}}
+    public.post("/v1/attribute-sets/import", imported, **theirs)
+    path = f"/v1/vocabularies/{vocabulary}"
+    for headers, force, status in ((theirs, False, 403), (mine, False, 409), (mine, True, 403), (admin, True, 200)):
+        response = public.http.delete(path, params={"force": force}, headers=headers)
+        assert response.status_code == status, response.text
