@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from api.http.dependencies import Idempotency, Services
 from api.http.schemas import ResponseModel
-from store.holds import Kind
-from store.removal.delete import Deletion, delete_resource
+from store.removal.delete import DeletedResources, delete_resource
+from store.removal.holds import Kind
 from store.removal.purge import purge
 from store.upkeep.unused_artefacts import delete_unreferenced
 
@@ -49,7 +49,7 @@ RESPONSES: Mapping[int | str, dict[str, Any]] = {
 
 def delete(services: Services, idempotency: Idempotency, kind: Kind, id: str, *, force: bool) -> Response:
     """Delete the resource and its files. Raises NotFound, NotOwner and InUse."""
-    deletions: list[Deletion] = []
+    deletions: list[DeletedResources] = []
 
     def write(tx: Session) -> DeletionOut | None:
         allowed = idempotency.principal.check_may_change

@@ -30,12 +30,13 @@ from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.train_config import StudentConfig, TrainConfig, TrainSettings
 from distill.data.image_index import Item
 from distill.texts.text_templates import PromptOptions, TextKind
-from store import holds, resources, vocabularies
+from store import resources, vocabularies
 from store.access.principals import Principal
 from store.jobs import jobs
 from store.jobs.jobs import NewPart, distill_spec
 from store.jobs.specs import CheckpointSubject, DistillSpec, EncodeSpec, EvaluateSpec, ProveSpec, TeacherSubject
 from store.models import Dataset, Job
+from store.removal import holds
 from store.sets import attribute_sets, caption_sets
 from store.settings import Settings
 

@@ -16,12 +16,12 @@ from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
 from api.routes.jobs import JobOut, read_job
 from attributes.gates.types import Gate, Status
 from distill.texts.text_templates import PromptOptions, TextKind
-from store import holds
 from store.artefacts import Artefacts
 from store.jobs import jobs
 from store.jobs.jobs import NewPart
 from store.jobs.specs import CheckSpec
 from store.models import SetReport
+from store.removal import holds
 from store.sets import attribute_sets, reports
 
 router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"])

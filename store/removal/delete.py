@@ -17,7 +17,6 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from store.errors import InUse, NotFound, UserOfResource
-from store.holds import MODELS, ORDER, Kind, Resource, name_of
 from store.models import (
     AttributeDraft,
     AttributeDraftEntry,
@@ -29,6 +28,7 @@ from store.models import (
     SetReport,
     TextTargets,
 )
+from store.removal.holds import MODELS, ORDER, Kind, Resource, name_of
 from store.removal.kinds import PURGED, USERS, live_users
 
 MAX_NAMED = 20
@@ -46,7 +46,7 @@ class Deleted:
 
 
 @dataclass(frozen=True)
-class Deletion:
+class DeletedResources:
     """What a transaction deleted: the resources, the named one first, and the keys of their files."""
 
     resources: tuple[Deleted, ...]
@@ -68,7 +68,7 @@ def _anybody(_kind: str, _row: Resource) -> None:
 
 def delete_resource(
     tx: Session, kind: Kind, id: str, *, force: bool = False, check_allowed: CheckAllowed = _anybody
-) -> Deletion:
+) -> DeletedResources:
     """Delete the resource; with `force`, also everything that refers to it. `check_allowed` is called for each.
 
     Raises NotFound; InUse `job_running` if a job that has not ended needs one of them, and `in_use` if something refers
@@ -95,7 +95,7 @@ def delete_resource(
         # A newer set refers to an older one: the newest first.
         ids = sorted((one.id for one in ordered if one.kind == kind_to_delete), reverse=True)
         _delete_rows(tx, kind_to_delete, ids)
-    return Deletion(tuple(ordered), keys)
+    return DeletedResources(tuple(ordered), keys)
 
 
 def _lock_order(one: Deleted) -> tuple[int, str]:

@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, cast, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.types import Text
 
-from store.holds import MODELS, Kind
 from store.jobs.jobs import ENDED
 from store.models import (
     AttributeDraftEntry,
@@ -33,6 +32,7 @@ from store.models import (
     Part,
     TextTargets,
 )
+from store.removal.holds import MODELS, Kind
 
 USERS: Mapping[Kind, Sequence[tuple[Kind, ColumnElement[Any] | InstrumentedAttribute[Any]]]] = {
     "job": (

@@ -11,8 +11,8 @@ from sqlalchemy import delete, inspect, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from store.db import Database
-from store.holds import Kind
 from store.models import Base, Removal
+from store.removal.holds import Kind
 from store.removal.kinds import PURGED
 
 ROWS_PER_TRANSACTION = 2_000

@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from store import vocabularies
 from store.errors import Conflict, DraftStale
-from store.holds import hold
 from store.json_types import LineJSON
 from store.models import AttributeDraft, AttributeDraftEntry, AttributeSet
+from store.removal.holds import hold
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent, insert_ignore
 

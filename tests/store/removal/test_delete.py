@@ -10,11 +10,11 @@ from store import resources, vocabularies
 from store.artefacts import Artefacts
 from store.db import Database
 from store.errors import InUse, NotFound
-from store.holds import hold_named
 from store.jobs import jobs
 from store.jobs.jobs import NewPart
 from store.models import AttributeSet, Base, Checkpoint, Event, Job, Label, Part, Removal, TextTargets, Vocabulary
-from store.removal.delete import Deletion, delete_resource
+from store.removal.delete import DeletedResources, delete_resource
+from store.removal.holds import hold_named
 from store.removal.kinds import PURGED
 from store.removal.purge import purge
 from store.sets import attribute_sets, drafts
@@ -29,7 +29,7 @@ def text_targets(db: Database, tmp_path: object) -> str:
     return publish(db, Artefacts(f"file://{tmp_path}/artefacts"))
 
 
-def delete(db: Database, kind: str, id: str, *, force: bool = False) -> Deletion:
+def delete(db: Database, kind: str, id: str, *, force: bool = False) -> DeletedResources:
     with db.write() as tx:
         return delete_resource(tx, kind, id, force=force)  # type: ignore[arg-type]
 
