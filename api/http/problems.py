@@ -12,7 +12,7 @@ from typing import Any, Self
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, model_validator
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from api.http import hub_errors
 from api.http.schemas import RequestModel, unstorable_reason
-from store.errors import Conflict, DraftStale, InvalidField, InvalidRequest, NotFound, NotOwner
+from store.errors import Conflict, DraftStale, InUse, InvalidField, InvalidRequest, NotFound, NotOwner
 
 MAX_ERRORS = 20
 _FEW_VALUES = 10_000
@@ -45,6 +45,8 @@ class ErrorItem(BaseModel):
     pointer: str = Field("", description="JSON pointer (RFC 6901) into the body.", examples=["/labels/17/sense"])
     parameter: str | None = Field(None, description="Name of the query parameter or header.", examples=["limit"])
     detail: str = Field(examples=['label 17 "crane" is also label 4; give each a sense'])
+    kind: str | None = Field(None, description="With `id`: a resource that uses the one to be deleted, or a job.")
+    id: str | None = Field(None, description="Id of that resource.")
 
 
 class Problem(BaseModel):
@@ -288,6 +290,18 @@ def _on_conflict(request: Request, error: Conflict) -> Response:
     return problem_response(request.scope, 409, error.code, str(error))
 
 
+def _on_in_use(request: Request, error: InUse) -> Response:
+    items = [ErrorItem(detail=user.detail, kind=user.kind, id=user.id) for user in error.users]
+    return problem_response(request.scope, 409, error.code, str(error), items)
+
+
+def _on_integrity(request: Request, error: IntegrityError) -> Response:
+    """A resource that the request refers to was deleted, or one that it deletes was referred to, at the same time."""
+    request.state.exception = error
+    detail = "a resource of this request was changed or deleted by another one at the same time: look at it again"
+    return problem_response(request.scope, 409, "changed_meanwhile", detail)
+
+
 def _on_stale(request: Request, error: DraftStale) -> Response:
     return problem_response(request.scope, 412, error.code, str(error), headers={"ETag": f'"{error.version}"'})
 
@@ -307,6 +321,8 @@ def install(app: FastAPI) -> None:
         NotFound: _on_not_found,
         NotOwner: _on_not_owner,
         Conflict: _on_conflict,
+        InUse: _on_in_use,
+        IntegrityError: _on_integrity,
         DraftStale: _on_stale,
         OperationalError: _on_database,
         PoolTimeout: _on_database,
