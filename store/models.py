@@ -76,6 +76,16 @@ class ApiKey(Base):
     revoked_at: Mapped[float | None]
 
 
+class BrowserSession(Base):
+    """A browser that signed in with a key. Only the sha256 of the cookie's token is stored."""
+
+    __tablename__ = "browser_sessions"
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), index=True)
+    created_at: Mapped[float]
+    expires_at: Mapped[float] = mapped_column(index=True)
+
+
 class IdempotencyRecord(Base):
     """The response to a POST with this `Idempotency-Key`, written in the transaction that executed the POST."""
 

@@ -4,7 +4,7 @@ The packages below the API raise their own errors. Only this module maps them to
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Self
@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.responses import Response
@@ -82,7 +83,7 @@ class ProblemError(HTTPException):
 
 
 def problem_response(
-    scope: Mapping[str, Any],
+    scope: MutableMapping[str, Any],
     status: int,
     code: str,
     detail: str,
@@ -101,6 +102,10 @@ def problem_response(
         errors=list(errors)[:MAX_ERRORS],
         request_id=scope.get("state", {}).get("request_id"),
     )
+    if wants_page(scope) and (render := getattr(getattr(scope.get("app"), "state", None), "problem_page", None)):
+        page: Response = render(Request(scope), problem)
+        page.headers.update(headers or {})
+        return page
     body = problem.model_dump(exclude_none=True)
     all_headers = dict(headers or {})
     if hub_errors.is_hub_path(scope):
@@ -110,7 +115,13 @@ def problem_response(
     return Response(json.dumps(body), status, all_headers, media_type=MEDIA_TYPE)
 
 
-def body_too_large(scope: Mapping[str, Any], max_body_bytes: int) -> Response:
+def wants_page(scope: MutableMapping[str, Any]) -> bool:
+    """Whether a person looks at the response: a browser that opens an address outside the API."""
+    accept = Headers(scope=scope).get("accept", "")
+    return "text/html" in accept and not scope["path"].startswith("/v1/") and not hub_errors.is_hub_path(scope)
+
+
+def body_too_large(scope: MutableMapping[str, Any], max_body_bytes: int) -> Response:
     """The 413 for a body above the limit. The rest of the body is not read, so the connection is closed."""
     detail = f"the body is longer than {max_body_bytes} bytes"
     return problem_response(scope, 413, _CODES[413], detail, headers={"Connection": "close"})
