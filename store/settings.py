@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     )
     header_timeout_s: float = Field(10.0, gt=0, description="Time for the head of a request.")
 
+    session_s: float = Field(
+        7 * 86400.0, gt=0, description="How long a browser stays signed in; it ends earlier with its key."
+    )
+
     llm_base_url: str = Field("", description="URL of an OpenAI-compatible server; if empty, the openai default.")
     llm_model: str = Field("", description="Default model for jobs that name none.")
     llm_api_key: SecretStr = Field(SecretStr(""), description="API key of the LLM server.")
