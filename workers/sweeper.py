@@ -14,7 +14,7 @@ with exit_if_part_is_missing("python -m workers.sweeper"):
     import structlog
     from sqlalchemy.exc import SQLAlchemyError
 
-    from store.jobs import counters, heartbeats, outbox
+    from store.jobs import attempt_states, counters, heartbeats, outbox
     from store.lifecycle import transitions
     from store.removal.purge import purge
     from store.upkeep import expired_records
@@ -72,10 +72,10 @@ class Sweeper:
         """Delete expired idempotency records, old heartbeats and locks, and training states of ended parts."""
         with self._context.db.write() as tx:
             expired_records.delete_expired(tx)
-            unused = outbox.unused_states(tx)
+            unused = outbox.unused_states(tx, keep_s=self._context.settings.retry_state_s)
         purge(self._context.db, for_s=_PURGE_S)
-        for _, key in unused:
-            self._context.artefacts.delete_below(key)
+        for part_id, _ in unused:
+            attempt_states.delete_states(self._context.artefacts, part_id, keep=())
         with self._context.db.write() as tx:
             outbox.forget_states(tx, [part_id for part_id, _ in unused])
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, select
+from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from limbeck.shared.text import number
@@ -17,6 +17,7 @@ from store.jobs.heartbeats import FRESH_S
 from store.models import Heartbeat, Part
 
 MAX_AHEAD = 1000
+PAUSED = "the job is paused until it is resumed"
 _MIN_RETRY_S = 1.0  # a retry that is due sooner is not worth a word
 _WORKERS = {"gpu": "GPU worker", "enrich": "enrich worker"}
 
@@ -25,9 +26,9 @@ _WORKERS = {"gpu": "GPU worker", "enrich": "enrich worker"}
 class Waiting:
     """Why no part of a job runs.
 
-    `name`: its queue; `ahead`: queued parts of earlier jobs, of which at most `MAX_AHEAD` are counted; `running`: parts
-    of this queue that run; `workers`: live workers of it; `sweepers`: live sweepers, which send messages to workers;
-    `retry_in_s`: None for a part that is due.
+    `name`: its queue; `ahead`: queued parts of jobs with a higher priority, or the same and an earlier start, of which
+    at most `MAX_AHEAD` are counted; `running`: parts of this queue that run; `workers`: live workers of it; `sweepers`:
+    live sweepers, which send messages to workers; `retry_in_s`: None for a part that is due.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Waiting:
 
     @property
     def text(self) -> str:
-        """Why no part runs, as a clause: `no GPU worker is running`, `3 parts of earlier jobs come first`."""
+        """Why no part runs, as a clause: `no GPU worker is running`, `3 parts of other jobs come first`."""
         worker = _WORKERS.get(self.name, f"{self.name} worker")
         if not self.workers:
             return f"no {worker} is running"
@@ -49,7 +50,7 @@ class Waiting:
             return f"the next attempt is in {self.retry_in_s:.0f} s"
         if self.ahead:
             more = "at least " if self.ahead >= MAX_AHEAD else ""
-            return f"{more}{number(self.ahead, 'part')} of earlier jobs {'comes' if self.ahead == 1 else 'come'} first"
+            return f"{more}{number(self.ahead, 'part')} of other jobs {'comes' if self.ahead == 1 else 'come'} first"
         return f"the next free {worker} takes it"
 
 
@@ -58,7 +59,12 @@ _QUEUED: ColumnElement[str] = literal_column("'queued'")
 _RUNNING: ColumnElement[str] = literal_column("'running'")
 _other = aliased(Part)
 _MINE = (
-    select(Part.job_id, Part.queue, func.min(Part.not_before).label("not_before"))
+    select(
+        Part.job_id,
+        Part.queue,
+        func.min(Part.not_before).label("not_before"),
+        func.max(Part.priority).label("priority"),
+    )
     .where(
         Part.status == _QUEUED,
         Part.queue.in_(tuple(_WORKERS)),
@@ -73,7 +79,10 @@ _AHEAD = (
     .where(
         _other.status == _QUEUED,
         _other.queue == _MINE.c.queue,
-        _other.job_id < _MINE.c.job_id,
+        or_(
+            _other.priority > _MINE.c.priority,
+            (_other.priority == _MINE.c.priority) & (_other.job_id < _MINE.c.job_id),
+        ),
         _other.not_before <= now_s(),
     )
     .limit(MAX_AHEAD)

@@ -41,7 +41,7 @@ def test_ten_concurrent_messages_run_a_part_once(cluster: Cluster, dataset_id: s
     else:
         command = [sys.executable, "-m", "workers.child", first]
         children = [subprocess.Popen(command, env=cluster.env, cwd=ROOT) for _ in range(10)]
-        assert [child.wait(120) for child in children] == [0] * 10
+        assert sorted({child.wait(120) for child in children}) == [0, 4]
         cluster.start(cluster.gpu_worker)
     assert wait_for_end(cluster, job, timeout_s=120).status == "succeeded"
     with cluster.db.read() as tx:
