@@ -533,8 +533,9 @@ class Part(Base):
         Index("ix_parts_job_id_kind_position", "job_id", "kind", "position"),
         Index("ix_parts_running", "job_id", "kind", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
         # The place of a job in its queue.
+        Index("ix_parts_queued", "queue", "job_id", "not_before", postgresql_where=_QUEUED, sqlite_where=_QUEUED),
         Index(
-            "ix_parts_queued",
+            "ix_parts_urgency",
             *("queue", "priority", "job_id", "not_before"),
             postgresql_where=_QUEUED,
             sqlite_where=_QUEUED,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, select
 from sqlalchemy.orm import Session, aliased
 
 from limbeck.shared.text import number
@@ -74,21 +74,17 @@ _MINE = (
     .group_by(Part.job_id, Part.queue)
     .subquery()
 )
-_AHEAD = (
-    select(literal_column("1"))
-    .where(
-        _other.status == _QUEUED,
-        _other.queue == _MINE.c.queue,
-        or_(
-            _other.priority > _MINE.c.priority,
-            (_other.priority == _MINE.c.priority) & (_other.job_id < _MINE.c.job_id),
-        ),
-        _other.not_before <= now_s(),
-    )
-    .limit(MAX_AHEAD)
-    .correlate(_MINE)
-    .subquery()
-)
+
+
+def _ahead(*is_ahead: ColumnElement[bool]) -> ColumnElement[int]:
+    """The number of parts of the same queue that could start, at most `MAX_AHEAD`: a range of the index by urgency."""
+    is_due = (_other.status == _QUEUED, _other.queue == _MINE.c.queue, _other.not_before <= now_s())
+    parts = select(literal_column("1")).where(*is_due, *is_ahead).limit(MAX_AHEAD).correlate(_MINE).subquery()
+    return select(func.count()).select_from(parts).scalar_subquery()
+
+
+_MORE_URGENT = _ahead(_other.priority > _MINE.c.priority)
+_EARLIER = _ahead(_other.priority == _MINE.c.priority, _other.job_id < _MINE.c.job_id)
 _NUM_RUNNING = select(func.count()).where(_other.status == _RUNNING, _other.queue == _MINE.c.queue)
 _NUM_WORKERS = select(func.count()).where(Heartbeat.role == _MINE.c.queue, Heartbeat.at > bindparam("fresh"))
 _NUM_SWEEPERS = select(func.count()).where(Heartbeat.role == "sweeper", Heartbeat.at > bindparam("fresh"))
@@ -96,7 +92,7 @@ _WAITING = select(
     _MINE.c.job_id,
     _MINE.c.queue,
     (_MINE.c.not_before - now_s()).label("retry_in_s"),
-    select(func.count()).select_from(_AHEAD).scalar_subquery().label("ahead"),
+    (_MORE_URGENT + _EARLIER).label("ahead"),
     _NUM_RUNNING.scalar_subquery().label("running"),
     _NUM_WORKERS.scalar_subquery().label("workers"),
     _NUM_SWEEPERS.scalar_subquery().label("sweepers"),
@@ -112,7 +108,7 @@ def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Waiting]:
     return {
         row.job_id: Waiting(
             name=row.queue,
-            ahead=row.ahead,
+            ahead=min(row.ahead, MAX_AHEAD),
             running=row.running,
             workers=row.workers,
             sweepers=row.sweepers,

@@ -240,7 +240,9 @@ def _end_lost(tx: Session, job: Job, part: Part, statement: Update, *, code: str
     ended = {"finished_at": now_s(), "lease_token": None, "rate": None}
     idle = _idle_attempts(part)
     again = idle.number < limit
-    wait_s = backoff_s(idle.number, first_s=_FIRST_WAIT_S, max_s=_MAX_WAIT_S, jitter=_JITTER) if idle.number else 0.0
+    wait_s = 0.0
+    if idle.number and job.stopping not in STOPPED_FOR_GOOD:
+        wait_s = backoff_s(idle.number, first_s=_FIRST_WAIT_S, max_s=_MAX_WAIT_S, jitter=_JITTER)
     attempts = f", {idle.number} times in a row without progress" if idle.number > 1 and not again else ""
     error = {"code": code, "message": f"{part.kind}: {message}{attempts}"}
     is_stopped = job.stopping in STOPPED_FOR_GOOD

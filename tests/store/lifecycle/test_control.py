@@ -215,10 +215,11 @@ def test_a_message_about_a_part_starts_a_more_urgent_one_first(db: Database) -> 
 def test_a_worker_does_not_continue_a_job_before_a_more_urgent_one(db: Database) -> None:
     job_id = create_job(db, *DISTILL_PARTS)
     urgent = create_job(db)
+    claim = must_claim_next(db)
     with db.write() as tx:
         control.set_priority(tx, urgent, 1)
         tx.execute(update(Part).where(Part.job_id == urgent).values(status="waiting"))
-        transitions.finish(tx, must_claim_next(db), PartResult())
+        transitions.finish(tx, claim, PartResult())
         assert claims.next_part(tx, job_id, "gpu") is not None
         tx.execute(update(Part).where(Part.job_id == urgent).values(status="queued"))
         assert claims.next_part(tx, job_id, "gpu") is None

@@ -6,8 +6,8 @@ The attempts of parts that are still to run count as attempts without progress, 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0021"
-down_revision = "0020"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 
@@ -19,19 +19,15 @@ def upgrade() -> None:
     for name in ("priority", "idle_attempts", "saved_units"):
         op.add_column("parts", sa.Column(name, sa.Integer(), nullable=False, server_default="0"))
     op.execute("UPDATE parts SET idle_attempts = attempts WHERE status IN ('waiting', 'queued', 'running')")
-    _index_queued("queue", "priority", "job_id", "not_before")
+    columns = ["queue", "priority", "job_id", "not_before"]
+    op.create_index("ix_parts_urgency", "parts", columns, postgresql_where=_QUEUED, sqlite_where=_QUEUED)
 
 
 def downgrade() -> None:
     # An earlier release knows no paused jobs.
     op.execute("UPDATE parts SET status = 'queued' WHERE status = 'paused'")
     op.execute("UPDATE jobs SET status = 'running', stopping = NULL WHERE status IN ('pausing', 'paused')")
-    _index_queued("queue", "job_id", "not_before")
+    op.drop_index("ix_parts_urgency", table_name="parts")
     for name in ("priority", "idle_attempts", "saved_units"):
         op.drop_column("parts", name)
     op.drop_column("jobs", "priority")
-
-
-def _index_queued(*columns: str) -> None:
-    op.drop_index("ix_parts_queued", table_name="parts")
-    op.create_index("ix_parts_queued", "parts", list(columns), postgresql_where=_QUEUED, sqlite_where=_QUEUED)
