@@ -12,12 +12,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio.to_thread
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http import hub_errors, problems
+from api.http.write_requests import write_request
+from api.key_uses import KeyUses
+from api.rate_limits import WINDOW_S, RateLimiter
 from store import api_keys
+from store.access import audit
 from store.access.principals import LOCAL_PRINCIPAL, Principal
 from store.db import Database
 
@@ -39,19 +44,63 @@ def is_loopback(host: str) -> bool:
 
 
 class AuthMiddleware:
-    """Sets `state.principal` (a `Principal`), or responds with 401 or 403 before the body is read."""
+    """Sets `state.principal` (a `Principal`), or responds with 401, 403 or 429 before the body is read."""
 
-    def __init__(self, app: ASGIApp, *, db: Database, host: str) -> None:
+    def __init__(self, app: ASGIApp, *, db: Database, host: str, limiter: RateLimiter, uses: KeyUses) -> None:
         self.app = app
         self.db = db
         self.bound_to_loopback = is_loopback(host)
+        self.limiter = limiter
+        self.uses = uses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIXES):
             await self.app(scope, receive, send)
             return
         rejection = await self._authenticate(scope)
-        await (rejection or self.app)(scope, receive, send)
+        state = scope["state"]
+        if "principal" in state:
+            rejection = await self._limit(scope) or rejection
+
+        async def send_noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *state.get("rate_limit_headers", ())]
+                if message["status"] == 403 and "principal" in state and not _is_read(scope):
+                    await self._record_refusal(scope)
+            await send(message)
+
+        await (rejection or self.app)(scope, receive, send_noted)
+
+    async def _limit(self, scope: Scope) -> Response | None:
+        """Count the request of a key with a limit; the 429 if it is one too many."""
+        principal: Principal = scope["state"]["principal"]
+        limit = principal.limits.requests_per_min
+        if limit is None:
+            return None
+        found = await self.limiter.take(principal.id, limit)
+        # https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
+        scope["state"]["rate_limit_headers"] = (
+            (b"ratelimit-policy", f'"key";q={limit};w={WINDOW_S:.0f}'.encode()),
+            (b"ratelimit", f'"key";r={found.remaining};t={found.retry_after_s}'.encode()),
+        )
+        if found.allowed:
+            return None
+        detail = f"this key allows {limit} requests per minute; the next one is in {found.retry_after_s} s"
+        headers = {"Retry-After": str(found.retry_after_s)}
+        return problems.problem_response(scope, 429, "rate_limited", detail, headers=headers)
+
+    async def _record_refusal(self, scope: Scope) -> None:
+        """Record a write that is answered with 403, before its response; a database that is away hides no 403."""
+
+        def write() -> None:
+            with self.db.write() as tx:
+                resource_id = scope.get("path_params", {}).get("id")
+                audit.record(tx, write_request(scope), resource_id=resource_id, status=403)
+
+        try:
+            await anyio.to_thread.run_sync(write)
+        except SQLAlchemyError as error:
+            scope["state"]["exception"] = error
 
     async def _authenticate(self, scope: Scope) -> Response | None:
         """Set the principal and return None, or return the 401, 403 or 503."""
@@ -85,8 +134,8 @@ class AuthMiddleware:
         if principal is None:
             return _unauthorized(scope, "this key is unknown, expired or revoked", error="invalid_token")
         scope["state"]["principal"] = principal
-        is_read = scope["method"] in ("GET", "HEAD", "OPTIONS") or hub_errors.is_read(scope)
-        needed = "read" if is_read else "write"
+        self.uses.note(principal.id)
+        needed = "read" if _is_read(scope) else "write"
         if needed not in principal.scopes:
             challenge = f'{_REALM}, error="insufficient_scope", scope="{needed}"'
             detail = f'this key lacks the scope "{needed}"'
@@ -100,6 +149,10 @@ class AuthMiddleware:
         with self.db.read() as tx:
             key = api_keys.find(tx, secret)
             return api_keys.principal_of(key) if key else None
+
+
+def _is_read(scope: Scope) -> bool:
+    return scope["method"] in ("GET", "HEAD", "OPTIONS") or hub_errors.is_read(scope)
 
 
 def _unauthorized(scope: Mapping[str, Any], detail: str, *, error: str = "") -> Response:

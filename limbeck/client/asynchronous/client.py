@@ -22,6 +22,7 @@ from limbeck.client.asynchronous.datasets import AsyncCaptionSets, AsyncDatasets
 from limbeck.client.asynchronous.drafts import AsyncDrafts
 from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.jobs import AsyncJobs
+from limbeck.client.asynchronous.keys import AsyncAudit, AsyncKeys
 from limbeck.client.asynchronous.llm import AsyncLLM
 from limbeck.client.asynchronous.teachers import AsyncTeachers, AsyncTextTargetSets
 from limbeck.client.asynchronous.vocabularies import AsyncVocabularies
@@ -48,6 +49,8 @@ class AsyncClient:
     text_targets: AsyncTextTargetSets
     checkpoints: AsyncCheckpoints
     llm: AsyncLLM
+    keys: AsyncKeys
+    audit: AsyncAudit
 
     def __init__(
         self,
@@ -96,6 +99,8 @@ class AsyncClient:
         self.text_targets = AsyncTextTargetSets(http)
         self.checkpoints = AsyncCheckpoints(http)
         self.llm = AsyncLLM(http)
+        self.keys = AsyncKeys(http)
+        self.audit = AsyncAudit(http)
 
     def with_options(self, *, attempts: int | None = None, timeout_s: float | None = None) -> Self:
         """A copy with other options; None keeps the option. The copy shares the connections: closing one closes both.
