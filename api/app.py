@@ -15,7 +15,7 @@ from api.http.dependencies import Services
 from api.jobs import estimates
 from api.key_uses import KeyUses
 from api.logs import logger
-from api.metrics import Metrics
+from api.metrics.registry import Metrics
 from api.middleware import RequestMiddleware
 from api.pages import editor, lists, reference, start, static_files
 from api.rate_limits import rate_limiter
@@ -121,6 +121,9 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     # The middleware added last is the outermost.
     app.add_middleware(AuthMiddleware, db=database, host=settings.host, limiter=limiter, uses=uses)
     app.add_middleware(
-        RequestMiddleware, log=logger(), metrics=app.state.metrics, max_body_bytes=settings.max_body_bytes
+        RequestMiddleware,
+        log=logger(settings.log_level),
+        metrics=app.state.metrics,
+        max_body_bytes=settings.max_body_bytes,
     )
     return app

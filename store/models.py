@@ -31,6 +31,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: Json,
         dict[str, list[int]]: Json,
         dict[str, int]: Json,
+        dict[str, float]: Json,
         dict[str, object]: Json,
         dict[str, str | list[str]]: Json,
         dict[str, str]: Json,
@@ -499,7 +500,7 @@ class Part(Base):
     """A part of a job: the unit that workers claim, lease, retry and cancel.
 
     The parts of a stage may run at the same time; the next stage begins when all of them have ended. `holds_budget`:
-    see `store.enrich.usage`.
+    see `store.enrich.usage`. `gauges`: figures of a running part for Prometheus. `queued_at`: when it was queued last.
     """
 
     __tablename__ = "parts"
@@ -524,6 +525,8 @@ class Part(Base):
     total: Mapped[int]
     unit: Mapped[str]
     rate: Mapped[float | None]
+    gauges: Mapped[dict[str, float] | None]
+    queued_at: Mapped[float | None]
     holds_budget: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
@@ -587,3 +590,22 @@ class Heartbeat(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     role: Mapped[str]
     at: Mapped[float]
+
+
+class CounterTotal(Base):
+    """The running total of a series of a counter; it never falls. `labels`: a JSON list of the values of its labels."""
+
+    __tablename__ = "counters"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    labels: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[float]
+
+
+class CounterIncrement(Base):
+    """An increment that is not in its `CounterTotal` yet (see `store.jobs.counters`)."""
+
+    __tablename__ = "counter_increments"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    labels: Mapped[str]
+    value: Mapped[float]
