@@ -1,12 +1,13 @@
-"""Requests per minute of a key: a sliding window, in Redis if the service has one, else in this process.
+"""Requests per minute of a key: those of the last 60 s, in Redis if the service has one, else in this process.
 
-The window of the last 60 s is estimated from two fixed minutes: the count of the last one, weighted with its part that
-is still in the window, and the count of this one. Several API processes share the counts through Redis. While Redis
-does not respond, and without Redis, each process counts alone.
+Several API processes share the times of the requests through Redis. While Redis does not respond, and without Redis,
+each process counts alone.
 """
 
 import math
+import secrets
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -21,47 +22,33 @@ WINDOW_S = 60.0
 _RETRY_REDIS_S = 5.0
 _REDIS_TIMEOUT_S = 0.5
 
-# KEYS: the counts of a key. ARGV: limit, window in milliseconds. Returns whether the request is allowed, the counts of
-# the last and of this window, and how far this window is.
+# Times are in microseconds. KEYS: the times of the requests of a key (a sorted set). ARGV: limit, window, id of the
+# request. Returns whether it is allowed, the number of requests in the window with it, and the time after which there
+# is space again.
 _TAKE = """
 local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
-local number = math.floor(now / window)
-local stored = redis.call('HMGET', KEYS[1], 'number', 'last', 'count')
-local last, count = 0, 0
-if tonumber(stored[1]) == number then last, count = tonumber(stored[2]), tonumber(stored[3])
-elseif tonumber(stored[1]) == number - 1 then last = tonumber(stored[3]) end
-local elapsed = now - number * window
-local allowed = last * (1 - elapsed / window) + count + 1 <= limit and 1 or 0
-redis.call('HSET', KEYS[1], 'number', number, 'last', last, 'count', count + allowed)
-redis.call('PEXPIRE', KEYS[1], 2 * window)
-return {allowed, last, count + allowed, elapsed}
+local now, limit, window = clock[1] * 1000000 + clock[2], tonumber(ARGV[1]), tonumber(ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
+local count = redis.call('ZCARD', KEYS[1])
+local allowed = count < limit and 1 or 0
+if allowed == 1 then
+  redis.call('ZADD', KEYS[1], now, ARGV[3])
+  redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000))
+  count = count + 1
+end
+if count < limit then return {allowed, count, 0} end
+local first = redis.call('ZRANGE', KEYS[1], count - limit, count - limit, 'WITHSCORES')
+return {allowed, count, math.ceil(tonumber(first[2]) + window - now)}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a request is allowed, how many more are, and after how many seconds another one is."""
+    """Whether a request is allowed, how many more are, and in how many whole seconds there is space again."""
 
     allowed: bool
     remaining: int
     retry_after_s: int
-
-
-def verdict(allowed: bool, *, last: int, count: int, elapsed_s: float, limit: int) -> Verdict:
-    """The verdict on a request that was counted if it is allowed. `last`, `count`: of the last and of this window."""
-    used = last * (1 - elapsed_s / WINDOW_S) + count
-    remaining = max(0, math.floor(limit - used))
-    return Verdict(allowed, remaining, 0 if remaining else max(1, math.ceil(_wait_s(last, count, elapsed_s, limit))))
-
-
-def _wait_s(last: int, count: int, elapsed_s: float, limit: int) -> float:
-    """Seconds until the estimate has space for one more request."""
-    if count < limit:  # until enough of the last window has passed
-        return WINDOW_S * (1 - (limit - 1 - count) / last) - elapsed_s
-    # The next window: until enough of this one has passed.
-    return WINDOW_S - elapsed_s + WINDOW_S * (1 - (limit - 1) / count)
 
 
 class RateLimiter(Protocol):
@@ -81,17 +68,17 @@ class LocalRateLimiter:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._counts: dict[str, tuple[int, int, int]] = {}  # key -> (number of the window, last, count)
+        self._times: dict[str, deque[float]] = {}
 
     async def take(self, key_id: str, limit: int) -> Verdict:
-        number, elapsed_s = divmod(self._clock(), WINDOW_S)
-        stored_number, last, count = self._counts.get(key_id, (-2, 0, 0))
-        if stored_number != number:
-            last, count = (count if stored_number == number - 1 else 0), 0
-        allowed = last * (1 - elapsed_s / WINDOW_S) + count + 1 <= limit
-        count += allowed
-        self._counts[key_id] = (int(number), last, count)
-        return verdict(allowed, last=last, count=count, elapsed_s=elapsed_s, limit=limit)
+        now, times = self._clock(), self._times.setdefault(key_id, deque())
+        while times and times[0] + WINDOW_S <= now:
+            times.popleft()
+        if allowed := len(times) < limit:
+            times.append(now)
+        # A limit that was lowered has space when as many requests as are too many have left the window, and one more.
+        wait_s = times[len(times) - limit] + WINDOW_S - now if len(times) >= limit else 0.0
+        return Verdict(allowed, max(0, limit - len(times)), math.ceil(wait_s))
 
     async def aclose(self) -> None:
         pass
@@ -116,15 +103,14 @@ class RedisRateLimiter:
             self._redis = Redis.from_url(
                 self._url, socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
             )
+        key, window_us = f"limbeck:requests:{key_id}", int(WINDOW_S * 1e6)
         try:
-            allowed, last, count, elapsed_ms = await self._redis.eval(
-                _TAKE, 1, f"limbeck:requests:{key_id}", limit, int(WINDOW_S * 1000)
-            )
+            allowed, count, wait_us = await self._redis.eval(_TAKE, 1, key, limit, window_us, secrets.token_hex(8))
         except (RedisError, OSError) as error:
             self._local_until = time.monotonic() + _RETRY_REDIS_S
             logger().warning("rate_limits_without_redis", error=type(error).__name__)
             return await self._local.take(key_id, limit)
-        return verdict(bool(allowed), last=last, count=count, elapsed_s=elapsed_ms / 1000, limit=limit)
+        return Verdict(bool(allowed), max(0, limit - count), math.ceil(wait_us / 1e6))
 
     async def aclose(self) -> None:
         if self._redis is not None:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from store.access.principals import RESERVED_NAMES, SCOPES, KeyLimits, Principal
+from store.access.principals import NO_LIMITS, RESERVED_NAMES, SCOPES, KeyLimits, Principal
 from store.errors import InvalidField, InvalidRequest, NotFound
 from store.ids import new_id
 from store.models import ApiKey
@@ -23,7 +23,7 @@ def create(
     name: str,
     scopes: Sequence[str],
     expires_at: float | None,
-    limits: KeyLimits = KeyLimits(),
+    limits: KeyLimits = NO_LIMITS,
 ) -> tuple[ApiKey, str]:
     """Create a key and return it with its secret. The secret is not stored and cannot be shown again.
 

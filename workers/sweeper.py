@@ -65,7 +65,7 @@ class Sweeper:
                 num_folded = counters.fold(tx)
 
     def _clean_up(self) -> None:
-        """Delete expired idempotency records, old heartbeats, locks and records of writes, and states of ended parts."""
+        """Delete expired idempotency records, heartbeats, locks and records of writes, and states of ended parts."""
         with self._context.db.write() as tx:
             expired_records.delete_expired(tx)
             unused = outbox.unused_states(tx)

@@ -25,7 +25,7 @@ from store.models import ApiKey
 router = APIRouter(prefix="/v1/keys", tags=["keys"], dependencies=[Depends(require_admin)])
 _DEFAULT_LIFETIME_S = 90 * 86_400
 _MAX_LIFETIME_S = 100 * 365 * 86_400
-_MAX_COUNT = 1_000_000
+_MAX_COUNT = 100_000
 
 _RequestsPerMin = Annotated[int, Field(ge=1, le=_MAX_COUNT, description="Requests per minute with this key.")]
 _MaxJobs = Annotated[int, Field(ge=0, le=_MAX_COUNT, description="Jobs of the owner that have not ended, paused too.")]

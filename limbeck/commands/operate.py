@@ -18,6 +18,13 @@ db = typer.Typer(help="Database migrations.", no_args_is_help=True)
 key = typer.Typer(help="API keys.", no_args_is_help=True)
 
 
+_NO_LIMIT = "none"
+_MAX_COUNT = 100_000
+RequestsPerMin = Annotated[str, typer.Option(metavar="NUMBER", help="Limit of requests per minute.")]
+MaxJobs = Annotated[str, typer.Option(metavar="NUMBER", help="Limit of the owner's jobs that have not ended.")]
+BudgetUsd = Annotated[str, typer.Option(metavar="USD", help="LLM budget of the owner per 30 days: 50.")]
+
+
 @db.command("upgrade")
 def upgrade(as_json: AsJson = False) -> None:
     """Upgrade the database to the newest revision. Back it up before; there is no way back to an earlier release.
@@ -59,9 +66,9 @@ def create(
         str, typer.Option("--scopes", "--scope", help="Comma-separated: read, write, admin (includes both).")
     ] = "read,write",
     expires: Annotated[str, typer.Option(help="Lifetime: 12h, 90d, 52w, or never.")] = "90d",
-    requests_per_min: Annotated[int | None, typer.Option(min=1, help="Limit of requests per minute.")] = None,
-    max_jobs: Annotated[int | None, typer.Option(min=0, help="Limit of the owner's jobs that have not ended.")] = None,
-    budget_usd: Annotated[str, typer.Option(help="LLM budget of the owner per 30 days in US dollars: 50.")] = "",
+    requests_per_min: RequestsPerMin = "",
+    max_jobs: MaxJobs = "",
+    budget_usd: BudgetUsd = "",
     as_json: AsJson = False,
 ) -> None:
     """Create a key. Its secret is printed once, to stdout, and is not stored.
@@ -79,7 +86,7 @@ def create(
         raise BadInput("--name is blank")
     scope_list = [scope.strip() for scope in scopes.split(",") if scope.strip()]
     expires_at = _expires_at(expires)
-    limits = KeyLimits(requests_per_min=requests_per_min, max_jobs=max_jobs, budget_pusd=_pusd(budget_usd))
+    limits = KeyLimits(**_limits(requests_per_min, max_jobs, budget_usd))
     with database() as opened, opened.write() as tx:
         try:
             made, secret = api_keys.create(
@@ -157,6 +164,33 @@ def _as_json(row: "ApiKey") -> dict[str, object]:
     return {"id": row.id, "name": row.name, "scopes": list(row.scopes), **limits, **utc}
 
 
+@key.command("limit")
+def limit_key(
+    id: Annotated[str, typer.Argument(help="The key's id, as in `limbeck key list`.")],
+    requests_per_min: RequestsPerMin = "",
+    max_jobs: MaxJobs = "",
+    budget_usd: BudgetUsd = "",
+) -> None:
+    """Change limits of a key; `none` removes one. They apply to the next request.
+
+    limbeck key limit key_… --max-jobs 4 --budget-usd none
+    """
+    from store import api_keys
+    from store.access import audit
+    from store.errors import NotFound
+
+    changes = _limits(requests_per_min, max_jobs, budget_usd)
+    if not changes:
+        raise BadInput("name a limit: --requests-per-min, --max-jobs or --budget-usd")
+    with database() as opened, opened.write() as tx:
+        try:
+            limits = _limits_text(api_keys.set_limits(tx, id, changes))
+        except NotFound as error:
+            raise BadInput(str(error)) from None
+        audit.record_command(tx, "limbeck key limit", resource_id=id)
+    typer.echo(f"limits of {id}: {limits or 'none'}")
+
+
 @key.command("revoke")
 def revoke(id: Annotated[str, typer.Argument(help="The key's id, as in `limbeck key list`.")]) -> None:
     """Revoke a key.
@@ -176,13 +210,22 @@ def revoke(id: Annotated[str, typer.Argument(help="The key's id, as in `limbeck 
     typer.echo(f"{id} is revoked")
 
 
-def _pusd(budget_usd: str) -> int | None:
-    if not budget_usd:
-        return None
-    try:
-        return pusd_from_usd(parsed_usd(budget_usd))
-    except ValueError as error:
-        raise BadInput(f"--budget-usd {error}") from None
+def _limits(requests_per_min: str, max_jobs: str, budget_usd: str) -> dict[str, int | None]:
+    """Name of a limit → its value, None for `none`; without the options that are not given. Raises BadInput."""
+    given = {"requests_per_min": requests_per_min, "max_jobs": max_jobs, "budget_pusd": budget_usd}
+    return {name: None if text == _NO_LIMIT else _limit(name, text) for name, text in given.items() if text}
+
+
+def _limit(name: str, text: str) -> int:
+    if name == "budget_pusd":
+        try:
+            return pusd_from_usd(parsed_usd(text.removeprefix("$")))
+        except ValueError as error:
+            raise BadInput(f"--budget-usd {text!r} {error}") from None
+    least = 1 if name == "requests_per_min" else 0
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= _MAX_COUNT:
+        raise BadInput(f"--{name.replace('_', '-')} {text!r} must be a number from {least} to {_MAX_COUNT:,}, or none")
+    return int(text)
 
 
 def _expires_at(lifetime: str) -> float | None:

@@ -41,6 +41,9 @@ class KeyLimits:
     budget_pusd: int | None = None
 
 
+NO_LIMITS = KeyLimits()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """`id`: of the key, or `local`. Keys of one name are one owner, so that a key can be replaced."""
@@ -48,7 +51,7 @@ class Principal:
     id: str
     owner: str
     scopes: frozenset[str]
-    limits: KeyLimits = KeyLimits()
+    limits: KeyLimits = NO_LIMITS
 
     @property
     def is_admin(self) -> bool:
