@@ -3,6 +3,8 @@ Clients of the Hugging Face Hub send a key as their token (`HF_TOKEN=lbk_...`).
 
 Without a key, Host and Origin must be loopback addresses, and no header may show that the request was forwarded.
 Otherwise a web page (by DNS rebinding or a form) or a proxy in front of the service could use it without a key.
+
+A service on another address than loopback that has no key yet responds with 503 until the operator creates one.
 """
 
 import functools
@@ -26,9 +28,10 @@ from store.access import audit
 from store.access.principals import LOCAL_PRINCIPAL, Principal
 from store.db import Database
 
-PUBLIC_PATHS = frozenset({"/healthz"})
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})  # probes of containers and of load balancers have no key
 # The editor page, which contains no data and calls the API with the key of the user, and styles and scripts.
 PUBLIC_PREFIXES = ("/attributes/", "/static/")
+NO_KEY_YET = "no key yet: create one with the settings of the service: limbeck key create --name NAME"
 _REALM = 'Bearer realm="limbeck"'
 
 
@@ -52,12 +55,15 @@ class AuthMiddleware:
         self.bound_to_loopback = is_loopback(host)
         self.limiter = limiter
         self.uses = uses
+        self._had_key = self.bound_to_loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIXES):
             await self.app(scope, receive, send)
             return
         rejection = await self._authenticate(scope)
+        if rejection is not None and rejection.status_code == 401 and not self._had_key:
+            rejection = await self._rejection_before_first_key(scope) or rejection
         state = scope["state"]
         if "principal" in state:
             rejection = await self._limit(scope) or rejection
@@ -116,6 +122,17 @@ class AuthMiddleware:
         scope["state"]["principal"] = LOCAL_PRINCIPAL
         return None
 
+    async def _rejection_before_first_key(self, scope: Scope) -> Response | None:
+        """The 503 of a service that has no active key yet. Once it has had one, the database is not asked again."""
+        try:
+            self._had_key = await anyio.to_thread.run_sync(self._has_key)
+        except Exception as error:
+            scope["state"]["exception"] = error
+            return None
+        if self._had_key:
+            return None
+        return problems.problem_response(scope, 503, "no_key_yet", NO_KEY_YET, headers={"Retry-After": "5"})
+
     async def _authenticate_key(self, scope: Scope, authorization: str) -> Response | None:
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
@@ -143,6 +160,10 @@ class AuthMiddleware:
                 scope, 403, "scope_missing", detail, headers={"WWW-Authenticate": challenge}
             )
         return None
+
+    def _has_key(self) -> bool:
+        with self.db.read() as tx:
+            return api_keys.has_active_key(tx)
 
     def _find_key(self, secret: str) -> Principal | None:
         """The principal of the active key with this secret."""

@@ -18,6 +18,7 @@ with exit_if_part_is_missing("python -m workers.sweeper"):
     from store.lifecycle import transitions
     from store.upkeep import expired_records, old_audit
     from workers.runtime.context import Context, worker_name
+    from workers.runtime.heartbeat import touch
     from workers.runtime.logs import configure
 
 log = structlog.get_logger()
@@ -39,6 +40,7 @@ class Sweeper:
                 self.sweep()
             except SQLAlchemyError as error:
                 log.warning("sweep_failed", error=type(error).__name__)
+            touch(self._context.settings.alive_file)
 
     def sweep(self) -> None:
         """Requeue or end parts with an expired lease, clean up and fold counters now and then, and send messages."""
