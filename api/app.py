@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from api import openapi
+from api.access import AccessMiddleware
 from api.auth import AuthMiddleware
 from api.http import body_limits, problems
 from api.http.dependencies import Services
@@ -17,7 +18,7 @@ from api.key_uses import KeyUses
 from api.logs import logger
 from api.metrics.registry import Metrics
 from api.middleware import RequestMiddleware
-from api.pages import editor, lists, reference, start, static_files
+from api.pages import editor, job, lists, reference, sign_in, start, static_files
 from api.rate_limits import rate_limiter
 from api.routes import (
     attribute_set_files,
@@ -76,8 +77,10 @@ _ROUTERS = (
     health,
     start,
     lists,
+    job,
     reference,
     editor,
+    sign_in,
     static_files,
 )
 
@@ -112,6 +115,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
     app.state.metrics = Metrics(database)
     app.state.job_watch = events.job_watch(database)
+    app.state.problem_page = sign_in.problem_page
     app.state.background_checks = health.BackgroundChecks()
     for module in _ROUTERS:
         limit = body_limits.of_router(module.__name__, settings.max_body_bytes)
@@ -119,7 +123,8 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     problems.install(app)
     openapi.install(app)
     # The middleware added last is the outermost.
-    app.add_middleware(AuthMiddleware, db=database, host=settings.host, limiter=limiter, uses=uses)
+    app.add_middleware(AccessMiddleware, db=database, limiter=limiter, uses=uses)
+    app.add_middleware(AuthMiddleware, db=database, host=settings.host)
     app.add_middleware(
         RequestMiddleware,
         log=logger(settings.log_level),

@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     )
     header_timeout_s: float = Field(10.0, gt=0, description="Time for the head of a request.")
 
+    session_s: float = Field(
+        7 * 86400.0, gt=0, description="How long a browser stays signed in; it ends earlier with its key."
+    )
+
     llm_base_url: str = Field("", description="URL of an OpenAI-compatible server; if empty, the openai default.")
     llm_model: str = Field("", description="Default model for jobs that name none.")
     llm_api_key: SecretStr = Field(SecretStr(""), description="API key of the LLM server.")
@@ -113,6 +117,9 @@ class Settings(BaseSettings):
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Time limit of one part.")
     alive_file: Path | None = Field(
         None, description="File that a worker or sweeper touches every few seconds, for health checks of its container."
+    )
+    stall_limit_s: float = Field(
+        1800.0, gt=0, description="Time without any progress after which a GPU part is ended and tried again."
     )
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 

@@ -134,10 +134,14 @@ class Idempotency:
         """Like `respond`, but `write` returns the response's headers instead of its Location."""
         return self._respond(lambda tx: (*write(tx), status))
 
+    def respond_deleted(self, write: Callable[[Session], BaseModel | None]) -> Response:
+        """Call `write` once per key. The status is 200 with its resource, or 204 if it returns None."""
+        return self._respond(lambda tx: (deleted := write(tx), {}, 204 if deleted is None else 200))
+
     def _respond(
-        self, write: Callable[[Session], tuple[BaseModel, Mapping[str, str], int]], secrets: Collection[str] = ()
+        self, write: Callable[[Session], tuple[BaseModel | None, Mapping[str, str], int]], secrets: Collection[str] = ()
     ) -> Response:
-        """`write` returns the resource, the headers and the status of the response."""
+        """`write` returns the resource (None: no body), the headers and the status of the response."""
         with self.db.write() as tx:
             if self.key is not None:
                 stored_response = idempotency.reserve(
@@ -146,16 +150,20 @@ class Idempotency:
                 if stored_response is not None:
                     return _response(stored_response)
             resource, headers, status = write(tx)
-            body = resource.model_dump_json()
+            body = "" if resource is None else resource.model_dump_json()
             if self.key is not None:
-                stored = resource.model_copy(update=dict.fromkeys(secrets)).model_dump_json() if secrets else None
-                response = idempotency.StoredResponse(status, headers, stored or body)
+                stored = body
+                if resource is not None and secrets:
+                    stored = resource.model_copy(update=dict.fromkeys(secrets)).model_dump_json()
+                response = idempotency.StoredResponse(status, headers, stored)
                 idempotency.save_response(tx, principal=self.principal.id, key=self.key, response=response)
             audit.record(tx, self.request, resource_id=getattr(resource, "id", self.path_id), status=status)
         return _response(idempotency.StoredResponse(status, headers, body))
 
 
 def _response(response: idempotency.StoredResponse) -> Response:
+    if response.status == 204:
+        return Response(status_code=204)
     return Response(response.body, response.status, dict(response.headers), media_type="application/json")
 
 

@@ -37,6 +37,7 @@ from store.jobs import jobs
 from store.jobs.jobs import NewPart, distill_spec
 from store.jobs.specs import CheckpointSubject, DistillSpec, EncodeSpec, EvaluateSpec, ProveSpec, TeacherSubject
 from store.models import Dataset, Job
+from store.removal import holds
 from store.sets import attribute_sets, caption_sets
 from store.settings import Settings
 
@@ -166,7 +167,7 @@ def create(
     """Create the queued job that the body asks for, of this principal; returns it, and whether it existed before.
 
     `reuse`: return the newest job with the same inputs that runs or has succeeded, if there is one. Raises ProblemError
-    with pointers.
+    with pointers, and NotFound if an input is deleted at the same time.
     """
     planned = plan(tx, request, settings)
     inputs_digest = planned.inputs_digest(settings.data)
@@ -178,6 +179,7 @@ def create(
     limits.check_new_job(
         tx, principal, uses_llm=enrich is not None, cap_pusd=enrich.cap_pusd if enrich is not None else None
     )
+    holds.hold_named(tx, planned.spec.as_json())
     job = jobs.create(tx, planned.spec, planned.parts, inputs_digest=inputs_digest, owner=principal.owner)
     if enrich is not None:
         add_usage(tx, enrich, job.id)

@@ -32,6 +32,7 @@ from limbeck.models.datasets import (
     Teacher,
     TextTargets,
 )
+from limbeck.models.deletions import DeletedResource, Deletion
 from limbeck.models.estimates import AgainEstimate, Estimate, Range, StrategyEstimate, UsdRange
 from limbeck.models.jobs import ENDED, Call, CreatedJob, Event, Job, JobError, JobKind, Progress, Queue, Spend, Stage
 from limbeck.models.keys import AuditRecord, CreatedKey, Key, KeyUsage
@@ -55,6 +56,8 @@ __all__ = [
     "CreatedKey",
     "CreatedVocabulary",
     "Dataset",
+    "DeletedResource",
+    "Deletion",
     "Draft",
     "DraftChanged",
     "ENDED",
