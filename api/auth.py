@@ -21,7 +21,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http import hub_errors, problems
-from store import api_keys, browser_sessions
+from store.access import api_keys, browser_sessions
 from store.access.principals import LOCAL_PRINCIPAL, Principal
 from store.db import Database
 

@@ -7,7 +7,7 @@ import time
 import anyio.to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
-from store import api_keys
+from store.access import api_keys
 from store.db import Database
 
 _EVERY_S = 60.0

@@ -33,8 +33,8 @@ _PROBLEMS = {
     "413": "The body is too large",
     "415": "The content type of the body is not supported",
     "422": "The request is invalid; `errors` names the fields",
-    "429": "The key has sent too many requests; `Retry-After` says when it may send the next one",
     "428": "`If-Match` with the version of the draft is required",
+    "429": "The key has sent too many requests; `Retry-After` says when it may send the next one",
     "503": "The database does not respond; nothing was changed",
 }
 

@@ -43,7 +43,7 @@ return {allowed, count, math.ceil(tonumber(first[2]) + window - now)}
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Allowance:
     """Whether a request is allowed, how many more are, and in how many whole seconds there is space again."""
 
     allowed: bool
@@ -54,7 +54,7 @@ class Verdict:
 class RateLimiter(Protocol):
     """Counts the requests of keys."""
 
-    async def take(self, key_id: str, limit: int) -> Verdict:
+    async def take(self, key_id: str, limit: int) -> Allowance:
         """Count a request of the key, if it is allowed."""
         ...
 
@@ -70,7 +70,7 @@ class LocalRateLimiter:
         self._clock = clock
         self._times: dict[str, deque[float]] = {}
 
-    async def take(self, key_id: str, limit: int) -> Verdict:
+    async def take(self, key_id: str, limit: int) -> Allowance:
         now, times = self._clock(), self._times.setdefault(key_id, deque())
         while times and times[0] + WINDOW_S <= now:
             times.popleft()
@@ -78,7 +78,7 @@ class LocalRateLimiter:
             times.append(now)
         # A limit that was lowered has space when as many requests as are too many have left the window, and one more.
         wait_s = times[len(times) - limit] + WINDOW_S - now if len(times) >= limit else 0.0
-        return Verdict(allowed, max(0, limit - len(times)), math.ceil(wait_s))
+        return Allowance(allowed, max(0, limit - len(times)), math.ceil(wait_s))
 
     async def aclose(self) -> None:
         pass
@@ -93,7 +93,7 @@ class RedisRateLimiter:
         self._redis: Redis | None = None
         self._local_until = 0.0
 
-    async def take(self, key_id: str, limit: int) -> Verdict:
+    async def take(self, key_id: str, limit: int) -> Allowance:
         if time.monotonic() < self._local_until:
             return await self._local.take(key_id, limit)
         from redis.asyncio import Redis  # imported late: it is slow to load
@@ -110,7 +110,7 @@ class RedisRateLimiter:
             self._local_until = time.monotonic() + _RETRY_REDIS_S
             logger().warning("rate_limits_without_redis", error=type(error).__name__)
             return await self._local.take(key_id, limit)
-        return Verdict(bool(allowed), max(0, limit - count), math.ceil(wait_us / 1e6))
+        return Allowance(bool(allowed), max(0, limit - count), math.ceil(wait_us / 1e6))
 
     async def aclose(self) -> None:
         if self._redis is not None:

@@ -17,8 +17,8 @@ from api.http.dependencies import Created, IdempotencyDep, OwnerFilter, Services
 from api.http.problems import StorableRequestModel
 from api.http.schemas import ONE_FAULT, After, Limit, Name, Page, ResponseModel, Timestamp, Usd, page
 from limbeck.shared.money import decimal_text, pusd_from_usd, usd_from_pusd
-from store import api_keys, resources
-from store.access import limits
+from store import resources
+from store.access import api_keys, limits
 from store.access.principals import KeyLimits
 from store.models import ApiKey
 

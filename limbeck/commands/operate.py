@@ -77,8 +77,7 @@ def create(
     limbeck key create --name ops --scope admin
     export LIMBECK_KEY=$(limbeck key create --name ann --expires 52w --max-jobs 4 --budget-usd 50)
     """
-    from store import api_keys
-    from store.access import audit
+    from store.access import api_keys, audit
     from store.access.principals import KeyLimits
     from store.errors import InvalidRequest
 
@@ -111,7 +110,7 @@ def list_keys(limit: Limit = LIMIT, as_json: AsJson = False) -> None:
 
     limbeck key list
     """
-    from store import api_keys
+    from store.access import api_keys
 
     with database() as opened, opened.read() as tx:
         rows = api_keys.list_keys(tx)[::-1]
@@ -175,8 +174,7 @@ def limit_key(
 
     limbeck key limit key_… --max-jobs 4 --budget-usd none
     """
-    from store import api_keys
-    from store.access import audit
+    from store.access import api_keys, audit
     from store.errors import NotFound
 
     changes = _limits(requests_per_min, max_jobs, budget_usd)
@@ -197,8 +195,7 @@ def revoke(id: Annotated[str, typer.Argument(help="The key's id, as in `limbeck 
 
     limbeck key revoke key_…
     """
-    from store import api_keys
-    from store.access import audit
+    from store.access import api_keys, audit
     from store.errors import NotFound
 
     with database() as opened, opened.write() as tx:

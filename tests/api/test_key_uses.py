@@ -2,7 +2,7 @@
 
 from sqlalchemy import event
 
-from store import api_keys
+from store.access import api_keys
 from tests.api.conftest import Service, bearer, create_key
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from store import api_keys
-from store.access import limits
+from store.access import api_keys, limits
 from store.access.principals import KeyLimits
 from store.enrich import usage
 from store.ids import first_id_at
