@@ -244,6 +244,19 @@ class JobUsage(Base):
     reserved_tokens: Mapped[int] = mapped_column(BigInteger)
 
 
+class LLMReservation(Base):
+    """What one attempt at a part may still spend on calls that are not recorded yet: money, tokens and calls, each at
+    most. The row of an attempt whose worker died stays: its calls may be billed (`store.enrich.usage`)."""
+
+    __tablename__ = "llm_reservations"
+    part_id: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    pusd: Mapped[int] = mapped_column(BigInteger)
+    tokens: Mapped[int] = mapped_column(BigInteger)
+    calls: Mapped[int]
+
+
 class AttributeEntry(Base):
     """The lines of one label (`attributes.types.Line`), stored once for all sets that contain this entry."""
 
