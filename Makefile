@@ -82,7 +82,7 @@ $(READY): requirements/all.lock pyproject.toml
 
 # Each lock file holds the same versions as all.lock.
 LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --quiet
-PARTS := client service gpu s3 wandb mlflow build
+PARTS := client service gpu s3 wandb mlflow otel build
 
 lock: $(READY)  ## Lock the dependencies of every part again, and the model names that they know
 	$(LOCK) --upgrade --group pyproject.toml:all --output-file requirements/all.lock

@@ -16,7 +16,7 @@ from api.jobs import estimates
 from api.logs import logger
 from api.metrics import Metrics
 from api.middleware import RequestMiddleware
-from api.pages import editor, overview
+from api.pages import editor, lists, reference, start, static_files
 from api.routes import (
     attribute_set_files,
     attribute_sets,
@@ -68,8 +68,11 @@ _ROUTERS = (
     checkpoints,
     hub,
     health,
-    overview,
+    start,
+    lists,
+    reference,
     editor,
+    static_files,
 )
 
 

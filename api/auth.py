@@ -21,7 +21,8 @@ from store import api_keys
 from store.db import Database
 
 PUBLIC_PATHS = frozenset({"/healthz"})
-PUBLIC_PREFIX = "/attributes/"  # the editor page: it contains no data and calls the API with the user's key
+# The editor page, which contains no data and calls the API with the key of the user, and styles and scripts.
+PUBLIC_PREFIXES = ("/attributes/", "/static/")
 LOCAL = "local"
 _REALM = 'Bearer realm="limbeck"'
 
@@ -46,7 +47,7 @@ class AuthMiddleware:
         self.bound_to_loopback = is_loopback(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIX):
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIXES):
             await self.app(scope, receive, send)
             return
         rejection = await self._authenticate(scope)

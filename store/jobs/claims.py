@@ -228,6 +228,15 @@ def renew(tx: Session, claim: Claim, *, lease_s: float) -> bool:
     return stopping is None
 
 
+def is_job_stopping(tx: Session, claim: Claim) -> bool:
+    """Whether the job asks its parts to stop, for any reason: two rows looked up by key. Raises LeaseLost."""
+    query = select(Job.stopping, Part.lease_token, Part.status).join(Part, Part.job_id == Job.id)
+    row = tx.execute(query.where(Part.id == claim.part_id)).one_or_none()
+    if row is None or (row.lease_token, row.status) != (claim.token, "running"):
+        raise LeaseLost(_LOST)
+    return row.stopping is not None
+
+
 def record_progress(tx: Session, claim: Claim, *, done: int, total: int, unit: str, rate: float | None) -> None:
     """Record the part's progress; `rate` is in units per second."""
     must_change(tx, held(claim).values(done=done, total=total, unit=unit, rate=rate))

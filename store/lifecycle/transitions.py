@@ -110,7 +110,7 @@ def defer(tx: Session, claim: Claim, *, in_s: float) -> None:
 
 
 def cancel(tx: Session, job_id: str) -> Job:
-    """Ask the job to stop: idle parts end now, running ones at their next renewal or when their lease expires."""
+    """Ask the job to stop: idle parts end now, running ones when they see it or when their lease expires."""
     job = lock_job(tx, job_id)
     if job.status in ENDED or job.stopping == "cancel":
         return job

@@ -1,7 +1,9 @@
 """Lease renewal of a claimed part, in a thread that also writes progress and events, so that work never waits for it.
 
 `should_stop()` becomes true when the process shuts down, the job is stopping, the lease is lost or the part exceeds its
-time limit. After `lost`, nothing can be published: the store rejects every write with an old lease token.
+time limit. The thread asks the database every `STOP_POLL_S` whether the job is stopping or the lease is lost, with one
+read; it writes only what there is to write, and the lease at a third of its length. After `lost`, nothing can be
+published: the store rejects every write with an old lease token.
 """
 
 import threading
@@ -23,6 +25,8 @@ from store.jobs.claims import Claim
 from workers.runtime.context import Context
 
 log = structlog.get_logger()
+STOP_POLL_S = 0.5
+_FLUSH_S = 1.0  # between two writes of progress and events
 _MAX_QUEUED_EVENTS = 1_000
 # At first one metrics event per second, later one per 1% of the run time, so that long jobs have a readable list.
 _METRICS_INTERVAL_SHARE = 0.01
@@ -126,15 +130,19 @@ class LeaseRenewal:
             claims.record_progress(tx, self.claim, done=done, total=total, unit=unit, rate=rate)
 
     def _renew_until_ended(self) -> None:
-        pause_s = min(1.0, self._lease_s / 6)
-        while not self._ended.wait(pause_s):
+        flush_s = min(_FLUSH_S, self._lease_s / 6)
+        flushed = self._started
+        while not self._ended.wait(min(STOP_POLL_S, flush_s)):
             now = time.monotonic()
             if now - self._started > self._context.settings.part_limit_s:
                 self.overtime = True
                 self._stop.set()
             try:
-                self.flush()
-                if now - self._renewed >= self._lease_s / 3 or self._stop.is_set():
+                is_stopping = self._is_job_stopping()  # first: a write may wait for other transactions
+                if now - flushed >= flush_s:
+                    flushed = now
+                    self.flush()
+                if now - self._renewed >= self._lease_s / 3 and not is_stopping:
                     self._renew()
             except LeaseLost:
                 self._give_up("another worker has the part, or it has ended")
@@ -144,6 +152,13 @@ class LeaseRenewal:
                 if time.monotonic() - self._renewed > self._lease_s:
                     self._give_up("the database could not be reached for the length of a lease")
                     return
+
+    def _is_job_stopping(self) -> bool:
+        with self._context.db.read() as tx:
+            is_stopping = claims.is_job_stopping(tx, self.claim)
+        if is_stopping:
+            self._stop.set()
+        return is_stopping
 
     def _renew(self) -> None:
         now = time.monotonic()

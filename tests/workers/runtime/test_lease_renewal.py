@@ -1,9 +1,11 @@
 """Lease renewal: the lease of a long part, progress, events, and a lease that is lost. On both databases."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.event import listen
 from sqlalchemy.exc import OperationalError
 
 from store.jobs import progress
@@ -11,7 +13,7 @@ from store.jobs.part_results import PartResult
 from tests.job_specs import NumberedResult
 from tests.workers.runtime.part_helpers import claim_new_part, read_rows, work_returning
 from workers.runtime.context import Context
-from workers.runtime.lease_renewal import LeaseRenewal
+from workers.runtime.lease_renewal import STOP_POLL_S, LeaseRenewal
 from workers.runtime.run_part import run_claimed
 from workers.sweeper import Sweeper
 
@@ -51,6 +53,29 @@ def test_work_that_lost_its_lease_stops_and_publishes_nothing(context: Context) 
     job, part, _ = read_rows(context, claim)
     assert lost == [True]
     assert (job.status, job.result, part.status, part.result) == ("running", None, "running", None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", ["cancel", "failure"])
+def test_a_stop_of_the_job_is_seen_long_before_the_lease_is_renewed_and_without_a_write(
+    context: Context, stop: str
+) -> None:
+    context = replace(context, settings=context.settings.model_copy(update={"lease_s": 600.0}))
+    claim = claim_new_part(context)
+    transactions: list[str] = []
+    with LeaseRenewal(context, claim) as lease:
+        time.sleep(STOP_POLL_S + 0.2)
+        assert not lease.should_stop()
+        with context.db.write() as tx:
+            tx.execute(text("update jobs set stopping = :stop"), {"stop": stop})
+        listen(context.db.writer, "begin", lambda _: transactions.append("write"))
+        stopped_at = time.monotonic()
+        while not lease.should_stop() and time.monotonic() < stopped_at + 5:
+            time.sleep(0.02)
+        seen_after_s = time.monotonic() - stopped_at
+        time.sleep(STOP_POLL_S + 0.2)  # nor does it write afterwards
+    assert seen_after_s < 2.0
+    assert (lease.lost, transactions) == (False, [])
 
 
 @pytest.mark.slow
