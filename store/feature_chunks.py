@@ -20,17 +20,13 @@ def keys(tx: Session, digests: Sequence[str]) -> Mapping[str, str]:
     return {digest: key for digest, key in rows}
 
 
-def put(tx: Session, digest: str, file: StoredArtefact, *, num_rows: int) -> str:
-    """Record a chunk. Returns the key under which it is found: the file of another worker, if that was first.
-
-    The file that a row named before is not found any more, when it is recorded again: its artefact was missing.
-    """
+def put(tx: Session, digest: str, file: StoredArtefact, *, num_rows: int) -> None:
+    """Record a chunk, in place of an earlier file: that was missing, or another worker has just written the same."""
     now = time.time()
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
     values = {"file_key": file.key, "num_rows": num_rows, "size": file.size, "created_at": now, "last_used_at": now}
     inserted = dialect.insert(FeatureChunk).values(digest=digest, **values)
     tx.execute(inserted.on_conflict_do_update(index_elements=["digest"], set_=values))
-    return file.key
 
 
 def mark_used(tx: Session, digests: Sequence[str]) -> None:

@@ -100,7 +100,7 @@ class Settings(BaseSettings):
         4096,
         ge=1,
         le=65_536,
-        description="Images per part in which GPU workers encode the images of a job; with fewer, it has no such parts.",
+        description="Images per part in which GPU workers encode the images of a job; a job with fewer has none.",
     )
 
     tensorboard_dir: Path | None = Field(

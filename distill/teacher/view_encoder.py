@@ -62,7 +62,7 @@ class ViewEncoder:
         if len(digests) == 0:
             return np.zeros(0, dtype=np.bool_)
         _, found = self._store.get(self._keys(digests, self._shared.of(digests)))
-        all_found: Mask = found.reshape(len(digests), -1).all(axis=1)
+        all_found: Mask = np.logical_and.reduce(found.reshape(len(digests), -1), axis=1)
         return all_found
 
     def wants(self, digest: bytes) -> bool:
