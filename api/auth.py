@@ -3,6 +3,8 @@ Clients of the Hugging Face Hub send a key as their token (`HF_TOKEN=lbk_...`).
 
 Without a key, Host and Origin must be loopback addresses, and no header may show that the request was forwarded.
 Otherwise a web page (by DNS rebinding or a form) or a proxy in front of the service could use it without a key.
+
+A service on another address than loopback that has no key yet responds with 503 until the operator creates one.
 """
 
 import functools
@@ -18,12 +20,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http import hub_errors, problems
 from store import api_keys
+from store.access.principals import LOCAL_PRINCIPAL, Principal
 from store.db import Database
 
-PUBLIC_PATHS = frozenset({"/healthz"})
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})  # probes of containers and of load balancers have no key
 # The editor page, which contains no data and calls the API with the key of the user, and styles and scripts.
 PUBLIC_PREFIXES = ("/attributes/", "/static/")
-LOCAL = "local"
+NO_KEY_YET = "no key yet: create one with the settings of the service: limbeck key create --name NAME"
 _REALM = 'Bearer realm="limbeck"'
 
 
@@ -39,18 +42,21 @@ def is_loopback(host: str) -> bool:
 
 
 class AuthMiddleware:
-    """Sets `state.principal` (a key's id, or `local`), or responds with 401 or 403 before the body is read."""
+    """Sets `state.principal` (a `Principal`), or responds with 401 or 403 before the body is read."""
 
     def __init__(self, app: ASGIApp, *, db: Database, host: str) -> None:
         self.app = app
         self.db = db
         self.bound_to_loopback = is_loopback(host)
+        self._had_key = self.bound_to_loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIXES):
             await self.app(scope, receive, send)
             return
         rejection = await self._authenticate(scope)
+        if rejection is not None and rejection.status_code == 401 and not self._had_key:
+            rejection = await self._rejection_before_first_key(scope) or rejection
         await (rejection or self.app)(scope, receive, send)
 
     async def _authenticate(self, scope: Scope) -> Response | None:
@@ -64,15 +70,26 @@ class AuthMiddleware:
         if reason := _remote_reason(headers):
             detail = f"{reason}; only requests from this machine are allowed without a key"
             return problems.problem_response(scope, 403, "not_loopback", detail)
-        scope["state"]["principal"] = LOCAL
+        scope["state"]["principal"] = LOCAL_PRINCIPAL
         return None
+
+    async def _rejection_before_first_key(self, scope: Scope) -> Response | None:
+        """The 503 of a service that has no active key yet. Once it has had one, the database is not asked again."""
+        try:
+            self._had_key = await anyio.to_thread.run_sync(self._has_key)
+        except Exception as error:
+            scope["state"]["exception"] = error
+            return None
+        if self._had_key:
+            return None
+        return problems.problem_response(scope, 503, "no_key_yet", NO_KEY_YET, headers={"Retry-After": "5"})
 
     async def _authenticate_key(self, scope: Scope, authorization: str) -> Response | None:
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             return _unauthorized(scope, "Authorization must be: Bearer lbk_...")
         try:
-            key = await anyio.to_thread.run_sync(functools.partial(self._find_key, secret.strip()))
+            principal = await anyio.to_thread.run_sync(functools.partial(self._find_key, secret.strip()))
         except Exception as error:
             scope["state"]["exception"] = error
             return problems.problem_response(
@@ -82,13 +99,12 @@ class AuthMiddleware:
                 "the key cannot be checked: the database does not respond",
                 headers={"Retry-After": "2"},
             )
-        if key is None:
+        if principal is None:
             return _unauthorized(scope, "this key is unknown, expired or revoked", error="invalid_token")
-        key_id, scopes = key
-        scope["state"]["principal"] = key_id
+        scope["state"]["principal"] = principal
         is_read = scope["method"] in ("GET", "HEAD", "OPTIONS") or hub_errors.is_read(scope)
         needed = "read" if is_read else "write"
-        if needed not in scopes:
+        if needed not in principal.scopes:
             challenge = f'{_REALM}, error="insufficient_scope", scope="{needed}"'
             detail = f'this key lacks the scope "{needed}"'
             return problems.problem_response(
@@ -96,11 +112,15 @@ class AuthMiddleware:
             )
         return None
 
-    def _find_key(self, secret: str) -> tuple[str, list[str]] | None:
-        """(id, scopes) of the active key with this secret."""
+    def _has_key(self) -> bool:
+        with self.db.read() as tx:
+            return api_keys.has_active_key(tx)
+
+    def _find_key(self, secret: str) -> Principal | None:
+        """The principal of the active key with this secret."""
         with self.db.read() as tx:
             key = api_keys.find(tx, secret)
-            return (key.id, key.scopes) if key else None
+            return api_keys.principal_of(key) if key else None
 
 
 def _unauthorized(scope: Mapping[str, Any], detail: str, *, error: str = "") -> Response:

@@ -2,8 +2,8 @@
 
 A distill job of small pictures is created as by the API, and its encode and features parts are run by real worker
 processes, each with its own cache, on one database and one artefact store. Only the teacher's forward pass is replaced:
-it sleeps for `--batch-ms` per batch, so that the machine's cores are not what is measured. The time of a run is from the
-start of the first features part to the end of the last one. A second job on the same images must encode nothing.
+it sleeps for `--batch-ms` per batch, so that the machine's cores are not what is measured. The time of a run is from
+the start of the first features part to the end of the last one. A second job on the same images must encode nothing.
 """
 
 import argparse
@@ -123,7 +123,7 @@ def work(home: Path, batch_ms: float) -> None:
 
 
 def run_job(home: Path, *, workers: int, batch_ms: float, view: str) -> tuple[float, int]:
-    """Run the features parts of a new job by some processes. Returns their seconds, and the number of encoded batches."""
+    """Run the features parts of a new job by some processes. Returns their seconds, and the number of batches."""
     from store.models import Part
     from workers.runtime.context import Context
 
@@ -151,6 +151,8 @@ def run_job(home: Path, *, workers: int, batch_ms: float, view: str) -> tuple[fl
         assert statuses == {"succeeded"}, statuses
         start, end = tx.execute(select(func.min(Part.started_at), func.max(Part.finished_at)).where(*of_job)).one()
     context.db.dispose()
+    assert start is not None
+    assert end is not None
     log = home / ENCODES
     return end - start, len(log.read_text().splitlines()) if log.exists() else 0
 
@@ -188,8 +190,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fanout", description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--images", type=int, default=2048)
-    parser.add_argument("--chunk", type=int, default=128, help="images per part")
-    parser.add_argument("--batch-ms", type=float, default=1000, help="sleep per batch of the stand-in encoder")
+    parser.add_argument("--chunk", type=int, default=256, help="images per part")
+    parser.add_argument("--batch-ms", type=float, default=3000, help="sleep per batch of the stand-in encoder")
     parser.add_argument("--view", choices=("center", "same"), default="center")
     parser.add_argument("--database", default="", help="database URL; default: SQLite")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)

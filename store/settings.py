@@ -5,17 +5,19 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from limbeck.shared.parts import LoggerName, parse_loggers
+from limbeck.shared.server_urls import PASSWORD_REMEDY, is_redis_url, with_password
 from limbeck.shared.text import unknown_setting
 
 _LLM = "llm_"
 _PREFIX = "LIMBECK_"
 # Variables that the client, docker-compose.yml and the tests read.
-_OTHER_READERS = ("LIMBECK_URL", "LIMBECK_KEY", "LIMBECK_DATA", "LIMBECK_CONFIG", "LIMBECK_BIND", "LIMBECK_LLM_ENV")
+_OTHER_READERS = ("LIMBECK_URL", "LIMBECK_KEY", "LIMBECK_DATA", "LIMBECK_CONFIG", "LIMBECK_BIND")
 _OF_TESTS = "LIMBECK_TEST_"
 
 
@@ -29,7 +31,13 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".limbeck"), description="Default folder for all data that no other setting places.")
     database_url: str = Field("", description="SQLAlchemy URL; if empty, SQLite below `home`.")
+    database_password: SecretStr = Field(
+        SecretStr(""), description="Password for the user in `database_url`, as it is: no character is escaped."
+    )
     redis_url: SecretStr = Field(SecretStr(""), description="URL of the Celery broker; if empty, embedded mode.")
+    redis_password: SecretStr = Field(
+        SecretStr(""), description="Password for `redis_url`, as it is: no character is escaped."
+    )
     data_root: Path | None = Field(None, description="The only folder that clients may refer to by path.")
     artefacts_url: str = Field("", description="fsspec URL of the artefact store; if empty, a folder below `home`.")
     cache_dir: Path | None = Field(None, description="Cache of decoded images and teacher features, per machine.")
@@ -37,6 +45,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8420, ge=0, le=65535, description="Port that the API listens on; 0 picks a free port.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, counted while it streams.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level of log lines; `debug` adds the polls of clients and of Prometheus."
+    )
 
     max_connections: int = Field(
         2048, ge=16, description="Connections to the API; above, one that waits for a request is closed for a new one."
@@ -94,6 +106,9 @@ class Settings(BaseSettings):
     sweep_s: float = Field(1.0, gt=0, description="Interval between two passes of the sweeper.")
     resend_s: float = Field(30.0, gt=0, description="Delay before a message that no worker took is sent again.")
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Time limit of one part.")
+    alive_file: Path | None = Field(
+        None, description="File that a worker or sweeper touches every few seconds, for health checks of its container."
+    )
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
     features_chunk: int = Field(
@@ -110,12 +125,33 @@ class Settings(BaseSettings):
         "", description="Further loggers of trainings, separated by commas: wandb, mlflow; their own variables apply."
     )
 
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower_case(cls, level: object) -> object:
+        return level.lower() if isinstance(level, str) else level
+
     @field_validator("log_to")
     @classmethod
     def _known_loggers(cls, text: str) -> str:
         if "tensorboard" in parse_loggers(text):
             raise ValueError("tensorboard is turned on by LIMBECK_TENSORBOARD_DIR, its folder")
         return text
+
+    @field_validator("redis_url")
+    @classmethod
+    def _readable_redis_url(cls, url: SecretStr) -> SecretStr:
+        if not is_redis_url(url.get_secret_value()):
+            raise ValueError(f"is not a URL such as redis://HOST:6379/0; {PASSWORD_REMEDY.format('REDIS')}")
+        return url
+
+    @field_validator("database_password", "redis_password")
+    @classmethod
+    def _fits_its_url(cls, password: SecretStr, info: ValidationInfo) -> SecretStr:
+        name = str(info.field_name).replace("password", "url")
+        if password.get_secret_value() and name in info.data:
+            url = info.data[name]
+            with_password(url if isinstance(url, str) else url.get_secret_value(), password.get_secret_value())
+        return password
 
     @field_validator(
         "home",
@@ -127,6 +163,7 @@ class Settings(BaseSettings):
         "nonvisual_words",
         "llm_ca_file",
         "llm_endpoints",
+        "alive_file",
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -152,10 +189,16 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database URL in use. A plain `postgresql://` selects psycopg 3."""
         url = self.database_url or f"sqlite:///{self.home / 'limbeck.db'}"
+        url = with_password(url, self.database_password.get_secret_value())
         for bare in ("postgresql://", "postgres://"):
             if url.startswith(bare):
                 return "postgresql+psycopg://" + url.removeprefix(bare)
         return url
+
+    @property
+    def broker(self) -> str:
+        """The Redis URL in use, with its password; "" in embedded mode."""
+        return with_password(self.redis_url.get_secret_value(), self.redis_password.get_secret_value())
 
     @property
     def data(self) -> Path:

@@ -31,8 +31,8 @@ def main() -> int:
     parser.add_argument("part_id")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="stop when this process dies")
     arguments = parser.parse_args()
-    configure()
     context = Context.open()
+    configure(context.settings)
     confine_to(context.settings.data)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())

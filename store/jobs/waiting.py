@@ -26,13 +26,15 @@ class Waiting:
     """Why no part of a job runs.
 
     `name`: its queue; `ahead`: queued parts of earlier jobs, of which at most `MAX_AHEAD` are counted; `running`: parts
-    of this queue that run; `workers`: live workers of it; `retry_in_s`: None for a part that is due.
+    of this queue that run; `workers`: live workers of it; `sweepers`: live sweepers, which send messages to workers;
+    `retry_in_s`: None for a part that is due.
     """
 
     name: str
     ahead: int
     running: int
     workers: int
+    sweepers: int
     retry_in_s: float | None
 
     @property
@@ -41,6 +43,8 @@ class Waiting:
         worker = _WORKERS.get(self.name, f"{self.name} worker")
         if not self.workers:
             return f"no {worker} is running"
+        if not self.sweepers:
+            return "no sweeper is running"
         if self.retry_in_s is not None:
             return f"the next attempt is in {self.retry_in_s:.0f} s"
         if self.ahead:
@@ -78,6 +82,7 @@ _AHEAD = (
 )
 _NUM_RUNNING = select(func.count()).where(_other.status == _RUNNING, _other.queue == _MINE.c.queue)
 _NUM_WORKERS = select(func.count()).where(Heartbeat.role == _MINE.c.queue, Heartbeat.at > bindparam("fresh"))
+_NUM_SWEEPERS = select(func.count()).where(Heartbeat.role == "sweeper", Heartbeat.at > bindparam("fresh"))
 _WAITING = select(
     _MINE.c.job_id,
     _MINE.c.queue,
@@ -85,6 +90,7 @@ _WAITING = select(
     select(func.count()).select_from(_AHEAD).scalar_subquery().label("ahead"),
     _NUM_RUNNING.scalar_subquery().label("running"),
     _NUM_WORKERS.scalar_subquery().label("workers"),
+    _NUM_SWEEPERS.scalar_subquery().label("sweepers"),
 ).order_by(_MINE.c.job_id, _MINE.c.queue.desc())
 
 
@@ -100,6 +106,7 @@ def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Waiting]:
             ahead=row.ahead,
             running=row.running,
             workers=row.workers,
+            sweepers=row.sweepers,
             retry_in_s=row.retry_in_s if row.retry_in_s > _MIN_RETRY_S else None,
         )
         for row in rows

@@ -36,6 +36,7 @@ SPLIT_BY_LIST = {"by": "list", "id": ["red finch", "crane"], "ood": ["blue jay",
 NUM_IMAGES = 20
 CHUNK = 6
 NUM_CHUNKS = 4
+OTHER_VIEWS = ("center", "squash")
 CONFIG = {
     "student": "test_resnet",
     "image_px": 32,
@@ -188,9 +189,7 @@ def encode_all(context: Context) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "view", ["same", *(pytest.param(view, marks=pytest.mark.nightly) for view in ("center", "squash"))]
-)
+@pytest.mark.parametrize("view", ["same", *(pytest.param(one, marks=pytest.mark.nightly) for one in OTHER_VIEWS)])
 def test_a_training_reads_the_features_that_other_machines_encoded(
     machine: Callable[..., Context],
     training_inputs: Callable[[Context, str], TrainData],
