@@ -76,13 +76,14 @@ def create_job(view: str) -> str:
     """A distill job over all images; returns its id."""
     from api.jobs import job_requests
     from api.jobs.job_requests import DistillIn
+    from store.access.principals import LOCAL_PRINCIPAL
     from workers.runtime.context import Context
 
     context = Context.open()
     config = {"student": "test_resnet", "image_px": 32, "view": view}
     body = {"kind": "distill", "dataset_id": "dst_1", "teacher": "local-dir:teacher", "config": config}
     with context.db.write() as tx:
-        job, _ = job_requests.create(tx, DistillIn.model_validate(body), context.settings)
+        job, _ = job_requests.create(tx, DistillIn.model_validate(body), context.settings, LOCAL_PRINCIPAL)
         job_id = job.id
     context.db.dispose()
     return job_id

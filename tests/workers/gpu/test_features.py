@@ -18,6 +18,7 @@ from distill.data.splits import SPLIT
 from distill.teacher.teacher import Teacher
 from distill.training.loader import TrainData
 from store import resources, vocabularies
+from store.access.principals import LOCAL_PRINCIPAL
 from store.artefacts import Artefacts
 from store.db import Database
 from store.jobs import claims, events, jobs, progress
@@ -111,7 +112,7 @@ def start(context: Context, **config: Any) -> str:
         {"kind": "distill", "dataset_id": "dst_1", "teacher": "local-dir:teacher", "config": {**CONFIG, **config}}
     )
     with context.db.write() as tx:
-        return job_requests.create(tx, request, context.settings)[0].id
+        return job_requests.create(tx, request, context.settings, LOCAL_PRINCIPAL)[0].id
 
 
 def run_next(context: Context) -> str:
@@ -286,5 +287,5 @@ def test_a_part_is_planned_for_each_range_if_the_images_are_more_than_one(machin
     assert spans(whole, start(whole)) == []
     request = EvaluateIn.model_validate({"kind": "evaluate", "dataset_id": "dst_1", "teacher": "local-dir:teacher"})
     with context.db.write() as tx:
-        job_id = job_requests.create(tx, request, context.settings)[0].id
+        job_id = job_requests.create(tx, request, context.settings, LOCAL_PRINCIPAL)[0].id
     assert spans(context, job_id) == every
