@@ -59,7 +59,7 @@ class ImageUse:
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureChunk:
+class FeatureRows:
     """The features of a use: rows of `cache` under `keys` (M, 32), without repeats. Bad images have no row."""
 
     view: UsedView
@@ -126,7 +126,7 @@ def shared_views(config: TrainConfig, *, has_unlabelled: bool) -> SharedViews:
 
 def chunk_of(
     use: ImageUse, teacher: Teacher, paths: Sequence[Path], *, cache: Path, hooks: PipelineHooks
-) -> FeatureChunk:
+) -> FeatureRows:
     """The chunk of a use, whose files `paths` (N,) are read if `cache` does not know their contents. Raises Stopped."""
     contents = pixel_digests(paths, cache=cache, num_workers=use.num_workers, hooks=hooks, background=use.background)
     if use.shared is not None:
@@ -135,7 +135,7 @@ def chunk_of(
         whole = _whole(use)
         rows, keys = image_cache(teacher, cache, whole), image_keys(teacher, contents, whole)
     _, first = np.unique(keys, axis=0, return_index=True)
-    return FeatureChunk(use.view, rows, keys[np.sort(first)])
+    return FeatureRows(use.view, rows, keys[np.sort(first)])
 
 
 def encode_use(use: ImageUse, teacher: Teacher, paths: Sequence[Path], *, cache: Path, hooks: PipelineHooks) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from store.artefacts import Artefacts, ListedArtefact
 from store.db import Database
 from store.errors import DatabaseUnusable
-from store.feature_chunks import PREFIX as FEATURES
+from store.jobs.feature_chunks import PREFIX as FEATURES
 from store.jobs.jobs import ENDED
 from store.jobs.part_results import TrainPartResult
 from store.models import (

@@ -15,11 +15,10 @@ from sqlalchemy.orm import Session
 from distill.data.atomic_files import replacing
 from distill.evaluation.measured_images import image_paths
 from distill.hooks import PipelineHooks
-from distill.image_encoding import FeatureChunk, ImageUse, UsedView, chunk_of, encode_use, teacher_uses, training_uses
+from distill.image_encoding import FeatureRows, ImageUse, UsedView, chunk_of, encode_use, teacher_uses, training_uses
 from distill.teacher.teacher import Teacher
-from store import feature_chunks
 from store.artefacts import StoredArtefact
-from store.jobs import claims
+from store.jobs import claims, feature_chunks
 from store.jobs.claims import Claim
 from store.jobs.part_results import FeaturesResult
 from store.jobs.specs import DistillSpec, EvaluateSpec, RangeSpec
@@ -120,7 +119,7 @@ class _RangeRun:
         done += self._num_done
         self._lease.progress(done, self._num_images, "images", self._throughput(done))
 
-    def _stored_key(self, chunk: FeatureChunk) -> str | None:
+    def _stored_key(self, chunk: FeatureRows) -> str | None:
         with self._context.db.read() as tx:
             key = feature_chunks.keys(tx, [chunk.digest]).get(chunk.digest)
         if key is None or not self._context.artefacts.exists(key):
@@ -128,7 +127,7 @@ class _RangeRun:
         self._found[chunk.digest] = key
         return key
 
-    def _upload(self, chunk: FeatureChunk) -> str:
+    def _upload(self, chunk: FeatureRows) -> str:
         path = self._folder / "chunk.safetensors"
         num_rows = chunk.save(path)
         place = f"{self._claim.part_id}/{self._claim.token}"

@@ -1,4 +1,4 @@
-"""How teacher features scale over GPU workers: `python -m benchmarks.fanout [--workers 4] [--images 2048]`.
+"""How teacher features scale over GPU workers.
 
 A distill job of small pictures is created as by the API, and its encode and features parts are run by real worker
 processes, each with its own cache, on one database and one artefact store. Only the teacher's forward pass is replaced:
@@ -6,14 +6,14 @@ it sleeps for `--batch-ms` per batch, so that the machine's cores are not what i
 the start of the first features part to the end of the last one. A second job on the same images must encode nothing.
 """
 
-import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,6 @@ import torch
 from PIL import Image
 from sqlalchemy import func, select
 
-from benchmarks.load import machine
 from benchmarks.measurement import Measurement
 
 ENCODES = "encodes.log"
@@ -135,7 +134,16 @@ def run_job(home: Path, *, workers: int, batch_ms: float, view: str) -> tuple[fl
         children = []
         for _ in range(workers):
             cache = stack.enter_context(tempfile.TemporaryDirectory(dir=home))
-            command = [sys.executable, "-m", "benchmarks.fanout", "--work", str(home), "--batch-ms", str(batch_ms)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.fanout",
+                "work",
+                "--home",
+                str(home),
+                "--batch-ms",
+                str(batch_ms),
+            ]
             environment = {**os.environ, "LIMBECK_CACHE_DIR": cache}
             children.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
         while len(list(home.glob("ready-*"))) < workers:
@@ -171,50 +179,29 @@ def forget_chunks() -> None:
     context.db.dispose()
 
 
-def measure(home: Path, arguments: argparse.Namespace) -> Iterator[Measurement]:
-    """One worker, several workers, and a second job on the same images."""
-    options = {"batch_ms": arguments.batch_ms, "view": arguments.view}
-    prepare(home, arguments.images)
-    one_s, num_batches = run_job(home, workers=1, **options)
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Options of the measurement; `chunk`: images per part."""
+
+    workers: int
+    images: int
+    chunk: int
+    batch_ms: float
+    view: str
+
+
+def measure(home: Path, sizes: Sizes) -> Iterator[Measurement]:
+    """One worker, several workers, and a second job on the same images, with the service's home in `home`."""
+    os.environ |= {
+        "LIMBECK_HOME": str(home),
+        "LIMBECK_DATA_ROOT": str(home / "data"),
+        "LIMBECK_FEATURES_CHUNK": str(sizes.chunk),
+    }
+    prepare(home, sizes.images)
+    one_s, num_batches = run_job(home, workers=1, batch_ms=sizes.batch_ms, view=sizes.view)
     forget_chunks()
-    many_s, _ = run_job(home, workers=arguments.workers, **options)
+    many_s, _ = run_job(home, workers=sizes.workers, batch_ms=sizes.batch_ms, view=sizes.view)
     measured = f"{one_s / many_s:.2f} × ({one_s:.1f} and {many_s:.1f} s, {num_batches} batches)"
-    yield Measurement(
-        f"{arguments.workers} workers relative to one", f"≥ {TARGET:g} ×", measured, one_s / many_s >= TARGET
-    )
-    again_s, num_again = run_job(home, workers=arguments.workers, **options)
+    yield Measurement(f"{sizes.workers} workers relative to one", f"≥ {TARGET:g} ×", measured, one_s / many_s >= TARGET)
+    again_s, num_again = run_job(home, workers=sizes.workers, batch_ms=sizes.batch_ms, view=sizes.view)
     yield Measurement("second job, same images", "0 batches", f"{num_again} batches, {again_s:.1f} s", num_again == 0)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; exit code 1 if a target is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fanout", description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--images", type=int, default=2048)
-    parser.add_argument("--chunk", type=int, default=256, help="images per part")
-    parser.add_argument("--batch-ms", type=float, default=3000, help="sleep per batch of the stand-in encoder")
-    parser.add_argument("--view", choices=("center", "same"), default="center")
-    parser.add_argument("--database", default="", help="database URL; default: SQLite")
-    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args(argv)
-    if arguments.work is not None:
-        work(arguments.work, arguments.batch_ms)
-        return 0
-    print(machine())
-    missed = False
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        os.environ |= {
-            "LIMBECK_HOME": folder,
-            "LIMBECK_DATA_ROOT": str(home / "data"),
-            "LIMBECK_FEATURES_CHUNK": str(arguments.chunk),
-            "LIMBECK_DATABASE_URL": arguments.database,
-        }
-        for row in measure(home, arguments):
-            print(f"{row.name:32} {row.target:12} {row.measured:40} {row.verdict}", flush=True)
-            missed |= row.ok is False
-    return int(missed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
