@@ -21,8 +21,8 @@ from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from limbeck.shared.server_urls import PASSWORD_REMEDY
 from store.errors import DatabaseUnusable, SettingInvalid
+from store.settings import PASSWORD_REMEDY
 
 _DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 _CONNECT_TIMEOUT_S = 10

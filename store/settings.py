@@ -6,12 +6,12 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from limbeck.shared.parts import LoggerName, parse_loggers
-from limbeck.shared.server_urls import PASSWORD_REMEDY, is_redis_url, with_password
 from limbeck.shared.text import unknown_setting
 
 _LLM = "llm_"
@@ -19,6 +19,8 @@ _PREFIX = "LIMBECK_"
 # Variables that the client, docker-compose.yml and the tests read.
 _OTHER_READERS = ("LIMBECK_URL", "LIMBECK_KEY", "LIMBECK_DATA", "LIMBECK_CONFIG", "LIMBECK_BIND")
 _OF_TESTS = "LIMBECK_TEST_"
+PASSWORD_REMEDY = "write special characters of the password as %XX, or set LIMBECK_{}_PASSWORD to the password as it is"
+_SERVER = re.compile(r"(?P<scheme>(?:postgres(?:ql)?(?:\+\w+)?|rediss?)://)(?:(?P<user>[^@/]*)@)?(?P<rest>[^@]*)")
 
 
 class Settings(BaseSettings):
@@ -54,6 +56,10 @@ class Settings(BaseSettings):
         2048, ge=16, description="Connections to the API; above, one that waits for a request is closed for a new one."
     )
     header_timeout_s: float = Field(10.0, gt=0, description="Time for the head of a request.")
+
+    session_s: float = Field(
+        7 * 86400.0, gt=0, description="How long a browser stays signed in; it ends earlier with its key."
+    )
 
     llm_base_url: str = Field("", description="URL of an OpenAI-compatible server; if empty, the openai default.")
     llm_model: str = Field("", description="Default model for jobs that name none.")
@@ -242,3 +248,34 @@ def _variables_in(endpoints_file: Path | None) -> list[str]:
     except (OSError, UnicodeDecodeError):  # what reads the endpoints reports the fault
         return []
     return re.findall(rf"{_PREFIX}[A-Z0-9_]+", text)
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL with the password, escaped; unchanged without one.
+
+    Raises ValueError if the URL has a password already, has no user that a Postgres password belongs to, or is none of
+    Postgres or Redis.
+    """
+    if not password:
+        return url
+    match = _SERVER.fullmatch(url)
+    if match is None:
+        raise ValueError("belongs to a URL such as postgresql://USER@HOST/NAME or redis://HOST:6379/0")
+    user = match["user"] or ""
+    if ":" in user:
+        raise ValueError("is given, and the URL has a password too: give one of the two")
+    if not user and not match["scheme"].startswith("redis"):
+        raise ValueError("belongs to a user, and the URL names none: postgresql://USER@HOST/NAME")
+    return f"{match['scheme']}{user}:{quote(password, safe='')}@{match['rest']}"
+
+
+def is_redis_url(url: str) -> bool:
+    """Whether host and port can be read from a broker's URL; an unescaped `/`, `#` or `?` of a password hides them."""
+    if not url:
+        return True
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return "://" in url and port != 0 and "@" not in parts.path + parts.query + parts.fragment

@@ -14,10 +14,9 @@ from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from limbeck.shared.server_urls import with_password
 from store.db import Database
 from store.errors import SettingInvalid
-from store.settings import Settings
+from store.settings import Settings, with_password
 from tests.conftest import skip_or_fail
 
 PASSWORDS = ["plain", "p@ss", "a/b", "a:b", "50%", "%41", "a#b?c=d&e", "space and +", "$HOME'\"\\", "ü€", "[::1]@"]
