@@ -48,7 +48,7 @@ def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     with prompt learning, `context`.
     """
     spec = claim.job(DistillSpec)
-    with inputs.scratch(context) as folder:
+    with inputs.scratch(context, claim) as folder:
         hooks = pipeline_hooks(lease)
         with pipeline_errors():
             lease.begin("bundle trial")
