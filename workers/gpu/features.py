@@ -38,7 +38,7 @@ _FETCHED_AT_ONCE = 8
 def features(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     """Run the part; its result names the chunks of its range."""
     span = claim.part(RangeSpec)
-    with inputs.scratch(context) as folder, pipeline_errors():
+    with inputs.scratch(context, claim) as folder, pipeline_errors():
         spec = claim.job_spec
         assert isinstance(spec, DistillSpec | EvaluateSpec)
         images = inputs.images(context, spec.dataset_id, folder)
