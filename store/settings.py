@@ -137,6 +137,13 @@ class Settings(BaseSettings):
     )
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
+    features_chunk: int = Field(
+        4096,
+        ge=1,
+        le=65_536,
+        description="Images per part in which GPU workers encode the images of a job; a job with fewer has none.",
+    )
+
     tensorboard_dir: Path | None = Field(
         None, description="Folder of TensorBoard events, one folder per distill job; off unless set."
     )
