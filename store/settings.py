@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     max_attempts: int = Field(4, ge=1, description="Number of attempts before a part fails.")
     sweep_s: float = Field(1.0, gt=0, description="Interval between two passes of the sweeper.")
     resend_s: float = Field(30.0, gt=0, description="Delay before a message that no worker took is sent again.")
+    keep_audit_s: float = Field(
+        365 * 86400.0, gt=0, description="How long the record of writes (`GET /v1/audit`) is kept."
+    )
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Time limit of one part.")
     alive_file: Path | None = Field(
         None, description="File that a worker or sweeper touches every few seconds, for health checks of its container."
@@ -119,6 +122,13 @@ class Settings(BaseSettings):
         1800.0, gt=0, description="Time without any progress after which a GPU part is ended and tried again."
     )
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
+
+    features_chunk: int = Field(
+        4096,
+        ge=1,
+        le=65_536,
+        description="Images per part in which GPU workers encode the images of a job; a job with fewer has none.",
+    )
 
     tensorboard_dir: Path | None = Field(
         None, description="Folder of TensorBoard events, one folder per distill job; off unless set."
