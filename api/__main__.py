@@ -17,6 +17,7 @@ def main() -> None:
     fd = parser.parse_args().fd
     with exit_if_part_is_missing("python -m api"):
         from api.server import serve
+        from distill.data.files.regular_files import confine_to
         from store import migrate
         from store.db import Database
         from store.settings import Settings
@@ -27,6 +28,7 @@ def main() -> None:
         warn_of_unknown_settings("python -m api", settings)
         database = Database(settings.database)
         migrate.check(database)
+    confine_to(settings.data)
     serve(settings, socket.socket(fileno=fd) if fd is not None else None, database)
 
 
