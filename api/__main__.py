@@ -18,6 +18,7 @@ def main() -> None:
     with exit_if_part_is_missing("python -m api"):
         from api import transport_security
         from api.server import serve
+        from distill.data.files.regular_files import confine_to
         from store import migrate
         from store.db import Database
         from store.settings import Settings
@@ -30,6 +31,7 @@ def main() -> None:
         transport_security.check_certificate(settings)
         transport_security.trusted_proxies(settings)
         migrate.check(database)
+    confine_to(settings.data)
     serve(settings, socket.socket(fileno=fd) if fd is not None else None, database)
 
 
