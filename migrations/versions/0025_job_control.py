@@ -6,8 +6,8 @@ The attempts of parts that are still to run count as attempts without progress, 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0023"
-down_revision = "0022"
+revision = "0025"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 
