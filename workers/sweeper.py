@@ -14,10 +14,10 @@ with exit_if_part_is_missing("python -m workers.sweeper"):
     import structlog
     from sqlalchemy.exc import SQLAlchemyError
 
-    from store.jobs import attempt_states, counters, heartbeats, outbox
+    from store.jobs import counters, heartbeats, outbox
     from store.lifecycle import transitions
     from store.removal.purge import purge
-    from store.upkeep import expired_records, old_audit
+    from store.upkeep import attempt_states, expired_records, old_audit
     from workers.runtime.context import Context, worker_name
     from workers.runtime.heartbeat import touch
     from workers.runtime.logs import configure

@@ -185,11 +185,12 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(
     """More often than `LIMBECK_MAX_ATTEMPTS`: each attempt saves more steps than the one before."""
     job = start_distill(cluster, dataset_id, LONG_CONFIG)
     saved = 0
-    for _ in range(5):
+    for attempt in range(1, 6):
 
-        def has_progressed(saved: int = saved) -> bool:
+        def has_progressed(saved: int = saved, attempt: int = attempt) -> bool:
             training = get_part(cluster, job, "train")
-            return training.status == "running" and training.saved_units > saved
+            runs = training.status == "running" and training.attempts == attempt
+            return runs and training.saved_units > saved
 
         wait_until(has_progressed, timeout_s=180, what="a state with more steps")
         saved = get_part(cluster, job, "train").saved_units

@@ -26,10 +26,11 @@ from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
 from distill.training.metrics import StepMetrics
 from store import resources, vocabularies
-from store.jobs import attempt_states, claims, events
+from store.jobs import claims, events
 from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
+from store.upkeep import attempt_states
 from workers.gpu import inputs
 from workers.gpu.device_memory import gpu_memory
 from workers.gpu.features import fetch_features
