@@ -8,6 +8,8 @@ import uvicorn
 
 from api.app import create_app
 from api.connections import LimitedConnections, raise_file_limit
+from api.tracing import instrument
+from limbeck.shared.tracing import spans
 from store.db import Database
 from store.settings import Settings
 
@@ -28,8 +30,11 @@ def serve(settings: Settings, listening: socket.socket | None = None, database: 
     """
     raise_file_limit(settings.max_connections)
     limits = LimitedConnections(header_timeout_s=settings.header_timeout_s, max_connections=settings.max_connections)
+    spans.start("limbeck-api")
+    app = create_app(settings, database)
+    instrument(app)
     config = uvicorn.Config(
-        create_app(settings, database),
+        app,
         http=limits.protocol(),
         host=settings.host,
         port=settings.port,
