@@ -16,6 +16,7 @@ with exit_if_part_is_missing("python -m workers.embedded"):
     import structlog
     from sqlalchemy.exc import SQLAlchemyError
 
+    from distill.data.files.regular_files import confine_to
     from store.jobs import claims
     from workers.dispatch import RUN
     from workers.runtime.context import Context
@@ -59,6 +60,7 @@ def installed_queues() -> list[str]:
 def main() -> None:
     """Work until SIGTERM or SIGINT; running parts then save their state and are released."""
     context = Context.start("python -m workers.embedded")
+    confine_to(context.settings.data)
     configure(context.settings)
     spans.start("limbeck-worker")
     for number in (signal.SIGTERM, signal.SIGINT):
