@@ -39,6 +39,7 @@ from api.routes import (
     text_targets,
     usage,
     vocabularies,
+    webhooks,
 )
 from store.artefacts import Artefacts
 from store.db import Database
@@ -66,6 +67,7 @@ _ROUTERS = (
     datasets,
     teachers,
     checkpoints,
+    webhooks,
     hub,
     health,
     start,

@@ -38,6 +38,7 @@ from limbeck.models.jobs import ENDED, Call, CreatedJob, Event, Job, JobError, J
 from limbeck.models.llm import FormatLevel, LLMAnswer, LLMEndpoint, LLMProfile, LLMProfilesReset
 from limbeck.models.reports import Gate, GateName, LabelViolation, LineViolation, Report
 from limbeck.models.vocabularies import CreatedVocabulary, Label, LabelPreview, Vocabulary
+from limbeck.models.webhooks import CreatedWebhook, Webhook, WebhookDelivery, WebhookWithDeliveries
 from limbeck.shared.templates import TEXT_KINDS, TextKind
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "CreatedDataset",
     "CreatedJob",
     "CreatedVocabulary",
+    "CreatedWebhook",
     "Dataset",
     "DeletedResource",
     "Deletion",
@@ -103,4 +105,7 @@ __all__ = [
     "TextTargets",
     "UsdRange",
     "Vocabulary",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookWithDeliveries",
 ]

@@ -25,6 +25,7 @@ from limbeck.client.asynchronous.jobs import AsyncJobs
 from limbeck.client.asynchronous.llm import AsyncLLM
 from limbeck.client.asynchronous.teachers import AsyncTeachers, AsyncTextTargetSets
 from limbeck.client.asynchronous.vocabularies import AsyncVocabularies
+from limbeck.client.asynchronous.webhooks import AsyncWebhooks
 from limbeck.client.environment import api_key, service_url
 from limbeck.client.responses import ATTEMPTS
 from limbeck.errors import Problem
@@ -48,6 +49,7 @@ class AsyncClient:
     text_targets: AsyncTextTargetSets
     checkpoints: AsyncCheckpoints
     llm: AsyncLLM
+    webhooks: AsyncWebhooks
 
     def __init__(
         self,
@@ -96,6 +98,7 @@ class AsyncClient:
         self.text_targets = AsyncTextTargetSets(http)
         self.checkpoints = AsyncCheckpoints(http)
         self.llm = AsyncLLM(http)
+        self.webhooks = AsyncWebhooks(http)
 
     def with_options(self, *, attempts: int | None = None, timeout_s: float | None = None) -> Self:
         """A copy with other options; None keeps the option. The copy shares the connections: closing one closes both.

@@ -28,6 +28,7 @@ from limbeck.client.synchronous.jobs import Jobs
 from limbeck.client.synchronous.llm import LLM
 from limbeck.client.synchronous.teachers import Teachers, TextTargetSets
 from limbeck.client.synchronous.vocabularies import Vocabularies
+from limbeck.client.synchronous.webhooks import Webhooks
 from limbeck.errors import Problem
 
 
@@ -49,6 +50,7 @@ class Client:
     text_targets: TextTargetSets
     checkpoints: Checkpoints
     llm: LLM
+    webhooks: Webhooks
 
     def __init__(
         self,
@@ -97,6 +99,7 @@ class Client:
         self.text_targets = TextTargetSets(http)
         self.checkpoints = Checkpoints(http)
         self.llm = LLM(http)
+        self.webhooks = Webhooks(http)
 
     def with_options(self, *, attempts: int | None = None, timeout_s: float | None = None) -> Self:
         """A copy with other options; None keeps the option. The copy shares the connections: closing one closes both.
