@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -11,7 +11,6 @@ from api.http.dependencies import Created, IdempotencyDep, OwnerFilter, Services
 from api.http.problems import StorableRequestModel
 from api.http.schemas import ONE_FAULT, After, Limit, Page, ResponseModel, Timestamp, page
 from store import resources, webhooks
-from store.access.principals import Principal
 from store.models import Webhook
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
@@ -50,7 +49,9 @@ class WebhookOut(ResponseModel):
 class CreatedWebhookOut(WebhookOut):
     """A new webhook, with the secret that its messages are signed with."""
 
-    secret: str = Field(description="Shown only now. Messages are signed as Standard Webhooks describes.")
+    secret: str | None = Field(
+        description="Shown only now; null if this request repeats an earlier one. Messages are signed as Standard Webhooks describes."
+    )
 
 
 class DeliveryOut(ResponseModel):
@@ -84,7 +85,7 @@ def create(services: ServicesDep, idempotency: IdempotencyDep, body: WebhookIn) 
         fields = WebhookOut.model_validate(row).model_dump()
         return CreatedWebhookOut(**fields, secret=secret), f"/v1/webhooks/{row.id}"
 
-    return idempotency.respond(write)
+    return idempotency.respond(write, secrets=("secret",))
 
 
 @router.get("", response_model=Page[WebhookOut])
@@ -117,11 +118,12 @@ def ping(idempotency: IdempotencyDep, id: str) -> Response:
 
 
 @router.delete("/{id}", status_code=204)
-def delete(request: Request, services: ServicesDep, id: str) -> Response:
+def delete(idempotency: IdempotencyDep, id: str) -> Response:
     """Delete a webhook. Messages that were not delivered are dropped."""
-    principal: Principal = request.state.principal
-    with services.db.write() as tx:
+
+    def write(tx: Session) -> None:
         row = webhooks.get(tx, id)
-        principal.check_may_change("webhook", row)
+        idempotency.principal.check_may_change("webhook", row)
         webhooks.remove(tx, row)
-    return Response(status_code=204)
+
+    return idempotency.respond_deleted(write)

@@ -28,7 +28,7 @@ def add(
         made = client.webhooks.create(target, on or None)
     if as_json:
         return print_json(made.model_dump(mode="json"))
-    print_fields({"id": made.id, "events": ", ".join(made.events), "secret": made.secret})
+    print_fields({"id": made.id, "events": ", ".join(made.events), "secret": made.secret or ""})
     typer.echo("the secret is not shown again", err=True)
 
 

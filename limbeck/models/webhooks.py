@@ -29,9 +29,9 @@ class Webhook(ServiceResponse):
 
 
 class CreatedWebhook(Webhook):
-    """A new webhook. Its messages are signed with `secret`, which is not shown again."""
+    """A new webhook. Its messages are signed with `secret`, which is not shown again; None for a repeated request."""
 
-    secret: str
+    secret: str | None
 
 
 class WebhookWithDeliveries(Webhook):

@@ -30,7 +30,7 @@ def test_another_owner_changes_nothing(make_service: Callable[..., Service]) -> 
     service = make_service(host="0.0.0.0", webhook_hosts="ci.example.org")
     mine = bearer(create_key(service, "read", "write"))
     with service.db.write() as tx:
-        from store import api_keys
+        from store.access import api_keys
 
         theirs = bearer(api_keys.create(tx, name="other", scopes=["read", "write"], expires_at=None)[1])
     body = {"url": "https://ci.example.org/x"}
