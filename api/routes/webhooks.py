@@ -50,7 +50,8 @@ class CreatedWebhookOut(WebhookOut):
     """A new webhook, with the secret that its messages are signed with."""
 
     secret: str | None = Field(
-        description="Shown only now; null if this request repeats an earlier one. Messages are signed as Standard Webhooks describes."
+        description="Signs the messages, as Standard Webhooks describes. Shown only now; null if this request repeats an "
+        "earlier one."
     )
 
 
