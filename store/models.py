@@ -493,6 +493,21 @@ class TextTargets(Owned, Base):
     created_at: Mapped[float]
 
 
+class FeatureChunk(Base):
+    """A teacher's features of a range of images, in a file (`distill.image_encoding`).
+
+    `digest` covers the teacher, the view and the contents of the images: whoever needs the same features finds them.
+    """
+
+    __tablename__ = "feature_chunks"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    file_key: Mapped[str]
+    num_rows: Mapped[int]
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float]
+    last_used_at: Mapped[float] = mapped_column(index=True)
+
+
 class Dataset(Owned, Base):
     """Images under the data root, matched to a vocabulary and split. The image index is an artefact.
 
@@ -524,7 +539,8 @@ _UNFINISHED = text("finished_at IS NULL")
 class Job(Owned, Base):
     """A job; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: sums over its parts
     by kind, running parts excluded (see `store.jobs.progress`). `inputs_digest`: of everything that its result depends
-    on (`api.jobs.inputs_digest`); jobs of earlier versions have none."""
+    on (`api.jobs.inputs_digest`); jobs of earlier versions have none. `trace_parent`: the W3C `traceparent` of the
+    request that created it, if requests are traced."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -537,6 +553,7 @@ class Job(Owned, Base):
     stopping: Mapped[str | None]
     tally: Mapped[list[TallyJSON]]
     num_events: Mapped[int]
+    trace_parent: Mapped[str | None]
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]

@@ -44,6 +44,7 @@ class Claim:
     state_key: str | None
     stage: int
     fault: str = ""
+    trace_parent: str | None = None
     claimed_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -126,6 +127,7 @@ def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | 
         state_key=part.state_key,
         stage=part.stage,
         fault=fault,
+        trace_parent=job.trace_parent,
     )
 
 
@@ -216,6 +218,13 @@ def result_of(tx: Session, claim: Claim, kind: type[R]) -> R | None:
     query = query.where(Part.kind == kind.part_kind).order_by(Part.position.desc()).limit(1)
     stored = tx.scalar(query)
     return None if stored is None else kind.model_validate(stored)
+
+
+def results_of(tx: Session, claim: Claim, kind: type[R]) -> list[R]:
+    """The results of all succeeded parts of this kind in the claim's job, in order."""
+    query = select(Part.result).where(Part.job_id == claim.job_id, Part.status == "succeeded")
+    stored = tx.scalars(query.where(Part.kind == kind.part_kind).order_by(Part.position))
+    return [kind.model_validate(one) for one in stored]
 
 
 def renew(tx: Session, claim: Claim, *, lease_s: float) -> bool:
