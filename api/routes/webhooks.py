@@ -50,8 +50,8 @@ class CreatedWebhookOut(WebhookOut):
     """A new webhook, with the secret that its messages are signed with."""
 
     secret: str | None = Field(
-        description="Signs the messages, as Standard Webhooks describes. Shown only now; null if this request repeats an "
-        "earlier one."
+        description="Signs the messages, as Standard Webhooks describes. Shown only now; null if this request repeats "
+        "an earlier one."
     )
 
 
