@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Update, case, literal_column, select, upda
 from sqlalchemy.orm import Session
 
 from limbeck.shared.retry import backoff_s
+from store import webhooks
 from store.clock import now_s
 from store.jobs import batches, counters, events
 from store.jobs.claims import STOPPED_FOR_GOOD, Claim, changed, held, lock, lock_job, must_change
@@ -183,6 +184,7 @@ def update_job(tx: Session, job: Job) -> None:
     level: events.Level = "error" if job.status == "failed" else "info"
     message = f"failed: {job.error['message']}" if job.error else job.status
     events.add(tx, job.id, "state", message, level=level, data={"status": job.status, "error": job.error})
+    webhooks.add_job_end(tx, job)
 
 
 def _is_running(tx: Session, job: Job) -> bool:
