@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import math
+import mmap
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -121,7 +122,9 @@ class RowCache(Generic[ScalarT]):
 
     def _open(self, path: Path) -> _Shard[ScalarT] | None:
         try:
-            keys, rows = _mapped(path, "keys", np.dtype(np.uint8)), _mapped(path, "rows", self.dtype)
+            with path.open("rb") as file:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            keys, rows = _tensor(data, "keys", np.dtype(np.uint8)), _tensor(data, "rows", self.dtype)
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("cache shard %s cannot be read and is ignored: %s", path, error)
             return None
@@ -138,24 +141,20 @@ _DTYPES: Mapping[str, np.dtype[Any]] = {
 }
 
 
-def _mapped(path: Path, name: str, dtype: np.dtype[ScalarT]) -> npt.NDArray[ScalarT]:
-    """A tensor of a safetensors file, memory-mapped; the format is in https://huggingface.co/docs/safetensors.
+def _tensor(data: mmap.mmap, name: str, dtype: np.dtype[ScalarT]) -> npt.NDArray[ScalarT]:
+    """A tensor in the bytes of a safetensors file; the format is in https://huggingface.co/docs/safetensors.
 
-    Raises OSError, and ValueError, KeyError or TypeError for a file that is damaged or has another type.
+    Raises ValueError, KeyError or TypeError for a file that is damaged or has another type.
     """
-    with path.open("rb") as file:
-        header_bytes = int.from_bytes(file.read(8), "little")
-        if not 0 < header_bytes < path.stat().st_size:
-            raise ValueError("it is truncated")
-        tensor = json.loads(file.read(header_bytes))[name]
+    header_bytes = int.from_bytes(data[:8], "little")
+    tensor = json.loads(data[8 : 8 + header_bytes])[name]
     first, last = tensor["data_offsets"]
-    shape = tuple(tensor["shape"])
     if _DTYPES[tensor["dtype"]] != dtype:
         raise ValueError(f"{name} are of type {tensor['dtype']}")
-    if last - first != dtype.itemsize * math.prod(shape) or last == first:
+    count = math.prod(tensor["shape"])
+    if count == 0 or last - first != dtype.itemsize * count:
         raise ValueError(f"{name} have no row, or not the size of their shape")
-    mapped: npt.NDArray[ScalarT] = np.memmap(path, dtype, mode="r", offset=8 + header_bytes + first, shape=shape)
-    return mapped
+    return np.frombuffer(data, dtype, count, 8 + header_bytes + first).reshape(tensor["shape"])
 
 
 def _find(shards: Sequence[_Shard[ScalarT]], keys: Keys) -> Ints:
