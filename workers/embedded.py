@@ -20,6 +20,7 @@ with exit_if_part_is_missing("python -m workers.embedded"):
     from workers.runtime.context import Context
     from workers.runtime.heartbeat import start_heartbeats
     from workers.runtime.logs import configure
+    from workers.runtime.upkeep import start_upkeep
     from workers.sweeper import Sweeper
 
 log = structlog.get_logger()
@@ -68,6 +69,7 @@ def main() -> None:
         for _ in range(_NUM_THREADS[queue])
     ]
     start_heartbeats(context, queues)
+    start_upkeep(context)
     for thread in threads:
         thread.start()
     log.info("embedded_worker_ready")

@@ -138,6 +138,7 @@ def record_page(tx: Session, job_id: str, spec: DescribeSpec, page: int) -> None
 
     A page that an earlier job assembled from the same responses is reused without reading them.
     """
+    attribute_sets.share_contents(tx)
     labels = _labels_of_page(tx, spec, page)
     inputs = _page_inputs(tx, job_id, spec, labels)
     reused = tx.scalar(select(EnrichPage.digest).where(EnrichPage.inputs == inputs).limit(1))

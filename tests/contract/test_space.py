@@ -1,0 +1,67 @@
+"""What a student of 20 MB leaves in the artefact store of a real service, and that its downloads are unchanged.
+
+    python -m pytest -m nightly -s tests/contract/test_space.py
+
+A run prints the bytes by kind after the job and after a sweep. The text tower of the teacher counts apart: all of its
+students share it.
+"""
+
+import hashlib
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from distill.bundle.verify import MANIFEST_FILE
+from store.artefacts import Artefacts
+from store.settings import Settings
+from store.upkeep import sweep
+from tests.contract.cluster import TEACHER, running
+
+MAX_BYTES = 45_000_000
+CONFIG = {"student": "resnet10t", "image_px": 64, "batch_size": 8, "epochs": 1, "threads": 2, "save_every_s": 1.0}
+
+
+@pytest.mark.nightly
+def test_a_student_of_20_mb_leaves_at_most_45_mb(tmp_path: Path) -> None:
+    with running("embedded", tmp_path, num_species=8) as cluster:
+        settings = Settings(home=cluster.folder, artefacts_url=cluster.env.get("LIMBECK_ARTEFACTS_URL", ""))
+        artefacts = Artefacts(cluster.env.get("LIMBECK_ARTEFACTS_URL") or settings.artefacts)
+        labels = [folder.name.replace("_", " ") for folder in sorted((cluster.folder / "data" / "images").iterdir())]
+        vocabulary = cluster.client.vocabularies.create("creatures", labels)
+        split = {"by": "seed", "seed": 1, "id_fraction": 0.5, "held_out": 0.3}
+        dataset = cluster.client.datasets.create(vocabulary.id, "images", split=split)
+        before = used(artefacts)
+        students = []
+        for seed in (0, 1):
+            job = cluster.client.jobs.create(
+                "distill", dataset_id=dataset.id, teacher=TEACHER, config={**CONFIG, "seed": seed}
+            )
+            done = cluster.client.jobs.wait(job, timeout_s=600)
+            assert done.result is not None
+            students.append(cluster.client.checkpoints.get(done.result["checkpoint_id"]))
+            print(f"after job {seed}: {(used(artefacts) - before) / 1e6:.1f} MB")
+        swept = sweep.sweep(cluster.db, artefacts, settings, "test", grace_s=-60)
+        assert swept is not None
+        after = used(artefacts) - before
+        weights = next(file.size for file in students[0].files if file.path == "image/model.safetensors")
+        pairing = next(file.size for file in students[0].files if file.path == "pairing/open_clip_model.safetensors")
+        total = sum(file.size for file in students[0].files)
+        tower = pairing - weights
+        print(
+            f"weights {weights / 1e6:.1f} MB, bundle {total / 1e6:.1f} MB, text tower {tower / 1e6:.1f} MB; both "
+            f"students and the tower after the sweep: {after / 1e6:.1f} MB, {(after - 0.85 * tower) / 2e6:.1f} MB each"
+        )
+        assert 19_000_000 < weights < 21_000_000
+        assert after < 2 * MAX_BYTES
+        for student in students:
+            for file in student.files:
+                response = httpx2.get(cluster.url + file.url)
+                assert hashlib.sha256(response.content).hexdigest() == file.sha256
+                assert response.headers["etag"] == f'"{file.sha256}"'
+        assert MANIFEST_FILE in {file.path for file in students[0].files}
+
+
+def used(artefacts: Artefacts) -> int:
+    """Bytes in the artefact store."""
+    return sum(file.size for prefix in ("parts", "datasets", "imports") for file in artefacts.list_below(prefix))
