@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     max_attempts: int = Field(4, ge=1, description="Number of attempts before a part fails.")
     sweep_s: float = Field(1.0, gt=0, description="Interval between two passes of the sweeper.")
     resend_s: float = Field(30.0, gt=0, description="Delay before a message that no worker took is sent again.")
+    keep_audit_s: float = Field(
+        365 * 86400.0, gt=0, description="How long the record of writes (`GET /v1/audit`) is kept."
+    )
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Time limit of one part.")
     alive_file: Path | None = Field(
         None, description="File that a worker or sweeper touches every few seconds, for health checks of its container."

@@ -6,6 +6,8 @@ Nothing is prefetched, because it would wait behind a long training.
 """
 
 import os
+import sys
+import traceback
 from typing import Any
 
 import structlog
@@ -48,7 +50,14 @@ def _configure_logs(**_: object) -> None:
 
 @celeryd_after_setup.connect  # type: ignore[untyped-decorator]
 def _check_installation(instance: Any, **_: object) -> None:
-    """Refuse to take parts that this installation cannot run."""
+    """Refuse to take parts that this installation cannot run. Celery ignores exceptions of signals, but not an exit."""
+    try:
+        _exit_if_unusable(instance)
+    except Exception:
+        sys.exit(f"celery worker: cannot start\n{traceback.format_exc()}")
+
+
+def _exit_if_unusable(instance: Any) -> None:
     with exit_if_misconfigured("celery worker"):
         warn_of_unknown_settings("celery worker", context.settings)
         migrate.check(context.db)

@@ -31,6 +31,7 @@ from distill.config.train_config import StudentConfig, TrainConfig, TrainSetting
 from distill.data.image_index import Item
 from distill.texts.text_templates import PromptOptions, TextKind
 from store import resources, vocabularies
+from store.access import limits
 from store.access.principals import Principal
 from store.jobs import jobs
 from store.jobs.jobs import NewPart, distill_spec
@@ -174,10 +175,14 @@ def create(
         jobs.lock_inputs(tx, inputs_digest)
         if (found := jobs.newest_usable(tx, inputs_digest)) is not None:
             return found, True
+    enrich = planned.enrich
+    limits.check_new_job(
+        tx, principal, uses_llm=enrich is not None, cap_pusd=enrich.cap_pusd if enrich is not None else None
+    )
     holds.hold_named(tx, planned.spec.as_json())
     job = jobs.create(tx, planned.spec, planned.parts, inputs_digest=inputs_digest, owner=principal.owner)
-    if planned.enrich is not None:
-        add_usage(tx, planned.enrich, job.id)
+    if enrich is not None:
+        add_usage(tx, enrich, job.id)
     return job, False
 
 

@@ -16,6 +16,7 @@ from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
 from api.routes.jobs import JobOut, read_job
 from attributes.gates.types import Gate, Status
 from distill.texts.text_templates import PromptOptions, TextKind
+from store.access import limits
 from store.artefacts import Artefacts
 from store.jobs import jobs
 from store.jobs.jobs import NewPart
@@ -196,6 +197,7 @@ def check(services: ServicesDep, idempotency: IdempotencyDep, id: str, body: Rep
         holds.hold_named(tx, spec.as_json())
         queue: Literal["enrich", "gpu"] = "gpu" if teacher else "enrich"
         parts = [NewPart(kind="check", queue=queue, total=num_labels, unit="labels")]
+        limits.check_new_job(tx, idempotency.principal, uses_llm=False)
         job = jobs.create(tx, spec, parts, owner=idempotency.principal.owner)
         return read_job(tx, job.id), f"/v1/jobs/{job.id}"
 

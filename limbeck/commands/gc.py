@@ -64,6 +64,7 @@ def gc(
 def _artefacts(config: "Settings", grace_s: float, dry_run: bool) -> dict[str, _Count]:
     """Remove unused artefacts and expired records, or only count them."""
     from store import migrate
+    from store.access import audit
     from store.artefacts import Artefacts
     from store.upkeep import expired_records, sweep, unused_artefacts, unused_pages
 
@@ -83,6 +84,8 @@ def _artefacts(config: "Settings", grace_s: float, dry_run: bool) -> dict[str, _
                 if swept is None:
                     raise CommandFailed("another process cleans up, or a backup is being made: try again later")
                 found, num_pages = list(swept.files), swept.num_pages
+                with db.write() as tx:
+                    audit.record_command(tx, "limbeck gc")
         except OSError as error:
             raise CommandFailed(f"the artefact store does not respond: {error}") from None
     counts = _counted((one.kind, one.file.size) for one in found)

@@ -63,7 +63,7 @@ def _check_endpoints(config: "Settings") -> None:
 
 def _warn_without_key(config: "Settings") -> None:
     """Print that the service waits for its first key: it responds with 503 until there is one."""
-    from store import api_keys
+    from store.access import api_keys
 
     with database(config=config) as db, db.read() as tx:
         if not api_keys.has_active_key(tx):

@@ -12,7 +12,7 @@ from store.db import Database
 from store.jobs import outbox
 from store.removal.purge import purge
 from store.settings import Settings
-from store.upkeep import expired_records, retention, turns, unused_artefacts, unused_pages
+from store.upkeep import expired_records, old_audit, retention, turns, unused_artefacts, unused_pages
 from store.upkeep.unused_artefacts import UnusedArtefact
 
 _BLOBS = 200
@@ -33,6 +33,7 @@ def sweep_records(db: Database, settings: Settings) -> None:
     """Delete expired records, and the rows of deleted resources. Cheap; any number of processes."""
     with db.write() as tx:
         expired_records.delete_expired(tx, keep_s=settings.keep_idempotency_s)
+    old_audit.delete_old(db, settings.keep_audit_s)
     purge(db, for_s=5.0)
 
 
