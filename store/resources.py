@@ -19,8 +19,7 @@ from store.ids import new_id
 from store.jobs.specs import DistillSpec
 from store.models import Base, BlobPiece, CaptionSet, Checkpoint, CheckpointFile, Dataset, Teacher, TextTargets
 from store.sets import attribute_sets
-from store.sets.attribute_sets import insert_ignore
-from store.unique_rows import put_unique
+from store.unique_rows import insert_ignore, put_unique
 
 RowT = TypeVar("RowT", bound=Base)
 

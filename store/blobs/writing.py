@@ -22,7 +22,7 @@ from store.blobs.codec import BLOCK_BYTES, encoded
 from store.blobs.matching import Content, common_runs
 from store.db import Database
 from store.models import Blob
-from store.sets.attribute_sets import insert_ignore
+from store.unique_rows import insert_ignore
 
 OWN_BLOB_BYTES = 256 * 1024
 """A shorter run is stored with the other short runs of its file."""

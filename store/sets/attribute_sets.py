@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from sqlalchemy import Row, Select, delete, func, insert, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from store import vocabularies
@@ -28,10 +27,10 @@ from store.models import (
     AttributePage,
     AttributeSet,
     AttributeSetPage,
-    Base,
     UnlistedEntry,
     Vocabulary,
 )
+from store.unique_rows import insert_ignore
 
 PAGE_SIZE = 256
 _BATCH = 1_000
@@ -70,17 +69,6 @@ def _digest(content: object) -> str:
     return hashlib.sha256(
         json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
     ).hexdigest()
-
-
-def insert_ignore(tx: Session, model: type[Base], rows: Sequence[Mapping[str, object]]) -> None:
-    """Insert rows; skip those whose key exists."""
-    tx.flush()
-    # Use the connection: the session has nothing to track here, and an insert through it would cost twice as much.
-    connection = tx.connection()
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(model.__table__).on_conflict_do_nothing()
-    for start in range(0, len(rows), _BATCH):
-        connection.execute(statement, [dict(row) for row in rows[start : start + _BATCH]])
 
 
 _CONTENTS_LOCK = 0x11BEC3  # an arbitrary number that no other advisory lock in the database uses

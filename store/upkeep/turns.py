@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from store.clock import now_s
 from store.db import Database
 from store.models import UpkeepTurn
-from store.sets.attribute_sets import insert_ignore
+from store.unique_rows import insert_ignore
 
 FILES = "files"
 """The turn of whoever deletes artefacts, or needs that nobody does."""

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from store.db import Database
 from store.models import AttributeEntry, AttributePage, AttributeSetPage, EnrichPage, UnlistedEntry
-from store.sets.attribute_sets import insert_ignore, try_to_own_contents
+from store.sets.attribute_sets import try_to_own_contents
+from store.unique_rows import insert_ignore
 
 _PAGES, _ENTRIES, _SCANNED = 50, 2_000, 500
 _NO_SYNC = {"synchronize_session": False}
