@@ -466,6 +466,21 @@ class TextTargets(Owned, Base):
     created_at: Mapped[float]
 
 
+class FeatureChunk(Base):
+    """A teacher's features of a range of images, in a file (`distill.image_encoding`).
+
+    `digest` covers the teacher, the view and the contents of the images: whoever needs the same features finds them.
+    """
+
+    __tablename__ = "feature_chunks"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    file_key: Mapped[str]
+    num_rows: Mapped[int]
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float]
+    last_used_at: Mapped[float] = mapped_column(index=True)
+
+
 class Dataset(Owned, Base):
     """Images under the data root, matched to a vocabulary and split. The image index is an artefact.
 

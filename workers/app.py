@@ -14,6 +14,7 @@ import structlog
 from celery import Celery
 from celery.signals import celeryd_after_setup, setup_logging, worker_ready, worker_shutting_down
 
+from distill.data.files.regular_files import confine_to
 from limbeck.shared.parts import exit_if_logger_not_installed, exit_if_not_installed
 from store import migrate
 from store.upkeep.startup import exit_if_misconfigured, warn_of_unknown_settings
@@ -61,6 +62,7 @@ def _exit_if_unusable(instance: Any) -> None:
     with exit_if_misconfigured("celery worker"):
         warn_of_unknown_settings("celery worker", context.settings)
         migrate.check(context.db)
+    confine_to(context.settings.data)
     queues = instance.app.amqp.queues.consume_from
     if "enrich" in queues:
         exit_if_not_installed("service", "celery worker -Q enrich")

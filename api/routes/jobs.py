@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.http import deletions
 from api.http.dependencies import Created, IdempotencyDep, OwnerFilter, Reused, ServicesDep
+from api.http.json_bodies import LargeJSONRoute
 from api.http.problems import ProblemError
 from api.http.schemas import OWNER, After, AfterPosition, Limit, LongLimit, Page, ResponseModel, Timestamp, page
 from api.jobs import job_requests
@@ -36,7 +37,7 @@ from store.models import Job
 from store.sets.attribute_sets import PAGE_SIZE
 from store.settings import Settings
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LargeJSONRoute)
 
 Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 

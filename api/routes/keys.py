@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from api.http.dependencies import Created, IdempotencyDep, OwnerFilter, ServicesDep, require_admin
+from api.http.json_bodies import LargeJSONRoute
 from api.http.problems import StorableRequestModel
 from api.http.schemas import ONE_FAULT, After, Limit, Name, Page, ResponseModel, Timestamp, Usd, page
 from limbeck.shared.money import decimal_text, pusd_from_usd, usd_from_pusd
@@ -22,7 +23,7 @@ from store.access import api_keys, limits
 from store.access.principals import KeyLimits
 from store.models import ApiKey
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"], dependencies=[Depends(require_admin)])
+router = APIRouter(prefix="/v1/keys", tags=["keys"], dependencies=[Depends(require_admin)], route_class=LargeJSONRoute)
 _DEFAULT_LIFETIME_S = 90 * 86_400
 _MAX_LIFETIME_S = 100 * 365 * 86_400
 _MAX_COUNT = 100_000

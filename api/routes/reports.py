@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from api.http.dependencies import Created, IdempotencyDep, ServicesDep
+from api.http.json_bodies import LargeJSONRoute
 from api.http.problems import ProblemError, StorableRequestModel, unprocessable
 from api.http.schemas import AfterPosition, Limit, Page, ResponseModel, Timestamp, page
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
@@ -25,7 +26,7 @@ from store.models import SetReport
 from store.removal import holds
 from store.sets import attribute_sets, reports
 
-router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"])
+router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"], route_class=LargeJSONRoute)
 
 _STATUS_OF: Mapping[bool | None, Status] = {True: "holds", False: "fails", None: "not_measured"}
 _Teacher = Annotated[

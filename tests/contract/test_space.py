@@ -2,8 +2,8 @@
 
     python -m pytest -m nightly -s tests/contract/test_space.py
 
-The first student also stores the text tower and the tokenizer of its teacher, which all of its students share: the second
-one shows what a student leaves.
+The first student also stores the text tower and the tokenizer of its teacher, which all of its students share: the
+second one shows what a student leaves.
 """
 
 import hashlib
@@ -46,9 +46,8 @@ def test_a_student_of_20_mb_leaves_at_most_45_mb(tmp_path: Path) -> None:
             print(f"after the sweep: {added[-1] / 1e6:.1f} MB")
         weights = next(file.size for file in students[0].files if file.path == "image/model.safetensors")
         total = sum(file.size for file in students[0].files)
-        print(
-            f"weights {weights / 1e6:.1f} MB, bundle {total / 1e6:.1f} MB; of the teacher {(added[0] - added[1]) / 1e6:.1f} MB"
-        )
+        of_teacher = added[0] - added[1]
+        print(f"weights {weights / 1e6:.1f} MB, bundle {total / 1e6:.1f} MB; of the teacher {of_teacher / 1e6:.1f} MB")
         assert 19_000_000 < weights < 21_000_000
         assert added[1] <= MAX_BYTES
         assert added[0] < total - 2 * weights
