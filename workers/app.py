@@ -21,7 +21,7 @@ from store.upkeep.startup import exit_if_misconfigured, warn_of_unknown_settings
 from workers.runtime.context import Context
 from workers.runtime.heartbeat import start_heartbeats
 from workers.runtime.logs import configure
-from workers.runtime.upkeep import start_upkeep
+from workers.upkeep import start_upkeep
 
 log = structlog.get_logger()
 with exit_if_misconfigured("workers.app"):

@@ -21,8 +21,8 @@ with exit_if_part_is_missing("python -m workers.embedded"):
     from workers.runtime.context import Context
     from workers.runtime.heartbeat import start_heartbeats
     from workers.runtime.logs import configure
-    from workers.runtime.upkeep import start_upkeep
     from workers.sweeper import Sweeper
+    from workers.upkeep import start_upkeep
 
 log = structlog.get_logger()
 _IDLE_S = 0.2

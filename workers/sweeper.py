@@ -20,7 +20,7 @@ with exit_if_part_is_missing("python -m workers.sweeper"):
     from workers.runtime.context import Context, worker_name
     from workers.runtime.heartbeat import touch
     from workers.runtime.logs import configure
-    from workers.runtime.upkeep import start_upkeep
+    from workers.upkeep import start_upkeep
 
 log = structlog.get_logger()
 _CLEANUP_EVERY_S = 60.0

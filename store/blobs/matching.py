@@ -21,7 +21,7 @@ MIN_MATCH = 2 * 1024
 
 
 @dataclass(frozen=True)
-class Match:
+class CommonRun:
     """`size` bytes that are at `start` in the file and at `known_start` in the known one."""
 
     start: int
@@ -37,12 +37,12 @@ class Match:
 Content = bytes | mmap
 
 
-def common_runs(file: Content, known: Content) -> list[Match]:
+def common_runs(file: Content, known: Content) -> list[CommonRun]:
     """Matches in ascending order of both files, which do not overlap; each of at least `MIN_MATCH` bytes."""
     return list(_runs(file, known))
 
 
-def _runs(file: Content, known: Content) -> Iterator[Match]:
+def _runs(file: Content, known: Content) -> Iterator[CommonRun]:
     start, at, step = 0, 0, 0
     while at + _NEEDLE <= len(known):
         needle = known[at : at + _NEEDLE]
@@ -53,7 +53,7 @@ def _runs(file: Content, known: Content) -> Iterator[Match]:
             size = _equal_bytes(file, found, known, at)
             back = _equal_bytes_before(file, found, known, at, limit=found - start)
             if back + size >= MIN_MATCH:
-                yield Match(found - back, at - back, back + size)
+                yield CommonRun(found - back, at - back, back + size)
                 start, at = found + size, at + size
                 continue
         at += _STEP

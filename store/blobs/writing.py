@@ -41,7 +41,7 @@ class PieceOf:
 
 
 @dataclass(frozen=True)
-class StoredFile:
+class PiecedFile:
     """A file of a bundle as consecutive pieces."""
 
     path: str
@@ -64,7 +64,7 @@ class NewBlob:
 class StoredFiles:
     """The files of a bundle, with the new blobs that they need; other blobs existed when they were looked for."""
 
-    files: tuple[StoredFile, ...]
+    files: tuple[PiecedFile, ...]
     blobs: tuple[NewBlob, ...]
 
 
@@ -112,7 +112,7 @@ def store_files(
             on_file(number)
             content = _content(source, opened)
             pieces = tuple(_joined(_pieces(writer, source, content)))
-            stored.append(StoredFile(path, hashlib.sha256(content).hexdigest(), len(content), pieces))
+            stored.append(PiecedFile(path, hashlib.sha256(content).hexdigest(), len(content), pieces))
     return StoredFiles(tuple(stored), tuple(writer.new.values()))
 
 
@@ -141,7 +141,7 @@ def _content(source: Path, opened: ExitStack) -> Content:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Stretch:
     """Bytes of a file: those of a known blob from `known_start` on, or others if `sha256` is empty."""
 
     start: int
@@ -175,28 +175,28 @@ def _pieces(writer: _Writer, source: Path, content: Content) -> Iterator[PieceOf
             yield PieceOf(sha256, 0, size)
 
 
-def _known_runs(writer: _Writer, content: Content) -> list[_Run]:
+def _known_runs(writer: _Writer, content: Content) -> list[_Stretch]:
     """Runs of the file that earlier files of the bundle contain, the longest first where they overlap; in order."""
     found = [
-        _Run(match.start, match.stop, sha256, match.known_start)
+        _Stretch(match.start, match.stop, sha256, match.known_start)
         for sha256, known in writer.known.items()
         for match in common_runs(content, known)
     ]
-    taken: list[_Run] = []
+    taken: list[_Stretch] = []
     for run in sorted(found, key=lambda run: run.start - run.stop):
         if all(run.stop <= other.start or run.start >= other.stop for other in taken):
             taken.append(run)
     return sorted(taken, key=lambda run: run.start)
 
 
-def _with_others(known: Sequence[_Run], cuts: Sequence[int]) -> Iterator[_Run]:
+def _with_others(known: Sequence[_Stretch], cuts: Sequence[int]) -> Iterator[_Stretch]:
     """The known runs, and the runs between them, which end at every cut. The last cut is the end of the file."""
     start = 0
     for run in (*known, None):
         end = run.start if run else cuts[-1]
         for cut in (*(cut for cut in cuts if start < cut < end), end):
             if start < cut:
-                yield _Run(start, cut)
+                yield _Stretch(start, cut)
                 start = cut
         if run is not None:
             yield run

@@ -185,7 +185,7 @@ _FILES = {
     "dataset": tuple((key, Dataset.id) for key in (Dataset.manifest_key, Dataset.report_key, Dataset.contents_key)),
     "attribute_set": ((SetReport.file_key, SetReport.set_id),),
 }
-_OWNED = {
+OWNED = {
     "checkpoint": (BlobPiece.checkpoint_id, CheckpointFile.checkpoint_id),
     "attribute_set": (SetReport.set_id, AttributeDraft.set_id),
     "job": (JobUsage.job_id, LLMReservation.job_id),
@@ -197,7 +197,7 @@ def _delete_rows(tx: Session, kind: Kind, ids: Sequence[str]) -> None:
     model = MODELS[kind]
     for start in range(0, len(ids), _BATCH):
         some = ids[start : start + _BATCH]
-        for owner in _OWNED.get(kind, ()):
+        for owner in OWNED.get(kind, ()):
             tx.execute(delete(owner.class_).where(owner.in_(some)), execution_options=_NO_SYNC)
         tx.execute(delete(model).where(model.id.in_(some)), execution_options=_NO_SYNC)
         if kind in PURGED:
