@@ -1,1 +1,1 @@
-"""The files of bundles, stored once by content: pieces of shared blobs (docs/decisions/0032-blobs.md)."""
+"""The files of bundles, stored once by content: pieces of shared blobs (docs/decisions/0033-blobs.md)."""
