@@ -46,6 +46,20 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8420, ge=0, le=65535, description="Port that the API listens on; 0 picks a free port.")
+    tls_cert: Path | None = Field(
+        None, description="Certificate chain of the API (PEM), with `tls_key`; it then serves HTTPS."
+    )
+    tls_key: Path | None = Field(None, description="Private key of the certificate (PEM, without a password).")
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses and networks of proxies, separated by commas, whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed.",
+    )
+    allow_plain_http: bool = Field(
+        False,
+        description="No warning that keys travel in plain text: a proxy terminates TLS, or the network is private. The "
+        "client reads it too.",
+    )
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, counted while it streams.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -57,6 +71,9 @@ class Settings(BaseSettings):
     )
     header_timeout_s: float = Field(10.0, gt=0, description="Time for the head of a request.")
 
+    webhook_hosts: str = Field(
+        "", description="Hosts that webhooks may call, by commas: `ci.example.org, hooks:8443`; if empty, none."
+    )
     session_s: float = Field(
         7 * 86400.0, gt=0, description="How long a browser stays signed in; it ends earlier with its key."
     )
@@ -123,6 +140,21 @@ class Settings(BaseSettings):
     )
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
+    keep_idempotency_s: float = Field(
+        24 * 3600.0, ge=60, description="How long a POST can be repeated with its `Idempotency-Key`."
+    )
+    keep_events_s: float = Field(
+        180 * 86400.0, ge=0, description="How long the events of a job are kept after its end; 0: as long as the job."
+    )
+    keep_drafts_s: float = Field(
+        0.0, ge=0, description="How long the edits of a draft are kept after the last one; 0: until they are sealed."
+    )
+    cache_max_age_s: float = Field(
+        30 * 86400.0, ge=0, description="Cached results that no part used for so long are removed; 0: never."
+    )
+    cache_max_bytes: int = Field(
+        0, ge=0, description="The least recently used cached results above this size are removed; 0: no limit."
+    )
     features_chunk: int = Field(
         4096,
         ge=1,
@@ -176,6 +208,8 @@ class Settings(BaseSettings):
         "llm_ca_file",
         "llm_endpoints",
         "alive_file",
+        "tls_cert",
+        "tls_key",
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:

@@ -14,12 +14,15 @@ import structlog
 from celery import Celery
 from celery.signals import celeryd_after_setup, setup_logging, worker_ready, worker_shutting_down
 
+from distill.data.files.regular_files import confine_to
 from limbeck.shared.parts import exit_if_logger_not_installed, exit_if_not_installed
+from limbeck.shared.tracing import spans
 from store import migrate
 from store.upkeep.startup import exit_if_misconfigured, warn_of_unknown_settings
 from workers.runtime.context import Context
 from workers.runtime.heartbeat import start_heartbeats
 from workers.runtime.logs import configure
+from workers.upkeep import start_upkeep
 
 log = structlog.get_logger()
 with exit_if_misconfigured("workers.app"):
@@ -45,6 +48,7 @@ app.conf.update(
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logs(**_: object) -> None:
     configure(context.settings)
+    spans.start("limbeck-worker")
 
 
 @celeryd_after_setup.connect  # type: ignore[untyped-decorator]
@@ -60,6 +64,7 @@ def _exit_if_unusable(instance: Any) -> None:
     with exit_if_misconfigured("celery worker"):
         warn_of_unknown_settings("celery worker", context.settings)
         migrate.check(context.db)
+    confine_to(context.settings.data)
     queues = instance.app.amqp.queues.consume_from
     if "enrich" in queues:
         exit_if_not_installed("service", "celery worker -Q enrich")
@@ -75,6 +80,8 @@ def _exit_if_unusable(instance: Any) -> None:
 def _start_heartbeats(sender: Any, **_: object) -> None:
     roles = [role for role in ("enrich", "gpu") if role in sender.app.amqp.queues.consume_from]
     start_heartbeats(context, roles)
+    if "gpu" in roles:
+        start_upkeep(context, has_files=False)
     log.info("worker_ready", pid=os.getpid(), roles=roles)
 
 

@@ -10,17 +10,20 @@ import threading
 import traceback
 
 from limbeck.shared.parts import Part, exit_if_part_is_missing, install_command, is_installed
+from limbeck.shared.tracing import spans
 
 with exit_if_part_is_missing("python -m workers.embedded"):
     import structlog
     from sqlalchemy.exc import SQLAlchemyError
 
+    from distill.data.files.regular_files import confine_to
     from store.jobs import claims
     from workers.dispatch import RUN
     from workers.runtime.context import Context
     from workers.runtime.heartbeat import start_heartbeats
     from workers.runtime.logs import configure
     from workers.sweeper import Sweeper
+    from workers.upkeep import start_upkeep
 
 log = structlog.get_logger()
 _IDLE_S = 0.2
@@ -58,7 +61,9 @@ def installed_queues() -> list[str]:
 def main() -> None:
     """Work until SIGTERM or SIGINT; running parts then save their state and are released."""
     context = Context.start("python -m workers.embedded")
+    confine_to(context.settings.data)
     configure(context.settings)
+    spans.start("limbeck-worker")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
     queues = installed_queues()
@@ -68,6 +73,7 @@ def main() -> None:
         for _ in range(_NUM_THREADS[queue])
     ]
     start_heartbeats(context, queues)
+    start_upkeep(context)
     for thread in threads:
         thread.start()
     log.info("embedded_worker_ready")
