@@ -44,6 +44,7 @@ from api.routes import (
     text_targets,
     usage,
     vocabularies,
+    webhooks,
 )
 from store.artefacts import Artefacts
 from store.db import Database
@@ -71,6 +72,7 @@ _ROUTERS = (
     datasets,
     teachers,
     checkpoints,
+    webhooks,
     keys,
     audit,
     hub,
