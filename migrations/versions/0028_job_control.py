@@ -6,8 +6,8 @@ The attempts of parts that are still to run count as attempts without progress, 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0027"
-down_revision = "0026"
+revision = "0028"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 
