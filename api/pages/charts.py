@@ -158,7 +158,7 @@ def _grid(
     for tick in y_ticks:
         _, y = place(x_low, tick)
         parts.append(_rule(frame.left, y, frame.left + frame.plot_width, y))
-        parts.append(_text(frame.left - 6, y + 4, f"{tick:.0%}" if percent else f"{tick:g}", "end"))
+        parts.append(_text(frame.left - 6, y + 4, f"{100 * tick:g}%" if percent else f"{tick:g}", "end"))
     for tick in x_ticks:
         if x_low <= tick <= x_high:
             x, _ = place(tick, y_ticks[0])

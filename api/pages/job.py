@@ -20,7 +20,7 @@ from api.pages import charts, formats
 from api.pages.charts import Series
 from api.pages.links import link, with_query
 from api.pages.rendering import fragment, page
-from api.routes.jobs import JobOut, read_job
+from api.routes.jobs import JobOut, StageOut, read_job
 from store.jobs import events, jobs
 from store.models import Event
 
@@ -87,7 +87,10 @@ def _progress_values(job: JobOut) -> Mapping[str, Any]:
     return {
         "job": job,
         "has_ended": job.status in jobs.ENDED,
-        "stages": [(stage.name, _bar(stage.done, stage.total), _count(stage), stage.rate) for stage in job.stages],
+        "stages": [
+            (stage.name, _bar(stage, has_begun_next=index + 1 < len(job.stages)), _count(stage), stage.rate)
+            for index, stage in enumerate(job.stages)
+        ],
         "results": [(name, link(str(result[field]))) for field, name in _RESULTS.items() if result.get(field)],
         "spend": _spend(job),
         "failed_reasons": result.get("failed_reasons") or [],
@@ -95,11 +98,13 @@ def _progress_values(job: JobOut) -> Mapping[str, Any]:
     }
 
 
-def _bar(done: int, total: int) -> Markup:
-    return charts.bar(done / total if total else 0.0)
+def _bar(stage: StageOut, *, has_begun_next: bool) -> Markup:
+    if not stage.total:  # a stage that does not count its work
+        return charts.bar(1.0 if has_begun_next else 0.0)
+    return charts.bar(stage.done / stage.total)
 
 
-def _count(stage: Any) -> str:
+def _count(stage: StageOut) -> str:
     return f"{stage.done:,} of {stage.total:,} {stage.unit}" if stage.total else ""
 
 
@@ -151,7 +156,7 @@ def _curve_values(tx: Session, job: JobOut) -> Mapping[str, Any]:
     for one in data:
         for part, value in (one.get("accuracy") or {}).items():
             if isinstance(value, int | float):
-                name = {"id": "seen labels", "ood": "unseen labels"}.get(part, part)
+                name = {"id": "seen labels", "ood": "unseen labels"}.get(part, part.replace("_", " "))
                 accuracies.setdefault(name, []).append((one["epoch"], value))
     found = {
         "Losses": charts.lines([Series(*one) for one in losses.items()], title="Losses", x_label="step"),
