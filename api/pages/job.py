@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse
 from api.http.dependencies import ServicesDep
 from api.http.schemas import MAX_INT32
 from api.pages import charts, formats
-from api.pages.charts import Series
+from api.pages.charts import Curve
 from api.pages.links import link, with_query
 from api.pages.rendering import fragment, page
 from api.routes.jobs import JobOut, StageOut, read_job
@@ -159,9 +159,9 @@ def _curve_values(tx: Session, job: JobOut) -> Mapping[str, Any]:
                 name = {"id": "seen labels", "ood": "unseen labels"}.get(part, part.replace("_", " "))
                 accuracies.setdefault(name, []).append((one["epoch"], value))
     found = {
-        "Losses": charts.lines([Series(*one) for one in losses.items()], title="Losses", x_label="step"),
+        "Losses": charts.lines([Curve(*one) for one in losses.items()], title="Losses", x_label="step"),
         "Accuracy on held-out images": charts.lines(
-            [Series(*one) for one in accuracies.items()], title="Accuracy", x_label="epoch", percent=True
+            [Curve(*one) for one in accuracies.items()], title="Accuracy", x_label="epoch", percent=True
         ),
         "Learning rate": _curve(data, "lr"),
         "Images per second": _curve(data, "images_per_s", from_zero=True),
@@ -172,7 +172,7 @@ def _curve_values(tx: Session, job: JobOut) -> Mapping[str, Any]:
 
 def _curve(data: Sequence[Mapping[str, Any]], field: str, *, percent: bool = False, from_zero: bool = False) -> Markup:
     points = [(one["step"], one[field]) for one in data if field in one and "step" in one]
-    return charts.lines([Series(field, points)], title=field, x_label="step", percent=percent, from_zero=from_zero)
+    return charts.lines([Curve(field, points)], title=field, x_label="step", percent=percent, from_zero=from_zero)
 
 
 def _event_values(tx: Session, job_id: str, level: str, before: int | None) -> Mapping[str, Any]:
