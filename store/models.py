@@ -511,7 +511,8 @@ _UNFINISHED = text("finished_at IS NULL")
 class Job(Owned, Base):
     """A job; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: sums over its parts
     by kind, running parts excluded (see `store.jobs.progress`). `inputs_digest`: of everything that its result depends
-    on (`api.jobs.inputs_digest`); jobs of earlier versions have none."""
+    on (`api.jobs.inputs_digest`); jobs of earlier versions have none. `trace_parent`: the W3C `traceparent` of the
+    request that created it, if requests are traced."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -524,6 +525,7 @@ class Job(Owned, Base):
     stopping: Mapped[str | None]
     tally: Mapped[list[TallyJSON]]
     num_events: Mapped[int]
+    trace_parent: Mapped[str | None]
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]

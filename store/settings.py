@@ -46,6 +46,20 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8420, ge=0, le=65535, description="Port that the API listens on; 0 picks a free port.")
+    tls_cert: Path | None = Field(
+        None, description="Certificate chain of the API (PEM), with `tls_key`; it then serves HTTPS."
+    )
+    tls_key: Path | None = Field(None, description="Private key of the certificate (PEM, without a password).")
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses and networks of proxies, separated by commas, whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed.",
+    )
+    allow_plain_http: bool = Field(
+        False,
+        description="No warning that keys travel in plain text: a proxy terminates TLS, or the network is private. The "
+        "client reads it too.",
+    )
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, counted while it streams.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -176,6 +190,8 @@ class Settings(BaseSettings):
         "llm_ca_file",
         "llm_endpoints",
         "alive_file",
+        "tls_cert",
+        "tls_key",
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:

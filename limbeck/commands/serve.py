@@ -24,10 +24,17 @@ def serve() -> None:
         export LIMBECK_LLM_BASE_URL=http://127.0.0.1:11434/v1 LIMBECK_LLM_MODEL=qwen3
         limbeck serve
     """
+    from api import transport_security
     from api.auth import is_loopback
+    from store.errors import SettingInvalid
 
     config = settings()
     _check_endpoints(config)
+    try:
+        transport_security.check_certificate(config)
+        transport_security.trusted_proxies(config)
+    except SettingInvalid as error:
+        raise BadInput(str(error)) from None
     if not is_loopback(config.host):
         _warn_without_key(config)
     if config.distributed:
@@ -117,7 +124,8 @@ def _listen(config: "Settings") -> socket.socket:
 
 def _print_banner(config: "Settings", port: int) -> None:
     host = f"[{config.host}]" if ":" in config.host else config.host
-    typer.echo(f"Limbeck runs at http://{host}:{port} (API documentation: /docs)")
+    scheme = "http" if config.tls_cert is None else "https"
+    typer.echo(f"Limbeck runs at {scheme}://{host}:{port} (API documentation: /docs)")
     typer.echo(f"  images: {config.data}")
     if not config.distributed:
         typer.echo(f"  database and artefacts: {config.home}")

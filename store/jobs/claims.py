@@ -44,6 +44,7 @@ class Claim:
     state_key: str | None
     stage: int
     fault: str = ""
+    trace_parent: str | None = None
     claimed_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -126,6 +127,7 @@ def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | 
         state_key=part.state_key,
         stage=part.stage,
         fault=fault,
+        trace_parent=job.trace_parent,
     )
 
 
