@@ -113,6 +113,34 @@ class BrowserSession(Base):
     expires_at: Mapped[float] = mapped_column(index=True)
 
 
+class Webhook(Base):
+    """A URL that is called when a job of `owner` ends. `secret` signs the messages, so it is stored as it is."""
+
+    __tablename__ = "webhooks"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    url: Mapped[str]
+    events: Mapped[list[str]]
+    owner: Mapped[str | None] = mapped_column(index=True)
+    secret: Mapped[str]
+    created_at: Mapped[float]
+
+
+class WebhookDelivery(Base):
+    """A message to a webhook. `next_at`: the time of the next attempt, null after the last one."""
+
+    __tablename__ = "webhook_deliveries"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id"), index=True)
+    event: Mapped[str]
+    data: Mapped[dict[str, object]]
+    created_at: Mapped[float]
+    next_at: Mapped[float | None] = mapped_column(index=True)
+    attempts: Mapped[int]
+    delivered_at: Mapped[float | None]
+    http_status: Mapped[int | None]
+    error: Mapped[str | None]
+
+
 class IdempotencyRecord(Base):
     """The response to a POST with this `Idempotency-Key`, written in the transaction that executed the POST."""
 
