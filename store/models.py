@@ -450,7 +450,7 @@ class Part(Base):
     """A part of a job: the unit that workers claim, lease, retry and cancel.
 
     The parts of a stage may run at the same time; the next stage begins when all of them have ended. `holds_budget`:
-    see `store.enrich.usage`.
+    see `store.enrich.usage`. `num_gpus`: a worker that has GPUs must have so many (see `store.jobs.claims.fits`).
     """
 
     __tablename__ = "parts"
@@ -476,6 +476,7 @@ class Part(Base):
     unit: Mapped[str]
     rate: Mapped[float | None]
     holds_budget: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    num_gpus: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     __table_args__ = (
@@ -532,9 +533,10 @@ class CheckpointFile(Base):
 
 
 class Heartbeat(Base):
-    """The last heartbeat of each long-lived process, for the readiness check."""
+    """The last heartbeat of each long-lived process, for the readiness check. `num_gpus`: that a GPU worker may use."""
 
     __tablename__ = "beats"
     name: Mapped[str] = mapped_column(primary_key=True)
     role: Mapped[str]
     at: Mapped[float]
+    num_gpus: Mapped[int] = mapped_column(default=0, server_default=text("0"))

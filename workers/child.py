@@ -30,6 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run one GPU part.")
     parser.add_argument("part_id")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="stop when this process dies")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs of this worker; 0: none, or not known")
     arguments = parser.parse_args()
     configure()
     context = Context.open()
@@ -43,7 +44,7 @@ def main() -> int:
         return 0
     while claim is not None:
         run_claimed(context, claim, _work)
-        claim = _claim_next(context, claim)
+        claim = _claim_next(context, claim, num_gpus=arguments.gpus)
     return 0
 
 
@@ -54,12 +55,12 @@ def _work(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     return WORK[claim.kind](context, claim, lease)
 
 
-def _claim_next(context: Context, done: Claim) -> Claim | None:
+def _claim_next(context: Context, done: Claim, *, num_gpus: int) -> Claim | None:
     """Claim the next part of the same job: this process has loaded torch and the teacher already."""
     if context.shutting_down.is_set():
         return None
     with context.db.read() as tx:
-        part_id = claims.next_part(tx, done.job_id, "gpu")
+        part_id = claims.next_part(tx, done.job_id, "gpu", num_gpus=num_gpus)
     return claim_part(context, part_id) if part_id else None
 
 

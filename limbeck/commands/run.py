@@ -48,6 +48,7 @@ from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
     Concept,
     DryRun,
+    NumProcesses,
     Recipe,
     Set,
     Student,
@@ -86,6 +87,7 @@ def run(
     recipe: Recipe = "limbeck",
     set_: Set = None,
     text_onnx: TextOnnx = False,
+    nproc: NumProcesses = 1,
     split: Split = DEFAULT_SPLIT,
     source: Source = "",
     folder_map: FolderMap = "",
@@ -154,6 +156,7 @@ def run(
             "concept": concept,
             "recipe": recipe,
             "config": train_config(set_, student, text_onnx=text_onnx),
+            "nproc": nproc if nproc > 1 else None,
         },
         out=out,
     )

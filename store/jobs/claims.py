@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
-from sqlalchemy import CursorResult, Update, bindparam, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, Update, bindparam, func, select, true, update
 from sqlalchemy.orm import Session
 
 from store.clock import now_s
@@ -25,6 +25,7 @@ from store.models import Job, Part
 
 R = TypeVar("R", bound=PartResult)
 _NO_SYNC = {"synchronize_session": False}
+_LOST = "another worker has this part, or it has ended"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,21 +60,31 @@ class Claim:
         return expect(self.spec, kind)
 
 
-def ready(tx: Session, queues: Sequence[str], *, limit: int = 16) -> list[str]:
-    """Ids of queued parts that may start now, oldest job first."""
+def fits(num_gpus: int) -> ColumnElement[bool]:
+    """Whether a worker with `num_gpus` GPUs can run a part. Without any it runs all parts, on its CPU."""
+    return Part.num_gpus <= num_gpus if num_gpus else true()
+
+
+def fits_part(tx: Session, part_id: str, *, num_gpus: int) -> bool:
+    """Whether a worker with `num_gpus` GPUs can run this part."""
+    return tx.scalar(select(Part.id).where(Part.id == part_id, fits(num_gpus))) is not None
+
+
+def ready(tx: Session, queues: Sequence[str], *, limit: int = 16, num_gpus: int = 0) -> list[str]:
+    """Ids of queued parts that a worker with `num_gpus` GPUs may start now, oldest job first."""
     query = (
         select(Part.id)
-        .where(Part.status == "queued", Part.queue.in_(queues), Part.not_before <= now_s())
+        .where(Part.status == "queued", Part.queue.in_(queues), Part.not_before <= now_s(), fits(num_gpus))
         .order_by(Part.job_id, Part.position)
         .limit(limit)
     )
     return list(tx.scalars(query))
 
 
-def next_part(tx: Session, job_id: str, queue: str, *, after_stage: int = -1) -> str | None:
+def next_part(tx: Session, job_id: str, queue: str, *, after_stage: int = -1, num_gpus: int = 0) -> str | None:
     """The first queued part of this job in a later stage, for a worker that has the job's data loaded."""
     query = select(Part.id).where(Part.job_id == job_id, Part.queue == queue, Part.status == "queued")
-    query = query.where(Part.stage > after_stage)
+    query = query.where(Part.stage > after_stage, fits(num_gpus))
     return tx.scalar(query.where(Part.not_before <= now_s()).order_by(Part.position).limit(1))
 
 
@@ -107,6 +118,20 @@ def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | 
         job.status, job.started_at = "running", time.time()
         tx.flush()
         events.add(tx, job.id, "state", "running", data={"status": "running"})
+    return _claim_of(job, part, token)
+
+
+def of_attempt(tx: Session, part_id: str, token: str) -> Claim:
+    """The claim that another process of this attempt took. Raises LeaseLost."""
+    query = select(Part, Job).join(Job, Part.job_id == Job.id)
+    found = tx.execute(query.where(Part.id == part_id, Part.lease_token == token, Part.status == "running")).first()
+    if found is None:
+        raise LeaseLost(_LOST)
+    part, job = found
+    return _claim_of(job, part, token)
+
+
+def _claim_of(job: Job, part: Part, token: str) -> Claim:
     job_spec, spec, fault = _parsed(job, part)
     return Claim(
         part_id=part.id,
@@ -137,7 +162,6 @@ def _reason(error: ValidationError | KeyError) -> str:
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
-_LOST = "another worker has this part, or it has ended"
 # Built once, because it precedes every response of an LLM that is stored. It takes the lock that an update would take,
 # without writing a new version of the row. SQLite has no such lock, but runs one writing transaction at a time.
 _IS_HELD = (

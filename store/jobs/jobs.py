@@ -37,7 +37,10 @@ _RESULTS: Mapping[str, type[Base]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class NewPart:
-    """A part to create; it waits until every part of an earlier stage has ended."""
+    """A part to create; it waits until every part of an earlier stage has ended.
+
+    `num_gpus`: GPUs that a worker, if it has any, must have to take it.
+    """
 
     kind: str
     queue: Literal["enrich", "gpu"]
@@ -45,6 +48,7 @@ class NewPart:
     total: int = 0
     unit: str = ""
     stage: int = 0
+    num_gpus: int = 0
 
 
 def create(tx: Session, spec: JobSpec, parts: Sequence[NewPart], *, inputs_digest: str | None = None) -> Job:
@@ -95,6 +99,7 @@ def _add(tx: Session, job_id: str, parts: Sequence[NewPart], *, first_position: 
             done=0,
             total=part.total,
             unit=part.unit,
+            num_gpus=part.num_gpus,
         )
         for position, part in enumerate(parts, first_position)
     )

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, select
+from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from limbeck.shared.text import number
@@ -25,6 +25,7 @@ _WORKERS = {"gpu": "GPU worker", "enrich": "enrich worker"}
 class Waiting:
     """Why no part of a job runs.
 
+    `num_gpus`: GPUs that a worker, if it has any, must have for it; `workers` counts only those that can run it.
     `name`: its queue; `ahead`: queued parts of earlier jobs, of which at most `MAX_AHEAD` are counted; `running`: parts
     of this queue that run; `workers`: live workers of it; `retry_in_s`: None for a part that is due.
     """
@@ -34,13 +35,14 @@ class Waiting:
     running: int
     workers: int
     retry_in_s: float | None
+    num_gpus: int = 0
 
     @property
     def text(self) -> str:
         """Why no part runs, as a clause: `no GPU worker is running`, `3 parts of earlier jobs come first`."""
         worker = _WORKERS.get(self.name, f"{self.name} worker")
         if not self.workers:
-            return f"no {worker} is running"
+            return f"no {worker}{f' with {self.num_gpus} GPUs' if self.num_gpus > 1 else ''} is running"
         if self.retry_in_s is not None:
             return f"the next attempt is in {self.retry_in_s:.0f} s"
         if self.ahead:
@@ -54,7 +56,12 @@ _QUEUED: ColumnElement[str] = literal_column("'queued'")
 _RUNNING: ColumnElement[str] = literal_column("'running'")
 _other = aliased(Part)
 _MINE = (
-    select(Part.job_id, Part.queue, func.min(Part.not_before).label("not_before"))
+    select(
+        Part.job_id,
+        Part.queue,
+        func.min(Part.not_before).label("not_before"),
+        func.min(Part.num_gpus).label("num_gpus"),
+    )
     .where(
         Part.status == _QUEUED,
         Part.queue.in_(tuple(_WORKERS)),
@@ -77,10 +84,12 @@ _AHEAD = (
     .subquery()
 )
 _NUM_RUNNING = select(func.count()).where(_other.status == _RUNNING, _other.queue == _MINE.c.queue)
-_NUM_WORKERS = select(func.count()).where(Heartbeat.role == _MINE.c.queue, Heartbeat.at > bindparam("fresh"))
+_CAN_RUN = or_(Heartbeat.num_gpus == 0, Heartbeat.num_gpus >= _MINE.c.num_gpus)
+_NUM_WORKERS = select(func.count()).where(Heartbeat.role == _MINE.c.queue, Heartbeat.at > bindparam("fresh"), _CAN_RUN)
 _WAITING = select(
     _MINE.c.job_id,
     _MINE.c.queue,
+    _MINE.c.num_gpus,
     (_MINE.c.not_before - now_s()).label("retry_in_s"),
     select(func.count()).select_from(_AHEAD).scalar_subquery().label("ahead"),
     _NUM_RUNNING.scalar_subquery().label("running"),
@@ -100,6 +109,7 @@ def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Waiting]:
             ahead=row.ahead,
             running=row.running,
             workers=row.workers,
+            num_gpus=row.num_gpus,
             retry_in_s=row.retry_in_s if row.retry_in_s > _MIN_RETRY_S else None,
         )
         for row in rows
