@@ -14,9 +14,9 @@ from api.http import body_limits, problems
 from api.http.dependencies import Services
 from api.jobs import estimates
 from api.logs import logger
-from api.metrics import Metrics
+from api.metrics.registry import Metrics
 from api.middleware import RequestMiddleware
-from api.pages import editor, overview
+from api.pages import editor, lists, reference, start, static_files
 from api.routes import (
     attribute_set_files,
     attribute_sets,
@@ -68,8 +68,11 @@ _ROUTERS = (
     checkpoints,
     hub,
     health,
-    overview,
+    start,
+    lists,
+    reference,
     editor,
+    static_files,
 )
 
 
@@ -108,6 +111,9 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     # The middleware added last is the outermost.
     app.add_middleware(AuthMiddleware, db=database, host=settings.host)
     app.add_middleware(
-        RequestMiddleware, log=logger(), metrics=app.state.metrics, max_body_bytes=settings.max_body_bytes
+        RequestMiddleware,
+        log=logger(settings.log_level),
+        metrics=app.state.metrics,
+        max_body_bytes=settings.max_body_bytes,
     )
     return app

@@ -18,11 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http import hub_errors, problems
 from store import api_keys
+from store.access.principals import LOCAL_PRINCIPAL, Principal
 from store.db import Database
 
 PUBLIC_PATHS = frozenset({"/healthz"})
-PUBLIC_PREFIX = "/attributes/"  # the editor page: it contains no data and calls the API with the user's key
-LOCAL = "local"
+# The editor page, which contains no data and calls the API with the key of the user, and styles and scripts.
+PUBLIC_PREFIXES = ("/attributes/", "/static/")
 _REALM = 'Bearer realm="limbeck"'
 
 
@@ -38,7 +39,7 @@ def is_loopback(host: str) -> bool:
 
 
 class AuthMiddleware:
-    """Sets `state.principal` (a key's id, or `local`), or responds with 401 or 403 before the body is read."""
+    """Sets `state.principal` (a `Principal`), or responds with 401 or 403 before the body is read."""
 
     def __init__(self, app: ASGIApp, *, db: Database, host: str) -> None:
         self.app = app
@@ -46,7 +47,7 @@ class AuthMiddleware:
         self.bound_to_loopback = is_loopback(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIX):
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIXES):
             await self.app(scope, receive, send)
             return
         rejection = await self._authenticate(scope)
@@ -63,7 +64,7 @@ class AuthMiddleware:
         if reason := _remote_reason(headers):
             detail = f"{reason}; only requests from this machine are allowed without a key"
             return problems.problem_response(scope, 403, "not_loopback", detail)
-        scope["state"]["principal"] = LOCAL
+        scope["state"]["principal"] = LOCAL_PRINCIPAL
         return None
 
     async def _authenticate_key(self, scope: Scope, authorization: str) -> Response | None:
@@ -71,7 +72,7 @@ class AuthMiddleware:
         if scheme.lower() != "bearer" or not secret.strip():
             return _unauthorized(scope, "Authorization must be: Bearer lbk_...")
         try:
-            key = await anyio.to_thread.run_sync(functools.partial(self._find_key, secret.strip()))
+            principal = await anyio.to_thread.run_sync(functools.partial(self._find_key, secret.strip()))
         except Exception as error:
             scope["state"]["exception"] = error
             return problems.problem_response(
@@ -81,13 +82,12 @@ class AuthMiddleware:
                 "the key cannot be checked: the database does not respond",
                 headers={"Retry-After": "2"},
             )
-        if key is None:
+        if principal is None:
             return _unauthorized(scope, "this key is unknown, expired or revoked", error="invalid_token")
-        key_id, scopes = key
-        scope["state"]["principal"] = key_id
+        scope["state"]["principal"] = principal
         is_read = scope["method"] in ("GET", "HEAD", "OPTIONS") or hub_errors.is_read(scope)
         needed = "read" if is_read else "write"
-        if needed not in scopes:
+        if needed not in principal.scopes:
             challenge = f'{_REALM}, error="insufficient_scope", scope="{needed}"'
             detail = f'this key lacks the scope "{needed}"'
             return problems.problem_response(
@@ -95,11 +95,11 @@ class AuthMiddleware:
             )
         return None
 
-    def _find_key(self, secret: str) -> tuple[str, list[str]] | None:
-        """(id, scopes) of the active key with this secret."""
+    def _find_key(self, secret: str) -> Principal | None:
+        """The principal of the active key with this secret."""
         with self.db.read() as tx:
             key = api_keys.find(tx, secret)
-            return (key.id, key.scopes) if key else None
+            return api_keys.principal_of(key) if key else None
 
 
 def _unauthorized(scope: Mapping[str, Any], detail: str, *, error: str = "") -> Response:

@@ -1,5 +1,6 @@
 """The outermost middleware: request ids, log lines, latencies, security headers, Content-Length, exceptions as 500."""
 
+import logging
 import random
 import re
 import time
@@ -10,8 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from api.http import body_limits, problems
-from api.metrics import Metrics
+from api.logs import level_of
+from api.metrics.registry import Metrics
 from limbeck.shared.parts import VERSION_HEADER, installed_version
+from store.access.principals import Principal
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DEFAULT_HEADERS = (
@@ -49,11 +52,13 @@ class RequestMiddleware:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         status = 0
+        first_byte_s: float | None = None
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, first_byte_s
             if message["type"] == "http.response.start":
                 status = message["status"]
+                first_byte_s = time.perf_counter() - started
                 present = {name for name, _ in message["headers"]}
                 defaults = [header for header in _DEFAULT_HEADERS if header[0] not in present]
                 message["headers"] = [*message["headers"], *defaults, (b"x-request-id", request_id.encode())]
@@ -72,7 +77,14 @@ class RequestMiddleware:
             detail = f"internal error; the log has the exception under request {request_id}"
             await problems.problem_response(scope, 500, "internal_error", detail)(scope, receive, send_with_headers)
         finally:
-            self._record(scope, status, time.perf_counter() - started, exception or state.get("exception"))
+            duration_s = time.perf_counter() - started
+            self._record(
+                scope,
+                status,
+                duration_s,
+                first_byte_s=duration_s if first_byte_s is None else first_byte_s,
+                exception=exception or state.get("exception"),
+            )
 
     def _rejection(self, scope: Scope, headers: Headers) -> Response | None:
         """The response to a request that no route may see; None for every other request."""
@@ -87,18 +99,23 @@ class RequestMiddleware:
             return problems.body_too_large(scope, limit)
         return None
 
-    def _record(self, scope: Scope, status: int, duration_s: float, exception: BaseException | None) -> None:
+    def _record(
+        self, scope: Scope, status: int, duration_s: float, *, first_byte_s: float, exception: BaseException | None
+    ) -> None:
         route = getattr(scope.get("route"), "path", "(none)")
         self.metrics.observe(scope["method"], route, status, duration_s)
         state = scope["state"]
-        log = self.log.error if exception else self.log.info
-        log(
+        principal: Principal | None = state.get("principal")
+        level = level_of(scope["method"], route, status, first_byte_s=first_byte_s, has_exception=exception is not None)
+        self.log.log(
+            logging.getLevelNamesMapping()[level.upper()],
             "request",
             request_id=state["request_id"],
             method=scope["method"],
             path=scope["path"],
             status=status,
             ms=round(duration_s * 1000, 1),
-            principal=state.get("principal"),
+            principal=principal.id if principal else None,
+            owner=principal.owner if principal else None,
             **({"exc_info": exception} if exception else {}),
         )

@@ -8,26 +8,32 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from store.access.principals import RESERVED_NAMES, SCOPES, Principal
 from store.errors import InvalidField, InvalidRequest, NotFound
 from store.ids import new_id
 from store.models import ApiKey
 
-SCOPES = ("read", "write")
 _PREFIX = "lbk_"
 
 
 def create(tx: Session, *, name: str, scopes: Sequence[str], expires_at: float | None) -> tuple[ApiKey, str]:
-    """Create a key and return it with its secret. The secret is not stored and cannot be shown again."""
+    """Create a key and return it with its secret. The secret is not stored and cannot be shown again.
+
+    `name` is the owner of what is created with the key. The scope admin includes the others. Raises `InvalidRequest`.
+    """
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
-        detail = f"{', '.join(unknown) or 'no scope'}: valid scopes are {' and '.join(SCOPES)}"
+        detail = f"{', '.join(unknown) or 'no scope'}: valid scopes are {', '.join(SCOPES)}"
         raise InvalidRequest("scope_unknown", detail, [InvalidField("/scopes", detail)])
+    if name in RESERVED_NAMES:
+        detail = f"the name {name!r} is reserved: give the key another name"
+        raise InvalidRequest("name_reserved", detail, [InvalidField("/name", detail)])
     secret = _PREFIX + secrets.token_urlsafe(32)
     key = ApiKey(
         id=new_id("key"),
         name=name,
         sha256=_digest(secret),
-        scopes=sorted(set(scopes)),
+        scopes=sorted(SCOPES if "admin" in scopes else set(scopes)),
         created_at=time.time(),
         expires_at=expires_at,
         revoked_at=None,
@@ -43,6 +49,11 @@ def find(tx: Session, secret: str) -> ApiKey | None:
     if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= time.time()):
         return None
     return key
+
+
+def principal_of(key: ApiKey) -> Principal:
+    """Who sends a request with this key."""
+    return Principal(id=key.id, owner=key.name, scopes=frozenset(key.scopes))
 
 
 def get(tx: Session, key_id: str) -> ApiKey:

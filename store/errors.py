@@ -30,6 +30,13 @@ class NotFound(LookupError):
         self.id = id
 
 
+class NotOwner(PermissionError):
+    """The row belongs to another owner, and the principal is no admin."""
+
+    def __init__(self, kind: str, id: str, owner: str) -> None:
+        super().__init__(f"the {kind} {id} belongs to {owner!r}: use a key of this name, or one with the scope admin")
+
+
 class Conflict(RuntimeError):
     """The state of the row does not allow the operation."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
 from store.json_types import LineJSON, TallyJSON
 
@@ -31,6 +31,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: Json,
         dict[str, list[int]]: Json,
         dict[str, int]: Json,
+        dict[str, float]: Json,
         dict[str, object]: Json,
         dict[str, str | list[str]]: Json,
         dict[str, str]: Json,
@@ -42,6 +43,21 @@ class Base(DeclarativeBase):
         float: Double,
         str: Text,
     }
+
+
+class Owned:
+    """A resource with an owner (`store.access.principals`); rows of releases without owners have none.
+
+    Lists of an owner's resources are read in the order of `id`.
+    """
+
+    owner: Mapped[str | None]
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Index, ...]:
+        name: str = cls.__tablename__  # type: ignore[attr-defined]
+        return (Index(f"ix_{name}_owner_id", "owner", "id"),)
 
 
 class ApiKey(Base):
@@ -70,7 +86,7 @@ class IdempotencyRecord(Base):
     created_at: Mapped[float] = mapped_column(index=True)
 
 
-class Vocabulary(Base):
+class Vocabulary(Owned, Base):
     """An ordered list of labels and their domain.
 
     `digest` covers the domain, the names and the senses; `inputs_digest` also the identifiers of the labels. An equal
@@ -240,7 +256,7 @@ class AttributePage(Base):
     num_flagged: Mapped[int]
 
 
-class AttributeSet(Base):
+class AttributeSet(Owned, Base):
     """An immutable attribute set: the entries of the labels of a vocabulary."""
 
     __tablename__ = "attribute_sets"
@@ -346,7 +362,7 @@ class RepairRound(Base):
     file_key: Mapped[str | None]
 
 
-class CaptionSet(Base):
+class CaptionSet(Owned, Base):
     """The captions of the images of a dataset, in a JSON Lines file."""
 
     __tablename__ = "caption_sets"
@@ -377,7 +393,7 @@ class Teacher(Base):
     created_at: Mapped[float]
 
 
-class TextTargets(Base):
+class TextTargets(Owned, Base):
     """A teacher's text features (K, D) of the rendered texts of a vocabulary, in a file."""
 
     __tablename__ = "text_targets"
@@ -396,7 +412,7 @@ class TextTargets(Base):
     created_at: Mapped[float]
 
 
-class Dataset(Base):
+class Dataset(Owned, Base):
     """Images under the data root, matched to a vocabulary and split. The image index is an artefact.
 
     So are the report of the folder, which `warnings` are a part of, and the contents of the images when they were
@@ -421,7 +437,7 @@ class Dataset(Base):
     created_at: Mapped[float]
 
 
-class Job(Base):
+class Job(Owned, Base):
     """A job; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: sums over its parts
     by kind, running parts excluded (see `store.jobs.progress`). `inputs_digest`: of everything that its result depends
     on (`api.jobs.inputs_digest`); jobs of earlier versions have none."""
@@ -450,7 +466,8 @@ class Part(Base):
     """A part of a job: the unit that workers claim, lease, retry and cancel.
 
     The parts of a stage may run at the same time; the next stage begins when all of them have ended. `holds_budget`:
-    see `store.enrich.usage`. `num_gpus`: a worker that has GPUs must have so many (see `store.jobs.claims.fits`).
+    see `store.enrich.usage`. `gauges`: figures of a running part for Prometheus. `queued_at`: when it was queued last.
+    `num_gpus`: a worker that has GPUs must have so many (see `store.jobs.claims.fits`).
     """
 
     __tablename__ = "parts"
@@ -475,6 +492,8 @@ class Part(Base):
     total: Mapped[int]
     unit: Mapped[str]
     rate: Mapped[float | None]
+    gauges: Mapped[dict[str, float] | None]
+    queued_at: Mapped[float | None]
     holds_budget: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     num_gpus: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     started_at: Mapped[float | None]
@@ -503,7 +522,7 @@ class Event(Base):
     data: Mapped[dict[str, object]]
 
 
-class Checkpoint(Base):
+class Checkpoint(Owned, Base):
     """The bundle of a trained student."""
 
     __tablename__ = "checkpoints"
@@ -540,3 +559,22 @@ class Heartbeat(Base):
     role: Mapped[str]
     at: Mapped[float]
     num_gpus: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+
+
+class CounterTotal(Base):
+    """The running total of a series of a counter; it never falls. `labels`: a JSON list of the values of its labels."""
+
+    __tablename__ = "counters"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    labels: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[float]
+
+
+class CounterIncrement(Base):
+    """An increment that is not in its `CounterTotal` yet (see `store.jobs.counters`)."""
+
+    __tablename__ = "counter_increments"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    labels: Mapped[str]
+    value: Mapped[float]

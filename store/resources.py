@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from store import vocabularies
+from store.access.principals import owner_of_job
 from store.artefacts import StoredArtefact
 from store.errors import NotFound
 from store.ids import new_id
@@ -99,6 +100,7 @@ def add_dataset(
     contents_key: str | None = None,
     warnings: Sequence[str] = (),
     inputs_digest: str | None = None,
+    owner: str | None = None,
 ) -> Dataset:
     """Register a dataset whose index, report and contents of images are stored at the three keys.
 
@@ -106,6 +108,7 @@ def add_dataset(
     """
     row = Dataset(
         id=id,
+        owner=owner,
         vocabulary_id=vocabulary_id,
         name=name,
         path=path,
@@ -165,6 +168,7 @@ def add_text_targets(
     """Register text targets whose features are stored in `file`."""
     row = TextTargets(
         id=new_id("txt"),
+        owner=owner_of_job(tx, job_id),
         vocabulary_id=vocabulary_id,
         attribute_set_id=attribute_set_id,
         teacher_id=teacher_id,
@@ -184,8 +188,12 @@ def add_text_targets(
 
 
 def add_checkpoint(tx: Session, checkpoint: Checkpoint, *, files: Sequence[tuple[str, StoredArtefact]]) -> Checkpoint:
-    """Publish a bundle: its files as (path, artefact); `checkpoint.digest` is that of its manifest."""
+    """Publish a bundle: its files as (path, artefact); `checkpoint.digest` is that of its manifest.
+
+    Its owner is that of the job.
+    """
     checkpoint.created_at = time.time()
+    checkpoint.owner = owner_of_job(tx, checkpoint.job_id)
     tx.add(checkpoint)
     tx.flush()
     tx.add_all(

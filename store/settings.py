@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -37,6 +38,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8420, ge=0, le=65535, description="Port that the API listens on; 0 picks a free port.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, counted while it streams.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level of log lines; `debug` adds the polls of clients and of Prometheus."
+    )
 
     max_connections: int = Field(
         2048, ge=16, description="Connections to the API; above, one that waits for a request is closed for a new one."
@@ -102,6 +107,11 @@ class Settings(BaseSettings):
     log_to: str = Field(
         "", description="Further loggers of trainings, separated by commas: wandb, mlflow; their own variables apply."
     )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower_case(cls, level: object) -> object:
+        return level.lower() if isinstance(level, str) else level
 
     @field_validator("log_to")
     @classmethod

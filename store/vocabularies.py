@@ -88,16 +88,18 @@ def fold_label(name: str, sense: str | None) -> str:
     return f"{folded_name}\n{folded_sense}" if folded_sense else folded_name
 
 
-def create(tx: Session, *, name: str, domain: str, labels: Sequence[NewLabel]) -> Vocabulary:
+def create(tx: Session, *, name: str, domain: str, labels: Sequence[NewLabel], owner: str | None = None) -> Vocabulary:
     """The vocabulary with this domain and these labels; as `put`."""
-    return put(tx, name=name, domain=domain, labels=labels)[0]
+    return put(tx, name=name, domain=domain, labels=labels, owner=owner)[0]
 
 
-def put(tx: Session, *, name: str, domain: str, labels: Sequence[NewLabel]) -> tuple[Vocabulary, bool]:
+def put(
+    tx: Session, *, name: str, domain: str, labels: Sequence[NewLabel], owner: str | None = None
+) -> tuple[Vocabulary, bool]:
     """The vocabulary with this domain and these labels, and whether it is new. Raises `InvalidRequest`.
 
-    A stored one with the same domain, names, senses and identifiers is reused, whatever its name is. Two transactions
-    that store the same one at the same time get the same row.
+    A stored one with the same domain, names, senses and identifiers is reused, whatever its name and its owner are. Two
+    transactions that store the same one at the same time get the same row.
     """
     domain = normalize(domain)
     if fault := domain_fault(domain):
@@ -105,6 +107,7 @@ def put(tx: Session, *, name: str, domain: str, labels: Sequence[NewLabel]) -> t
     clean = validate_labels(labels)
     new = Vocabulary(
         id=new_id("voc"),
+        owner=owner,
         name=name,
         domain=domain,
         digest=_sha256([domain, [[label.name, label.sense] for label in clean]]),

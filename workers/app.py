@@ -42,7 +42,7 @@ app.conf.update(
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logs(**_: object) -> None:
-    configure()
+    configure(context.settings)
 
 
 @celeryd_after_setup.connect  # type: ignore[untyped-decorator]

@@ -32,8 +32,8 @@ def main() -> int:
     parser.add_argument("--parent", type=int, default=os.getppid(), help="stop when this process dies")
     parser.add_argument("--gpus", type=int, default=0, help="GPUs of this worker; 0: none, or not known")
     arguments = parser.parse_args()
-    configure()
     context = Context.open()
+    configure(context.settings)
     confine_to(context.settings.data)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())

@@ -59,8 +59,8 @@ def installed_queues() -> list[str]:
 
 def main() -> None:
     """Work until SIGTERM or SIGINT; running parts then save their state and are released."""
-    configure()
     context = Context.start("python -m workers.embedded")
+    configure(context.settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
     queues = installed_queues()

@@ -14,7 +14,7 @@ with exit_if_part_is_missing("python -m workers.sweeper"):
     import structlog
     from sqlalchemy.exc import SQLAlchemyError
 
-    from store.jobs import heartbeats, outbox
+    from store.jobs import counters, heartbeats, outbox
     from store.lifecycle import transitions
     from store.upkeep import expired_records
     from workers.runtime.context import Context, worker_name
@@ -22,6 +22,7 @@ with exit_if_part_is_missing("python -m workers.sweeper"):
 
 log = structlog.get_logger()
 _CLEANUP_EVERY_S = 600.0
+_FOLD_EVERY_S = 10.0
 
 
 class Sweeper:
@@ -29,7 +30,7 @@ class Sweeper:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._last_cleanup = float("-inf")
+        self._last_cleanup = self._last_fold = float("-inf")
 
     def run(self) -> None:
         """Sweep until shutdown; errors of the database are logged, and the next round retries."""
@@ -40,7 +41,7 @@ class Sweeper:
                 log.warning("sweep_failed", error=type(error).__name__)
 
     def sweep(self) -> None:
-        """Requeue or end parts with an expired lease, clean up now and then, and send messages for queued parts."""
+        """Requeue or end parts with an expired lease, clean up and fold counters now and then, and send messages."""
         settings, db = self._context.settings, self._context.db
         with db.write() as tx:
             moved = transitions.requeue_expired(tx, max_attempts=settings.max_attempts)
@@ -50,8 +51,18 @@ class Sweeper:
         if time.monotonic() - self._last_cleanup > _CLEANUP_EVERY_S:
             self._last_cleanup = time.monotonic()
             self._clean_up()
+        if time.monotonic() - self._last_fold > _FOLD_EVERY_S:
+            self._last_fold = time.monotonic()
+            self._fold_counters()
         if settings.distributed:
             self._send_messages()
+
+    def _fold_counters(self) -> None:
+        """Add the increments of counters to their totals, in short transactions."""
+        num_folded = 1
+        while num_folded and not self._context.shutting_down.is_set():
+            with self._context.db.write() as tx:
+                num_folded = counters.fold(tx)
 
     def _clean_up(self) -> None:
         """Delete expired idempotency records, old heartbeats and locks, and training states of ended parts."""
@@ -87,8 +98,8 @@ class Sweeper:
 
 def main() -> None:
     """Sweep until SIGTERM or SIGINT."""
-    configure()
     context = Context.start("python -m workers.sweeper")
+    configure(context.settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
     Sweeper(context).run()

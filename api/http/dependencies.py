@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import anyio.to_thread
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Query, Request
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from api.http.limited_process import LARGE_BYTES
 from api.http.problems import invalid_parameter
+from api.http.schemas import MAX_NAME_CHARS
 from store import idempotency
+from store.access.principals import ME, Principal
 from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
@@ -39,8 +41,21 @@ async def _raw_body(request: Request) -> bytes:
     return await request.body()
 
 
+async def _owner_filter(
+    request: Request,
+    owner: Annotated[
+        str | None,
+        Query(max_length=MAX_NAME_CHARS, description="Only what belongs to this owner: the name of a key, or `me`."),
+    ] = None,
+) -> str | None:
+    principal: Principal = request.state.principal
+    return principal.owner if owner == ME else owner
+
+
 ServicesDep = Annotated[Services, Depends(_services)]
 RawBody = Annotated[bytes, Depends(_raw_body)]
+OwnerFilter = Annotated[str | None, Depends(_owner_filter)]
+"""The parameter `owner` of a list, without `me`."""
 
 Created = tuple[BaseModel, str]
 """The resource that a request created, and its URL path."""
@@ -53,7 +68,7 @@ class Idempotency:
     """Executes a request once per `Idempotency-Key` and principal; repeated requests get the stored response."""
 
     db: Database
-    principal: str
+    principal: Principal
     key: str | None
     request_sha256: str
 
@@ -65,7 +80,9 @@ class Idempotency:
         if self.key is None:
             return None
         with self.db.read() as tx:
-            response = idempotency.find(tx, principal=self.principal, key=self.key, request_sha256=self.request_sha256)
+            response = idempotency.find(
+                tx, principal=self.principal.id, key=self.key, request_sha256=self.request_sha256
+            )
         return _response(response) if response else None
 
     def respond(self, write: Callable[[Session], Created], *, status: int = 201) -> Response:
@@ -101,14 +118,14 @@ class Idempotency:
         with self.db.write() as tx:
             if self.key is not None:
                 stored_response = idempotency.reserve(
-                    tx, principal=self.principal, key=self.key, request_sha256=self.request_sha256
+                    tx, principal=self.principal.id, key=self.key, request_sha256=self.request_sha256
                 )
                 if stored_response is not None:
                     return _response(stored_response)
             resource, headers, status = write(tx)
             response = idempotency.StoredResponse(status, headers, resource.model_dump_json())
             if self.key is not None:
-                idempotency.save_response(tx, principal=self.principal, key=self.key, response=response)
+                idempotency.save_response(tx, principal=self.principal.id, key=self.key, response=response)
         return _response(response)
 
 

@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from api.http import hub_errors
 from api.http.schemas import RequestModel, unstorable_reason
-from store.errors import Conflict, DraftStale, InvalidField, InvalidRequest, NotFound
+from store.errors import Conflict, DraftStale, InvalidField, InvalidRequest, NotFound, NotOwner
 
 MAX_ERRORS = 20
 _FEW_VALUES = 10_000
@@ -269,6 +269,10 @@ def _on_not_found(request: Request, error: NotFound) -> Response:
     return problem_response(request.scope, 404, f"{_snake_case(error.kind)}_not_found", str(error))
 
 
+def _on_not_owner(request: Request, error: NotOwner) -> Response:
+    return problem_response(request.scope, 403, "not_owner", str(error))
+
+
 def _on_conflict(request: Request, error: Conflict) -> Response:
     return problem_response(request.scope, 409, error.code, str(error))
 
@@ -290,6 +294,7 @@ def install(app: FastAPI) -> None:
         HTTPException: _on_http,
         InvalidRequest: _on_invalid_request,
         NotFound: _on_not_found,
+        NotOwner: _on_not_owner,
         Conflict: _on_conflict,
         DraftStale: _on_stale,
         OperationalError: _on_database,

@@ -117,6 +117,8 @@ AfterPosition = Annotated[
     int | None, Query(ge=0, le=MAX_INT32, description="`last_id` of the previous page: a position in the vocabulary.")
 ]
 
+OWNER = "Name of the key that created it, or `local`; null if an earlier release created it."
+
 Item = TypeVar("Item")
 
 

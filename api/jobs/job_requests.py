@@ -31,6 +31,7 @@ from distill.config.train_config import StudentConfig, TrainConfig, TrainSetting
 from distill.data.image_index import Item
 from distill.texts.text_templates import PromptOptions, TextKind
 from store import resources, vocabularies
+from store.access.principals import Principal
 from store.jobs import jobs
 from store.jobs.jobs import NewPart, distill_spec
 from store.jobs.specs import CheckpointSubject, DistillSpec, EncodeSpec, EvaluateSpec, ProveSpec, TeacherSubject
@@ -166,8 +167,10 @@ EXAMPLES: list[Any] = [
 JobRequest = EnrichIn | EncodeIn | DistillIn | EvaluateIn | ProveIn
 
 
-def create(tx: Session, request: JobRequest, settings: Settings, *, reuse: bool = False) -> tuple[Job, bool]:
-    """Create the queued job that the body asks for; returns it, and whether it existed before.
+def create(
+    tx: Session, request: JobRequest, settings: Settings, principal: Principal, *, reuse: bool = False
+) -> tuple[Job, bool]:
+    """Create the queued job that the body asks for, of this principal; returns it, and whether it existed before.
 
     `reuse`: return the newest job with the same inputs that runs or has succeeded, if there is one. Raises ProblemError
     with pointers.
@@ -178,7 +181,7 @@ def create(tx: Session, request: JobRequest, settings: Settings, *, reuse: bool 
         jobs.lock_inputs(tx, inputs_digest)
         if (found := jobs.newest_usable(tx, inputs_digest)) is not None:
             return found, True
-    job = jobs.create(tx, planned.spec, planned.parts, inputs_digest=inputs_digest)
+    job = jobs.create(tx, planned.spec, planned.parts, inputs_digest=inputs_digest, owner=principal.owner)
     if planned.enrich is not None:
         add_usage(tx, planned.enrich, job.id)
     return job, False

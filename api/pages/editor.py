@@ -5,7 +5,7 @@ API responds with 401. The content security policy allows only the page's own sc
 this service.
 """
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
 from api.pages.rendering import page
@@ -14,6 +14,6 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/attributes/{id}")
-async def editor(id: str) -> HTMLResponse:
+async def editor(request: Request, id: str) -> HTMLResponse:
     """The editor page. Its script reads the set's id from the page's URL."""
-    return page("editor.html.jinja", policy="connect-src 'self'; ")
+    return page(request, "editor.html.jinja")

@@ -102,6 +102,7 @@ def import_(
 ) -> Response:
     """Import a file as an attribute set, for an existing vocabulary or for a new one with the file's labels."""
     body, imported = attribute_files.read_upload(posted)
+    owner = idempotency.principal.owner
     file = imported.file
     source = {"import": imported.format, "domain": file.domain, "strategy": file.strategy, "model": file.model}
     if isinstance(body, Label2TextImportIn):
@@ -115,7 +116,7 @@ def import_(
             names, assignment = attribute_files.new_labels(imported, body)
             labels = [NewLabel(*label) for label in names]
             domain = body.domain or file.domain or ""
-            vocabulary_id = vocabularies.create(tx, name=body.name, domain=domain, labels=labels).id
+            vocabulary_id = vocabularies.create(tx, name=body.name, domain=domain, labels=labels, owner=owner).id
         else:
             with not_found_at("/vocabulary_id"):
                 vocabulary_id = vocabularies.get(tx, body.vocabulary_id).id
@@ -126,7 +127,7 @@ def import_(
         entries = attribute_files.assigned_entries(imported, pairs, assignment)
         contents = [attribute_files.entry_content(entry) if entry else None for entry in entries]
         pages = attribute_sets.put_pages(tx, contents)
-        row = attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source=source)
+        row = attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source=source, owner=owner)
         num_lines = sum(len(entry.lines) for entry in entries if entry)
         report = _report(imported, pairs, assignment, num_lines)
         out = AttributeSetOut.model_validate(row).model_dump()

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from api.http.dependencies import ServicesDep
-from api.http.schemas import After, Limit, Page, ResponseModel, Timestamp, page
+from api.http.dependencies import OwnerFilter, ServicesDep
+from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from store import resources
 from store.models import AttributeSet
 from store.sets import attribute_sets
@@ -29,6 +29,7 @@ class AttributeSetOut(ResponseModel):
     num_described: int = Field(description="Number of labels that have lines.")
     num_flagged: int = Field(description="Number of labels that have flags.")
     source: dict[str, Any] = Field(description="Origin of the set: an enrich job, an imported file or a draft.")
+    owner: str | None = Field(None, description=OWNER)
     created_at: Timestamp
 
 
@@ -37,13 +38,14 @@ def list_all(
     services: ServicesDep,
     limit: Limit = 20,
     after: After = None,
+    owner: OwnerFilter = None,
     vocabulary_id: str | None = None,
     parent_id: str | None = None,
 ) -> object:
     """Attribute sets, newest first."""
     with services.db.read() as tx:
         rows, more = resources.page(
-            tx, AttributeSet, limit=limit, after=after, vocabulary_id=vocabulary_id, parent_id=parent_id
+            tx, AttributeSet, limit=limit, after=after, owner=owner, vocabulary_id=vocabulary_id, parent_id=parent_id
         )
         return page([AttributeSetOut.model_validate(row) for row in rows], more, lambda item: item.id)
 

@@ -7,8 +7,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.http import downloads
-from api.http.dependencies import ServicesDep
-from api.http.schemas import After, Limit, Page, ResponseModel, Timestamp, page
+from api.http.dependencies import OwnerFilter, ServicesDep
+from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from store import resources
 from store.models import CaptionSet
 from store.sets import caption_sets
@@ -28,14 +28,21 @@ class CaptionSetOut(ResponseModel):
     num_captioned: int = Field(description="Number of images with a caption.")
     digest: str = Field(description="The sha256 of the file.")
     size: int = Field(description="Size of the file in bytes.")
+    owner: str | None = Field(None, description=OWNER)
     created_at: Timestamp
 
 
 @router.get("", response_model=Page[CaptionSetOut])
-def list_all(services: ServicesDep, limit: Limit = 20, after: After = None, dataset_id: str | None = None) -> object:
+def list_all(
+    services: ServicesDep,
+    limit: Limit = 20,
+    after: After = None,
+    owner: OwnerFilter = None,
+    dataset_id: str | None = None,
+) -> object:
     """Caption sets, newest first."""
     with services.db.read() as tx:
-        rows, more = resources.page(tx, CaptionSet, limit=limit, after=after, dataset_id=dataset_id)
+        rows, more = resources.page(tx, CaptionSet, limit=limit, after=after, owner=owner, dataset_id=dataset_id)
         return page([CaptionSetOut.model_validate(row) for row in rows], more, lambda item: item.id)
 
 

@@ -8,8 +8,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.http import downloads
-from api.http.dependencies import ServicesDep
-from api.http.schemas import After, Limit, Page, ResponseModel, Timestamp, page
+from api.http.dependencies import OwnerFilter, ServicesDep
+from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from distill.texts.text_templates import TextKind
 from store import resources
 from store.models import Checkpoint
@@ -41,6 +41,7 @@ class CheckpointOut(ResponseModel):
     text: TextKind = Field(description="Which attributes the texts contain besides the label's name.")
     evaluation: dict[str, Any] = Field(description="Results of the evaluation, by part: `id`, `ood`.")
     digest: str = Field(description="The sha256 of the bundle's manifest.")
+    owner: str | None = Field(None, description=OWNER)
     created_at: Timestamp
 
 
@@ -55,6 +56,7 @@ def list_all(
     services: ServicesDep,
     limit: Limit = 20,
     after: After = None,
+    owner: OwnerFilter = None,
     job_id: str | None = None,
     dataset_id: str | None = None,
     attribute_set_id: str | None = None,
@@ -66,6 +68,7 @@ def list_all(
             Checkpoint,
             limit=limit,
             after=after,
+            owner=owner,
             job_id=job_id,
             dataset_id=dataset_id,
             attribute_set_id=attribute_set_id,

@@ -9,9 +9,9 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from api.http.dependencies import Idempotency, IdempotencyDep, Reused, Services, ServicesDep
+from api.http.dependencies import Idempotency, IdempotencyDep, OwnerFilter, Reused, Services, ServicesDep
 from api.http.problems import ProblemError, not_found_at
-from api.http.schemas import After, Limit, Page, ResponseModel, Timestamp, page
+from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from api.readers.dataset_folders import (
     DatasetFields,
     VocabularyLabel,
@@ -54,6 +54,7 @@ class DatasetOut(ResponseModel):
     )
     digest: str = Field(description="Digest of the image index: paths, labels and split.")
     warnings: list[str] = Field(description="What to look at; the details are in the report.")
+    owner: str | None = Field(None, description=OWNER)
     created_at: Timestamp
 
 
@@ -141,6 +142,7 @@ def _register(
         row = same or resources.add_dataset(
             tx,
             id=id,
+            owner=idempotency.principal.owner,
             vocabulary_id=body.vocabulary_id,
             name=body.name or path,
             path=path,
@@ -191,10 +193,16 @@ def _save(services: Services, checked: CheckedDataset, id: str) -> _Keys:
 
 
 @router.get("", response_model=Page[DatasetOut])
-def list_all(services: ServicesDep, limit: Limit = 20, after: After = None, vocabulary_id: str | None = None) -> object:
+def list_all(
+    services: ServicesDep,
+    limit: Limit = 20,
+    after: After = None,
+    owner: OwnerFilter = None,
+    vocabulary_id: str | None = None,
+) -> object:
     """Datasets, newest first."""
     with services.db.read() as tx:
-        rows, more = resources.page(tx, Dataset, limit=limit, after=after, vocabulary_id=vocabulary_id)
+        rows, more = resources.page(tx, Dataset, limit=limit, after=after, owner=owner, vocabulary_id=vocabulary_id)
         return page([DatasetOut.model_validate(row) for row in rows], more, lambda item: item.id)
 
 

@@ -9,13 +9,14 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from api.http.dependencies import Created, IdempotencyDep, ServicesDep
+from api.http.dependencies import Created, Idempotency, IdempotencyDep, ServicesDep
 from api.http.problems import invalid_parameter
 from api.http.schemas import AfterPosition, LongLimit, Page, ResponseModel, Timestamp, page
 from api.readers.draft_changes import DraftChangesIn, apply_operations
 from api.routes.attribute_sets import AttributeSetOut
 from api.routes.attributes import AttributesOut, attributes_fields
 from store import vocabularies
+from store.models import AttributeSet
 from store.sets import attribute_sets, drafts
 from store.sets.drafts import Draft
 
@@ -92,7 +93,7 @@ def change(idempotency: IdempotencyDep, id: str, body: DraftChangesIn, version: 
     """Apply operations to the draft, all or none. 412 if the draft has changed since the version in If-Match."""
 
     def write(tx: Session) -> tuple[ChangedDraftOut, Mapping[str, str]]:
-        attribute_set = attribute_sets.get(tx, id)
+        attribute_set = _changeable_set(tx, id, idempotency)
         drafts.advance(tx, id, version)
         states = apply_operations(tx, attribute_set, body.operations)
         changed = [AttributesOut(**attributes_fields(*state)) for state in states]
@@ -107,7 +108,7 @@ def drop(idempotency: IdempotencyDep, id: str, version: Version) -> Response:
     """Discard all edits of the draft."""
 
     def write(tx: Session) -> tuple[DraftOut, Mapping[str, str]]:
-        attribute_sets.get(tx, id)
+        _changeable_set(tx, id, idempotency)
         drafts.advance(tx, id, version)
         drafts.drop(tx, id)
         draft = drafts.get(tx, id)
@@ -121,11 +122,18 @@ def seal(idempotency: IdempotencyDep, id: str, version: Version) -> Response:
     """Make a new set from this set and its draft. This set is the new set's parent; its draft becomes empty."""
 
     def write(tx: Session) -> Created:
-        attribute_set = attribute_sets.get(tx, id)
-        sealed = drafts.seal(tx, attribute_set, expected=version, edited_by=idempotency.principal)
+        attribute_set = _changeable_set(tx, id, idempotency)
+        sealed = drafts.seal(tx, attribute_set, expected=version, edited_by=idempotency.principal.owner)
         return AttributeSetOut.model_validate(sealed), f"/v1/attribute-sets/{sealed.id}"
 
     return idempotency.respond(write)
+
+
+def _changeable_set(tx: Session, id: str, idempotency: Idempotency) -> AttributeSet:
+    """The set, whose draft only its owner changes. Raises NotFound and NotOwner."""
+    attribute_set = attribute_sets.get(tx, id)
+    idempotency.principal.check_may_change("attribute set", attribute_set)
+    return attribute_set
 
 
 def _draft_out(draft: Draft) -> DraftOut:

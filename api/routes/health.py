@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.http.dependencies import Services, ServicesDep
-from api.metrics import MEDIA_TYPE
+from api.metrics.registry import MEDIA_TYPE
 from store.jobs import heartbeats
 
 router = APIRouter(tags=["health"])

@@ -18,14 +18,14 @@ from pydantic import AfterValidator
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
-from api.auth import LOCAL
 from api.http import downloads
 from api.http.dependencies import ServicesDep
 from api.http.problems import ProblemError
 from api.http.schemas import iso_utc
 from limbeck.shared.bundle import hub_layout
 from limbeck.shared.bundle.hub_layout import ORGANIZATION, PAIRING_SUFFIX
-from store import api_keys, resources
+from store import resources
+from store.access.principals import Principal
 from store.models import Checkpoint, CheckpointFile
 
 router = APIRouter(include_in_schema=False)
@@ -93,18 +93,14 @@ def _repository(tx: Session, name: str, revision: str = BRANCH) -> Repository:
 
 
 @router.api_route("/api/whoami-v2", methods=_READ)
-def whoami(request: Request, services: ServicesDep) -> object:
+def whoami(request: Request) -> object:
     """The key of the request as an account, for `hf auth login` and `hf auth whoami`."""
-    principal = request.state.principal
-    name, scopes = LOCAL, ["read", "write"]
-    if principal != LOCAL:
-        with services.db.read() as tx:
-            key = api_keys.get(tx, principal)
-        name, scopes = key.name, key.scopes
-    token = {"displayName": name, "role": "write" if "write" in scopes else "read"}
+    principal: Principal = request.state.principal
+    name = principal.owner
+    token = {"displayName": name, "role": "write" if "write" in principal.scopes else "read"}
     return {
         "type": "user",
-        "id": principal,
+        "id": principal.id,
         "name": name,
         "fullname": name,
         "orgs": [{"type": "org", "name": ORGANIZATION, "fullname": "Limbeck"}],

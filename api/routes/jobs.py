@@ -9,9 +9,9 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
-from api.http.dependencies import Created, IdempotencyDep, Reused, ServicesDep
+from api.http.dependencies import Created, IdempotencyDep, OwnerFilter, Reused, ServicesDep
 from api.http.problems import ProblemError
-from api.http.schemas import After, AfterPosition, Limit, LongLimit, Page, ResponseModel, Timestamp, page
+from api.http.schemas import OWNER, After, AfterPosition, Limit, LongLimit, Page, ResponseModel, Timestamp, page
 from api.jobs import job_requests
 from api.jobs.estimates import EstimateOut, estimate_plan
 from api.jobs.job_plan import JobPlan
@@ -82,6 +82,7 @@ class JobOut(ResponseModel):
     kind: JobKind
     status: Status
     stage: str | None = Field(description="The kind of the current or last part.")
+    owner: str | None = Field(None, description=OWNER)
     created_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None
@@ -140,6 +141,7 @@ def _job_out(
         kind=job.kind,
         status=job.status,
         stage=current.stage or None,
+        owner=job.owner,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
@@ -192,7 +194,7 @@ def create(
         return Response(checked.model_dump_json(), media_type="application/json")
 
     def write(tx: Session) -> Reused:
-        job, is_reused = job_requests.create(tx, body, services.settings, reuse=reuse)
+        job, is_reused = job_requests.create(tx, body, services.settings, idempotency.principal, reuse=reuse)
         created = read_job(tx, job.id).model_dump() | {"reused": is_reused}
         return CreatedJobOut.model_validate(created), f"/v1/jobs/{job.id}", is_reused
 
@@ -204,12 +206,13 @@ def list_all(
     services: ServicesDep,
     limit: Limit = 20,
     after: After = None,
+    owner: OwnerFilter = None,
     kind: JobKind | None = None,
     status: Status | None = None,
 ) -> object:
     """Jobs, newest first."""
     with services.db.read() as tx:
-        rows, more = resources.page(tx, Job, limit=limit, after=after, kind=kind, status=status)
+        rows, more = resources.page(tx, Job, limit=limit, after=after, owner=owner, kind=kind, status=status)
         ids = [job.id for job in rows]
         progress_by_job, totals_by_job = progress.of_jobs(tx, ids), usage.totals_of_jobs(tx, ids)
         waits_by_job = waiting.of_jobs(tx, [job.id for job in rows if job.finished_at is None])
@@ -234,6 +237,7 @@ def cancel(idempotency: IdempotencyDep, id: str) -> Response:
     """Cancel a job; finished work is kept. No effect on a job that has finished or is already being cancelled."""
 
     def write(tx: Session) -> Created:
+        idempotency.principal.check_may_change("job", jobs.get(tx, id))
         return read_job(tx, transitions.cancel(tx, id).id), f"/v1/jobs/{id}"
 
     return idempotency.respond(write, status=202)

@@ -193,7 +193,8 @@ def check(services: ServicesDep, idempotency: IdempotencyDep, id: str, body: Rep
             prompt=body.prompt,
         )
         queue: Literal["enrich", "gpu"] = "gpu" if teacher else "enrich"
-        job = jobs.create(tx, spec, [NewPart(kind="check", queue=queue, total=num_labels, unit="labels")])
+        parts = [NewPart(kind="check", queue=queue, total=num_labels, unit="labels")]
+        job = jobs.create(tx, spec, parts, owner=idempotency.principal.owner)
         return read_job(tx, job.id), f"/v1/jobs/{job.id}"
 
     return idempotency.respond(write, status=202)

@@ -7,8 +7,8 @@ from pydantic import Field, TypeAdapter
 from starlette.responses import Response
 
 from api.http import downloads
-from api.http.dependencies import ServicesDep
-from api.http.schemas import After, Limit, Page, ResponseModel, Timestamp, page
+from api.http.dependencies import OwnerFilter, ServicesDep
+from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from distill.texts.text_templates import TextKind
 from store import resources, vocabularies
 from store.models import TextTargets
@@ -31,6 +31,7 @@ class TextTargetsOut(ResponseModel):
     report: dict[str, Any] = Field(description="The labels whose text was truncated or fell back to the name.")
     digest: str = Field(description="The sha256 of the file.")
     size: int = Field(description="Size of the file in bytes.")
+    owner: str | None = Field(None, description=OWNER)
     created_at: Timestamp
 
 
@@ -39,13 +40,20 @@ def list_all(
     services: ServicesDep,
     limit: Limit = 20,
     after: After = None,
+    owner: OwnerFilter = None,
     vocabulary_id: str | None = None,
     attribute_set_id: str | None = None,
 ) -> object:
     """Text targets, newest first."""
     with services.db.read() as tx:
         rows, more = resources.page(
-            tx, TextTargets, limit=limit, after=after, vocabulary_id=vocabulary_id, attribute_set_id=attribute_set_id
+            tx,
+            TextTargets,
+            limit=limit,
+            after=after,
+            owner=owner,
+            vocabulary_id=vocabulary_id,
+            attribute_set_id=attribute_set_id,
         )
         return page([TextTargetsOut.model_validate(row) for row in rows], more, lambda item: item.id)
 

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from api.http import limited_process
-from api.http.dependencies import IdempotencyDep, RawBody, Reused, ServicesDep
+from api.http.dependencies import IdempotencyDep, OwnerFilter, RawBody, Reused, ServicesDep
 from api.http.problems import ProblemError
 from api.http.schemas import (
+    OWNER,
     After,
     AfterPosition,
     Limit,
@@ -40,6 +41,7 @@ class VocabularyOut(ResponseModel):
     domain: str = Field(description="Category of the labels, such as `birds`; empty if unknown.")
     digest: str = Field(description="Digest of the domain and the labels.")
     num_labels: int
+    owner: str | None = Field(None, description=OWNER)
     created_at: Timestamp
 
 
@@ -141,7 +143,9 @@ def create(
         return _preview(vocabularies.validate_labels(labels), shown)
 
     def write(tx: Session) -> Reused:
-        row, is_new = vocabularies.put(tx, name=report.name, domain=report.domain, labels=labels)
+        row, is_new = vocabularies.put(
+            tx, name=report.name, domain=report.domain, labels=labels, owner=idempotency.principal.owner
+        )
         created = VocabularyOut.model_validate(row).model_dump() | shown | {"reused": not is_new}
         return CreatedVocabularyOut.model_validate(created), f"/v1/vocabularies/{row.id}", not is_new
 
@@ -158,10 +162,10 @@ def _preview(labels: Sequence[NewLabel], report: Mapping[str, object]) -> Respon
 
 
 @router.get("", response_model=Page[VocabularyOut])
-def list_all(services: ServicesDep, limit: Limit = 20, after: After = None) -> object:
+def list_all(services: ServicesDep, limit: Limit = 20, after: After = None, owner: OwnerFilter = None) -> object:
     """Vocabularies, newest first."""
     with services.db.read() as tx:
-        rows, more = resources.page(tx, Vocabulary, limit=limit, after=after)
+        rows, more = resources.page(tx, Vocabulary, limit=limit, after=after, owner=owner)
         return page([VocabularyOut.model_validate(row) for row in rows], more, lambda item: item.id)
 
 

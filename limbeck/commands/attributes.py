@@ -29,7 +29,7 @@ from limbeck.commands.editing import LabelName, SetId, find, line_text, show_lab
 from limbeck.commands.label_text import name_of
 from limbeck.commands.prove import prove
 from limbeck.commands.quantities import local_time
-from limbeck.commands.tables import LIMIT, AsJson, Limit, print_json, print_list, simple_table
+from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_json, print_list, simple_table
 from limbeck.shared.format_names import DOCUMENT_FORMATS
 from limbeck.shared.labels import written
 
@@ -51,6 +51,7 @@ _FORMATS = (*DOCUMENT_FORMATS, "label2text")
 @cli.command("list")
 def list_(
     vocabulary: Annotated[str, typer.Option(help="Only sets of this vocabulary.")] = "",
+    owner: Owner = "",
     limit: Limit = LIMIT,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -61,7 +62,7 @@ def list_(
     """
     with service(url) as client:
         print_list(
-            client.attribute_sets.list(vocabulary_id=vocabulary or None),
+            client.attribute_sets.list(vocabulary_id=vocabulary or None, owner=owner or None),
             {
                 "id": lambda row: row.id,
                 ">described": lambda row: f"{row.num_described:,}/{row.num_labels:,}",

@@ -7,7 +7,7 @@ import typer
 from limbeck.commands.common import DEFAULT_URL, Url, service
 from limbeck.commands.new_file import OutFile, write_new_file
 from limbeck.commands.quantities import local_time, size_text
-from limbeck.commands.tables import LIMIT, AsJson, Limit, print_fields, print_json, print_list
+from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list
 
 cli = typer.Typer(help="Captions of images, written by an LLM.", no_args_is_help=True)
 
@@ -17,6 +17,7 @@ CaptionSetId = Annotated[str, typer.Argument(metavar="CAPTION_SET", help="The id
 @cli.command("list")
 def list_(
     dataset: Annotated[str, typer.Option(help="Only captions of this dataset.")] = "",
+    owner: Owner = "",
     limit: Limit = LIMIT,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -27,7 +28,7 @@ def list_(
     """
     with service(url) as client:
         print_list(
-            client.caption_sets.list(dataset_id=dataset or None),
+            client.caption_sets.list(dataset_id=dataset or None, owner=owner or None),
             {
                 "id": lambda row: row.id,
                 ">images": lambda row: f"{row.num_images:,}",
@@ -59,6 +60,7 @@ def show(id: CaptionSetId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> N
             "job": found.job_id,
             "model": found.source.get("model"),
             "size": size_text(found.size),
+            "owner": found.owner,
             "created": local_time(found.created_at),
             "digest": found.digest,
         }

@@ -6,7 +6,7 @@ import typer
 
 from limbeck.commands.common import DEFAULT_URL, Url, service
 from limbeck.commands.quantities import local_time, size_text
-from limbeck.commands.tables import LIMIT, AsJson, Limit, print_fields, print_json, print_list, simple_table
+from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list, simple_table
 
 if TYPE_CHECKING:
     from limbeck.models import Checkpoint
@@ -21,6 +21,7 @@ def list_(
     dataset: Annotated[str, typer.Option(help="Only students of this dataset.")] = "",
     attributes: Annotated[str, typer.Option(help="Only students of this attribute set.")] = "",
     job: Annotated[str, typer.Option(help="Only the student of this job.")] = "",
+    owner: Owner = "",
     limit: Limit = LIMIT,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -32,7 +33,7 @@ def list_(
     with service(url) as client:
         print_list(
             client.checkpoints.list(
-                dataset_id=dataset or None, attribute_set_id=attributes or None, job_id=job or None
+                dataset_id=dataset or None, attribute_set_id=attributes or None, job_id=job or None, owner=owner or None
             ),
             {
                 "id": lambda row: row.id,
@@ -75,6 +76,7 @@ def show(id: CheckpointId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> N
             "attribute set": found.attribute_set_id,
             "text targets": found.text_targets_id,
             "teacher": found.teacher_id,
+            "owner": found.owner,
             "created": local_time(found.created_at),
             "digest": found.digest,
             "parts": ", ".join(f"{part} {size_text(size)}" for part, size in sorted(sizes.items())),

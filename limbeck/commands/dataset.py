@@ -7,7 +7,7 @@ import typer
 from limbeck.commands import dataset_create
 from limbeck.commands.common import DEFAULT_URL, Url, service
 from limbeck.commands.quantities import local_time
-from limbeck.commands.tables import LIMIT, AsJson, Limit, print_fields, print_json, print_list
+from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list
 
 cli = typer.Typer(help="Datasets: images with labels, registered once.", no_args_is_help=True)
 cli.command("create")(dataset_create.create)
@@ -18,6 +18,7 @@ DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="The dataset's
 @cli.command("list")
 def list_(
     vocabulary: Annotated[str, typer.Option(help="Only datasets of this vocabulary.")] = "",
+    owner: Owner = "",
     limit: Limit = LIMIT,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -28,7 +29,7 @@ def list_(
     """
     with service(url) as client:
         print_list(
-            client.datasets.list(vocabulary_id=vocabulary or None),
+            client.datasets.list(vocabulary_id=vocabulary or None, owner=owner or None),
             {
                 "id": lambda row: row.id,
                 ">images": lambda row: f"{sum(row.counts[part] for part in ('train', 'held_out', 'ood')):,}",
@@ -62,6 +63,7 @@ def show(id: DatasetId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None
             "seen labels": f"{counts['id_labels']:,}: {counts['train']:,} training and {counts['held_out']:,} held-out",
             "unseen labels": f"{counts['ood_labels']:,}: {counts['ood']:,} images",
             "split": ", ".join(f"{name}={value}" for name, value in found.split.items()),
+            "owner": found.owner,
             "created": local_time(found.created_at),
             "digest": found.digest,
         }

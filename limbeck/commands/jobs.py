@@ -7,7 +7,7 @@ import typer
 
 from limbeck.commands.common import DEFAULT_URL, CommandFailed, LabelsMissing, Url, service
 from limbeck.commands.quantities import local_time
-from limbeck.commands.tables import LIMIT, AsJson, Limit, print_fields, print_json, print_list, simple_table
+from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list, simple_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,32 +28,40 @@ def jobs(
     context: typer.Context,
     kind: Kind = "",
     status: Status = "",
+    owner: Owner = "",
     limit: Limit = LIMIT,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Jobs: list, show, events. Without a command, list them, newest first."""
     if context.invoked_subcommand is None:
-        list_(kind, status, limit, as_json, url)
+        list_(kind, status, owner, limit, as_json, url)
 
 
 @cli.command("list")
 def list_(
-    kind: Kind = "", status: Status = "", limit: Limit = LIMIT, as_json: AsJson = False, url: Url = DEFAULT_URL
+    kind: Kind = "",
+    status: Status = "",
+    owner: Owner = "",
+    limit: Limit = LIMIT,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
 ) -> None:
     """List jobs, newest first, with their stage or what they wait for.
 
     limbeck jobs list
+    limbeck jobs list --owner me --status running
     """
     columns: dict[str, Callable[[Job], object]] = {
         "id": lambda job: job.id,
         "kind": lambda job: job.kind,
         "status": lambda job: job.status,
+        "owner": lambda job: job.owner or "",
         "created": lambda job: local_time(job.created_at),
         "progress": _list_text,
     }
     with service(url) as client:
-        found = client.jobs.list(kind=kind or None, status=status or None)
+        found = client.jobs.list(kind=kind or None, status=status or None, owner=owner or None)
         print_list(found, columns, limit=limit, as_json=as_json, empty="there are no such jobs")
 
 
@@ -116,6 +124,7 @@ def _fields(job: "Job") -> dict[str, object]:
         "kind": job.kind,
         "status": state_text(job),
         "error": f"{job.error.code}: {job.error.message}" if job.error else None,
+        "owner": job.owner,
         "created": local_time(job.created_at),
         "started": local_time(job.started_at),
         "finished": local_time(job.finished_at),

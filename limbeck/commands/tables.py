@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; times are in UTC.")]
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number to show.")]
+Owner = Annotated[str, typer.Option(help="Only those of this owner: the name of a key, or `me`.")]
 LIMIT = 20
 
 Row = TypeVar("Row", bound="BaseModel")

@@ -8,7 +8,7 @@ import typer
 from limbeck.commands.common import DEFAULT_URL, Url, service
 from limbeck.commands.new_file import OutFile, write_new_file
 from limbeck.commands.quantities import local_time, size_text
-from limbeck.commands.tables import LIMIT, AsJson, Limit, print_fields, print_json, print_list
+from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list
 
 cli = typer.Typer(help="Text targets: a teacher's features of label texts.", no_args_is_help=True)
 
@@ -19,6 +19,7 @@ TextTargetsId = Annotated[str, typer.Argument(metavar="TEXT_TARGETS", help="The 
 def list_(
     vocabulary: Annotated[str, typer.Option(help="Only those of this vocabulary.")] = "",
     attributes: Annotated[str, typer.Option(help="Only those of this attribute set.")] = "",
+    owner: Owner = "",
     limit: Limit = LIMIT,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -29,7 +30,9 @@ def list_(
     """
     with service(url) as client:
         print_list(
-            client.text_targets.list(vocabulary_id=vocabulary or None, attribute_set_id=attributes or None),
+            client.text_targets.list(
+                vocabulary_id=vocabulary or None, attribute_set_id=attributes or None, owner=owner or None
+            ),
             {
                 "id": lambda row: row.id,
                 ">labels": lambda row: f"{row.num_labels:,}",
@@ -68,6 +71,7 @@ def show(id: TextTargetsId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> 
             "job": found.job_id,
             "shortened texts": len(shortened) if isinstance(shortened, list) else "",
             "labels without attributes": found.report.get("without_attributes"),
+            "owner": found.owner,
             "created": local_time(found.created_at),
             "digest": found.digest,
         }

@@ -8,7 +8,7 @@ import typer
 
 from limbeck.commands.common import DEFAULT_URL, BadInput, Url, create_vocabulary, read_bytes, service
 from limbeck.commands.quantities import local_time
-from limbeck.commands.tables import LIMIT, AsJson, Limit, print_fields, print_json, print_list
+from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list
 
 cli = typer.Typer(help="Vocabularies: ordered lists of labels.", no_args_is_help=True)
 
@@ -42,7 +42,7 @@ def create(
 
 
 @cli.command("list")
-def list_(limit: Limit = LIMIT, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
+def list_(owner: Owner = "", limit: Limit = LIMIT, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
     """List vocabularies, newest first.
 
     limbeck vocab list
@@ -50,7 +50,7 @@ def list_(limit: Limit = LIMIT, as_json: AsJson = False, url: Url = DEFAULT_URL)
     """
     with service(url) as client:
         print_list(
-            client.vocabularies.list(),
+            client.vocabularies.list(owner=owner or None),
             {
                 "id": lambda row: row.id,
                 ">labels": lambda row: f"{row.num_labels:,}",
@@ -80,6 +80,7 @@ def show(id: VocabularyId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> N
             "name": found.name,
             "domain": found.domain,
             "labels": f"{found.num_labels:,} (limbeck vocab labels {found.id})",
+            "owner": found.owner,
             "created": local_time(found.created_at),
             "digest": found.digest,
         }

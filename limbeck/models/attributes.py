@@ -103,6 +103,7 @@ class AttributeSet(ServiceResponse):
     num_described: int
     num_flagged: int
     source: dict[str, JsonValue]
+    owner: str | None = None
     created_at: datetime
 
 

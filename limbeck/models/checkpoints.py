@@ -35,6 +35,7 @@ class Checkpoint(ServiceResponse):
     text: TextKind
     evaluation: dict[str, Any]
     digest: str
+    owner: str | None = None
     created_at: datetime
 
 

@@ -35,6 +35,7 @@ class TextTargets(ServiceResponse):
     report: dict[str, JsonValue]
     digest: str
     size: int
+    owner: str | None = None
     created_at: datetime
 
 
@@ -72,6 +73,7 @@ class CaptionSet(ServiceResponse):
     num_captioned: int
     digest: str
     size: int
+    owner: str | None = None
     created_at: datetime
 
 
@@ -87,6 +89,7 @@ class Dataset(ServiceResponse):
     counts: dict[str, int]
     digest: str
     warnings: tuple[str, ...]
+    owner: str | None = None
     created_at: datetime
 
 

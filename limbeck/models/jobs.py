@@ -97,6 +97,7 @@ class Job(ServiceResponse):
     kind: JobKind | str
     status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"] | str
     stage: str | None
+    owner: str | None = None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -13,6 +13,7 @@ class Vocabulary(ServiceResponse):
     domain: str
     digest: str
     num_labels: int
+    owner: str | None = None
     created_at: datetime
 
 

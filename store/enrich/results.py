@@ -18,6 +18,7 @@ from store.enrich.assembly import ROUND
 from store.enrich.bulk_rows import values_table
 from store.errors import NotFound
 from store.ids import new_id
+from store.jobs import counters
 from store.jobs.claims import Claim
 from store.models import EnrichResult, LLMAnswer, LLMCall
 from store.sets.attribute_sets import insert_ignore
@@ -117,6 +118,7 @@ def record_failures(tx: Session, claim: Claim, failures: Sequence[tuple[ResultSl
         for slot, reason, detail in failures
     ]
     insert_ignore(tx, EnrichResult, rows)
+    counters.add(tx, [counters.LLM_FAILURES.increment(1, reason) for _, reason, _ in failures])
 
 
 def accept_repairs(tx: Session, claim: Claim, *, round: int, positions: Collection[int]) -> None:

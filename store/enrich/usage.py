@@ -9,7 +9,7 @@ report tokens) is never released: it counts as spent, because the call may be bi
 of totals, so a transaction updates this row last.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from limbeck.shared.money import usd_from_pusd, usd_text
 from store.clock import now_s
+from store.jobs import counters
 from store.jobs.batches import HAS_OPEN_BATCH
 from store.models import JobUsage, LLMCall, Part
 
@@ -111,6 +112,19 @@ def add_calls(
         )
     )
     tx.execute(statement, execution_options=_NO_SYNC)
+    counters.add(tx, [increment for call in calls for increment in _increments(call)])
+
+
+def _increments(call: Mapping[str, Any]) -> Iterator[counters.Increment]:
+    model = call["model"]
+    yield counters.LLM_CALLS.increment(1, model, call["status"])
+    yield counters.LLM_SECONDS.increment(call["latency_s"], model)
+    for kind in ("prompt", "cached", "completion"):
+        yield counters.LLM_TOKENS.increment(call[f"{kind}_tokens"] or 0, model, kind)
+    if call["cost_pusd"] is None:
+        yield counters.LLM_UNPRICED_CALLS.increment(1, model)
+    else:
+        yield counters.LLM_COST.increment(float(usd_from_pusd(call["cost_pusd"])), model)
 
 
 def reserve(tx: Session, job_id: str, cost: Cost) -> bool:

@@ -8,7 +8,7 @@ Every transaction that moves a part locks the row of its job first.
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
@@ -45,6 +45,12 @@ class Claim:
     state_key: str | None
     stage: int
     fault: str = ""
+    claimed_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def duration_s(self) -> float:
+        """Time since the claim."""
+        return time.monotonic() - self.claimed_at
 
     @property
     def place(self) -> str:
@@ -107,6 +113,7 @@ def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | 
             attempts=Part.attempts + 1,
             started_at=func.coalesce(Part.started_at, now_s()),
             rate=None,
+            gauges=None,
         )
         .returning(Part),
         execution_options={"synchronize_session": False, "populate_existing": True},
@@ -254,9 +261,19 @@ def is_job_stopping(tx: Session, claim: Claim) -> bool:
     return row.stopping is not None
 
 
-def record_progress(tx: Session, claim: Claim, *, done: int, total: int, unit: str, rate: float | None) -> None:
-    """Record the part's progress; `rate` is in units per second."""
-    must_change(tx, held(claim).values(done=done, total=total, unit=unit, rate=rate))
+def record_progress(
+    tx: Session,
+    claim: Claim,
+    *,
+    done: int,
+    total: int,
+    unit: str,
+    rate: float | None,
+    gauges: Mapping[str, float] | None = None,
+) -> None:
+    """Record the part's progress; `rate` is in units per second. `gauges`: see `store.jobs.progress.running_gauges`."""
+    values = {"done": done, "total": total, "unit": unit, "rate": rate, "gauges": dict(gauges) if gauges else None}
+    must_change(tx, held(claim).values(values))
 
 
 def begin(tx: Session, claim: Claim, phase: str) -> None:
@@ -266,7 +283,7 @@ def begin(tx: Session, claim: Claim, phase: str) -> None:
     if part is None:
         raise LeaseLost(_LOST)
     begin_phase(job, part, phase)
-    must_change(tx, held(claim).values(done=0, total=0, unit="", rate=None))
+    must_change(tx, held(claim).values(done=0, total=0, unit="", rate=None, gauges=None))
 
 
 def save_state(tx: Session, claim: Claim, state_key: str) -> None:

@@ -24,6 +24,8 @@ from store.models import AttributeSet, Base, CaptionSet, Checkpoint, Job, Part, 
 
 LIVE = ("waiting", "queued", "running")
 ENDED = ("succeeded", "failed", "cancelled")
+ACTIVE = ("queued", "running", "cancelling")
+"""Statuses of jobs that have not ended."""
 USABLE = ("queued", "running", "succeeded")
 _MAX_LOOKED_AT = 10
 _RESULTS: Mapping[str, type[Base]] = {
@@ -51,10 +53,18 @@ class NewPart:
     num_gpus: int = 0
 
 
-def create(tx: Session, spec: JobSpec, parts: Sequence[NewPart], *, inputs_digest: str | None = None) -> Job:
+def create(
+    tx: Session,
+    spec: JobSpec,
+    parts: Sequence[NewPart],
+    *,
+    inputs_digest: str | None = None,
+    owner: str | None = None,
+) -> Job:
     """Create a queued job with its parts. `inputs_digest`: of everything that its result depends on."""
     job = Job(
         id=new_id("job"),
+        owner=owner,
         kind=spec.kind,
         status="queued",
         spec=spec.as_json(),
@@ -84,6 +94,7 @@ def add_parts(tx: Session, claim: Claim, parts: Sequence[NewPart]) -> None:
 
 
 def _add(tx: Session, job_id: str, parts: Sequence[NewPart], *, first_position: int, running_stage: int) -> None:
+    now = time.time()
     tx.add_all(
         Part(
             id=new_id("prt"),
@@ -96,6 +107,7 @@ def _add(tx: Session, job_id: str, parts: Sequence[NewPart], *, first_position: 
             spec=part.spec.as_json(),
             attempts=0,
             not_before=0.0,
+            queued_at=None if part.stage > running_stage else now,
             done=0,
             total=part.total,
             unit=part.unit,

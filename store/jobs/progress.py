@@ -199,15 +199,3 @@ def _stages(stored: TallyJSON, running: Sequence[Any] | None) -> list[Stage]:
         eta_s=max(0.0, (total - done) / rate) if rate else None,
     )
     return [*ended, last]
-
-
-def jobs_by_status(tx: Session) -> Mapping[tuple[str, str], int]:
-    """(kind, status) → number of jobs."""
-    rows = tx.execute(select(Job.kind, Job.status, func.count()).group_by(Job.kind, Job.status))
-    return {(kind, status): count for kind, status, count in rows}
-
-
-def parts_by_status(tx: Session) -> Mapping[tuple[str, str], int]:
-    """(queue, status) → number of parts."""
-    rows = tx.execute(select(Part.queue, Part.status, func.count()).group_by(Part.queue, Part.status))
-    return {(queue, status): count for queue, status, count in rows}

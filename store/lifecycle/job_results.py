@@ -142,6 +142,7 @@ def _create_set(
         pages=pages,
         source={"job_id": job.id, **spec.as_json()},
         parent_id=spec.base_set_id if spec.same_vocabulary else None,
+        owner=job.owner,
     )
     for stored in results:
         if stored and "report" in stored:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Update, select, update
 from sqlalchemy.orm import Session
 
 from store.clock import now_s
-from store.jobs import batches, events
+from store.jobs import batches, counters, events
 from store.jobs.claims import Claim, changed, held, lock, lock_job, must_change
 from store.jobs.jobs import ENDED, LIVE
 from store.jobs.part_results import PartResult
@@ -28,6 +28,7 @@ def finish(tx: Session, claim: Claim, result: PartResult) -> None:
     job = lock(tx, claim)
     values = {"status": "succeeded", "result": result.as_json(), "finished_at": now_s(), "lease_token": None}
     must_change(tx, held(claim).values(**values, rate=None, done=Part.total))
+    _count(tx, claim, "succeeded")
     update_job(tx, job)
 
 
@@ -41,6 +42,7 @@ def fail(
     job = lock(tx, claim)
     if retry_in_s is not None and claim.attempt < max_attempts and not job.stopping:
         must_change(tx, _requeued(held(claim), not_before=now_s() + retry_in_s))
+        _count(tx, claim, "retried", code=code)
         tally(tx, job)
         events.add(
             tx, job.id, "message", f"{claim.kind}: {message}; trying again", level="warning", data={"code": code}
@@ -63,8 +65,15 @@ def fail_job(tx: Session, claim: Claim, *, code: str, message: str) -> None:
 def _end_failed(tx: Session, claim: Claim, job: Job, *, code: str, message: str, event: str) -> dict[str, str]:
     error = {"code": code, "message": message}
     must_change(tx, held(claim).values(status="failed", error=error, finished_at=now_s(), lease_token=None, rate=None))
+    _count(tx, claim, "failed", code=code)
     events.add(tx, job.id, "message", event, level="error", data={"code": code})
     return error
+
+
+def _count(tx: Session, claim: Claim, outcome: str, *, code: str = "") -> None:
+    """Count the end of this attempt; `code`: of the error."""
+    failure = [counters.PART_FAILURES.increment(1, claim.kind, code)] if code else []
+    counters.add(tx, [*counters.part_ended(claim.kind, outcome, claim.duration_s), *failure])
 
 
 def _is_optional(job: Job, kind: str) -> bool:
@@ -103,9 +112,11 @@ def defer(tx: Session, claim: Claim, *, in_s: float) -> None:
         in_s = min(in_s, STOPPING_POLL_S)
     elif job.stopping:
         must_change(tx, held(claim).values(status="cancelled", finished_at=now_s(), lease_token=None, rate=None))
+        _count(tx, claim, "cancelled")
         update_job(tx, job)
         return
     must_change(tx, _requeued(held(claim), not_before=now_s() + in_s).values(attempts=Part.attempts - 1))
+    _count(tx, claim, "deferred" if in_s else "released")
     update_job(tx, job)
 
 
@@ -132,7 +143,7 @@ def update_job(tx: Session, job: Job) -> None:
         # "waiting" sorts last: if the first row of the lowest stage waits, the stage has no queued or running part.
         if first.status == "waiting":
             next_stage = update(Part).where(Part.job_id == job.id, Part.stage == first.stage, Part.status == "waiting")
-            tx.execute(next_stage.values(status="queued"), execution_options=_NO_SYNC)
+            tx.execute(next_stage.values(status="queued", queued_at=now_s()), execution_options=_NO_SYNC)
         return
     results = tx.scalars(select(Part.result).where(Part.job_id == job.id).order_by(Part.position)).all()
     outcome = publish_result(tx, job, results)
@@ -145,9 +156,15 @@ def update_job(tx: Session, job: Job) -> None:
         job.status, job.error = outcome.status, outcome.error
     job.finished_at = time.time()
     tx.flush()
+    counters.add(tx, _ended(job))
     level: events.Level = "error" if job.status == "failed" else "info"
     message = f"failed: {job.error['message']}" if job.error else job.status
     events.add(tx, job.id, "state", message, level=level, data={"status": job.status, "error": job.error})
+
+
+def _ended(job: Job) -> list[counters.Increment]:
+    failure = [counters.JOB_FAILURES.increment(1, job.kind, job.error["code"])] if job.error else []
+    return [counters.JOBS_ENDED.increment(1, job.kind, job.status), *failure]
 
 
 def requeue_expired(tx: Session, *, max_attempts: int) -> int:
@@ -173,6 +190,7 @@ def requeue_expired(tx: Session, *, max_attempts: int) -> int:
         if not changed(tx, statement):
             continue  # the worker renewed its lease, or another sweeper was first
         moved += 1
+        counters.add(tx, [counters.PART_FAILURES.increment(1, part.kind, "worker_lost")])
         if not job.stopping:
             message = f"{part.kind}: worker lost" + ("; trying again" if again else "")
             events.add(tx, job.id, "message", message, level="warning", data={"code": "worker_lost"})
@@ -191,4 +209,5 @@ def _requeued(statement: Update, *, not_before: float | ColumnElement[float]) ->
         sent_at=None,
         rate=None,
         not_before=not_before,
+        queued_at=now_s(),
     )

@@ -173,7 +173,13 @@ def content_digest(vocabulary: Vocabulary, pages: Sequence[str]) -> str:
 
 
 def create(
-    tx: Session, *, vocabulary_id: str, pages: Sequence[str], source: Mapping[str, object], parent_id: str | None = None
+    tx: Session,
+    *,
+    vocabulary_id: str,
+    pages: Sequence[str],
+    source: Mapping[str, object],
+    parent_id: str | None = None,
+    owner: str | None = None,
 ) -> AttributeSet:
     """Create a set from the digests of its pages, all of which must be stored."""
     vocabulary = vocabularies.get(tx, vocabulary_id)
@@ -186,6 +192,7 @@ def create(
         counts.update((digest, (num_described, num_flagged)) for digest, num_described, num_flagged in rows)
     created = AttributeSet(
         id=new_id("ats"),
+        owner=owner,
         vocabulary_id=vocabulary_id,
         parent_id=parent_id,
         digest=content_digest(vocabulary, pages),
@@ -205,7 +212,12 @@ def create(
 
 
 def derive(
-    tx: Session, parent: AttributeSet, changed: Mapping[int, EntryContent | None], *, source: Mapping[str, object]
+    tx: Session,
+    parent: AttributeSet,
+    changed: Mapping[int, EntryContent | None],
+    *,
+    source: Mapping[str, object],
+    owner: str | None = None,
 ) -> AttributeSet:
     """Create a set that differs from `parent` at these positions. Unchanged pages are neither read nor written. Only
     the INSERT … SELECT of the list of pages and the digest over that list are linear in the size of the set."""
@@ -217,6 +229,7 @@ def derive(
     vocabulary = vocabularies.get(tx, parent.vocabulary_id)
     derived = AttributeSet(
         id=new_id("ats"),
+        owner=owner,
         vocabulary_id=parent.vocabulary_id,
         parent_id=parent.id,
         digest=content_digest(vocabulary, [digests[number] for number in sorted(digests)]),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from store.access.principals import owner_of_job
 from store.artefacts import StoredArtefact
 from store.errors import NotFound
 from store.ids import new_id
@@ -36,6 +37,7 @@ def add(
     """Register a set whose captions are stored in `file`."""
     row = CaptionSet(
         id=new_id("cap"),
+        owner=owner_of_job(tx, job_id),
         dataset_id=dataset_id,
         job_id=job_id,
         source=dict(source),

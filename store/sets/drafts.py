@@ -118,7 +118,10 @@ def drop(tx: Session, set_id: str) -> None:
 
 
 def seal(tx: Session, parent: AttributeSet, *, expected: int | None, edited_by: str) -> AttributeSet:
-    """Create a new set from the draft and empty the draft. Raises `DraftStale`, or `Conflict` if the draft is empty."""
+    """Create a new set from the draft, owned by `edited_by`, and empty the draft.
+
+    Raises `DraftStale`, or `Conflict` if the draft is empty.
+    """
     version = advance(tx, parent.id, expected)
     query = select(AttributeDraftEntry).where(AttributeDraftEntry.set_id == parent.id)
     rows = list(tx.scalars(query.order_by(AttributeDraftEntry.position)))
@@ -141,6 +144,6 @@ def seal(tx: Session, parent: AttributeSet, *, expected: int | None, edited_by: 
     }
     source = {name: parent.source[name] for name in _INHERITED if parent.source.get(name) is not None}
     source |= {"edit_of": parent.id, "draft_version": version - 1, "num_edited": len(rows), "edited_by": edited_by}
-    sealed = attribute_sets.derive(tx, parent, changed, source=source)
+    sealed = attribute_sets.derive(tx, parent, changed, source=source, owner=edited_by)
     drop(tx, parent.id)
     return sealed

@@ -113,10 +113,10 @@ class Service:
         raise AssertionError(f"nothing to claim of {job_id}")
 
 
-def create_key(service: Service, *scopes: str, expires_at: float | None = None) -> str:
+def create_key(service: Service, *scopes: str, name: str = "k", expires_at: float | None = None) -> str:
     """The secret of a new key."""
     with service.db.write() as tx:
-        return api_keys.create(tx, name="k", scopes=scopes, expires_at=expires_at)[1]
+        return api_keys.create(tx, name=name, scopes=scopes, expires_at=expires_at)[1]
 
 
 def bearer(secret: str) -> dict[str, str]:

@@ -17,13 +17,24 @@ TEXTS = "/v1/text-targets/{}/file"
 
 
 def publish(db: Database, artefacts: Artefacts) -> str:
-    """Create the checkpoint `ckp_1` with three files; return the id of its text targets."""
+    """Create the checkpoint `ckp_1` with three files, by a job of ann; return the id of its text targets."""
     stored = artefacts.put_bytes(CONTENT, "parts/p/t/image/model.safetensors")
     card = artefacts.put_bytes(b"# A student\n", "parts/p/t/README.md")
     odd = artefacts.put_bytes(b"{}", "parts/p/t/odd")
     with db.write() as tx:
         tx.add(Vocabulary(id="voc_1", name="v", domain="", digest=SHA, num_labels=1, created_at=0.0))
-        tx.add(Job(id="job_1", kind="distill", status="succeeded", spec={}, tally=[], num_events=0, created_at=0.0))
+        tx.add(
+            Job(
+                id="job_1",
+                kind="distill",
+                status="succeeded",
+                spec={},
+                tally=[],
+                num_events=0,
+                created_at=0.0,
+                owner="ann",
+            )
+        )
         tx.flush()
         teacher = resources.put_teacher(
             tx,

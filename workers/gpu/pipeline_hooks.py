@@ -19,6 +19,7 @@ from distill.texts.text_templates import TextsError
 from distill.training.guards import NonFiniteLoss, OutOfMemory
 from distill.training.training_state import StateError
 from limbeck.shared.images.file_names import shown_path
+from workers.gpu.device_memory import gpu_memory
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.throughput import Throughput
@@ -57,7 +58,7 @@ def pipeline_hooks(lease: LeaseRenewal) -> PipelineHooks:
     throughputs: dict[str, Throughput] = {}
 
     def on_progress(done: int, total: int, unit: str) -> None:
-        lease.progress(done, total, unit, throughputs.setdefault(unit, Throughput())(done))
+        lease.progress(done, total, unit, throughputs.setdefault(unit, Throughput())(done), gauges=gpu_memory)
 
     num_noted = 0
 

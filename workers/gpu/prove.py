@@ -11,6 +11,7 @@ from distill.benefit.run import measure_benefit
 from distill.pipeline import NoImages
 from distill.teacher.teacher import TeacherError
 from distill.texts.text_templates import LabelAttributes, render
+from store.access.principals import owner_of_job
 from store.jobs.claims import Claim
 from store.jobs.part_results import ProveResult
 from store.jobs.specs import ProveSpec
@@ -81,7 +82,8 @@ def _derive_filtered_set(
         content = EntryContent(label=entry.label, sense=entry.sense, lines=lines, flags=entry.flags)
         changed[position] = content if lines else None
     source = {**parent.source, "filtered_by": job_id, "num_edited": len(changed)}
-    return attribute_sets.derive(tx, parent, changed, source=source).id
+    owner = owner_of_job(tx, job_id)
+    return attribute_sets.derive(tx, parent, changed, source=source, owner=owner).id
 
 
 def _is_dropped(line: LineJSON, label: str, dropped: set[str]) -> bool:

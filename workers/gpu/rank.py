@@ -56,8 +56,8 @@ def main() -> int:
     parser.add_argument("token")
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    configure()
     context = Context.open()
+    configure(context.settings)
     confine_to(context.settings.data)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())

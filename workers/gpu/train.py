@@ -31,6 +31,7 @@ from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
 from workers.gpu import inputs
+from workers.gpu.device_memory import gpu_memory
 from workers.gpu.pipeline_hooks import note_changed_images, pipeline_errors, pipeline_hooks
 from workers.gpu.run_log import open_run_log
 from workers.gpu.torchrun import train_in_ranks
@@ -221,7 +222,7 @@ def _step_reporter(lease: LeaseRenewal, batch_size: int) -> Callable[[StepMetric
             action = f"training resumes after step {step.step - 1}" if step.step > 1 else "training starts with step 1"
             lease.note(f"{action} of {step.total_steps}", step=step.step, total_steps=step.total_steps)
         rate = step.images_per_s / max(batch_size, 1)
-        lease.progress(step.step, step.total_steps, "steps", rate)
+        lease.progress(step.step, step.total_steps, "steps", rate, gauges=lambda: _gauges(step))
         lease.metrics(
             f"step {step.step}/{step.total_steps}: loss {step.loss:.3f}, {step.images_per_s:.0f} images/s",
             is_last=step.step == step.total_steps,
@@ -237,6 +238,10 @@ def _step_reporter(lease: LeaseRenewal, batch_size: int) -> Callable[[StepMetric
         )
 
     return on_step
+
+
+def _gauges(step: StepMetrics) -> Mapping[str, float]:
+    return {"images_per_second": step.images_per_s, "data_wait_ratio": step.data_wait, **gpu_memory()}
 
 
 def _epoch_reporter(lease: LeaseRenewal, on_epoch: OnEpoch) -> OnEpoch:

@@ -9,7 +9,7 @@ published: the store rejects every write with an old lease token.
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -31,13 +31,20 @@ _MAX_QUEUED_EVENTS = 1_000
 # At first one metrics event per second, later one per 1% of the run time, so that long jobs have a readable list.
 _METRICS_INTERVAL_SHARE = 0.01
 
+Gauges = Callable[[], Mapping[str, float]]
+"""Figures of a running part for Prometheus; called when the progress is written."""
+
+
+def _no_gauges() -> Mapping[str, float]:
+    return {}
+
 
 @dataclass
 class _PhaseProgress:
     """Progress to write: of the phase that begins with it, or of the current phase."""
 
     begins: str | None = None
-    latest: tuple[int, int, str, float | None] | None = None
+    latest: tuple[int, int, str, float | None, Gauges] | None = None
 
 
 class LeaseRenewal:
@@ -71,12 +78,14 @@ class LeaseRenewal:
         """Whether the work should save its state and stop."""
         return self._stop.is_set() or self._context.shutting_down.is_set()
 
-    def progress(self, done: int, total: int, unit: str, rate: float | None = None) -> None:
+    def progress(
+        self, done: int, total: int, unit: str, rate: float | None = None, *, gauges: Gauges = _no_gauges
+    ) -> None:
         """Set the progress of the part; `rate` is in units per second. Written within a second."""
         with self._lock:
             if not self._progress:
                 self._progress.append(_PhaseProgress())
-            self._progress[-1].latest = (done, total, unit, rate)
+            self._progress[-1].latest = (done, total, unit, rate, gauges)
 
     def begin(self, phase: str) -> None:
         """Begin a phase of the part (`teacher features`), which the next progress belongs to. Written now, with an
@@ -126,8 +135,8 @@ class LeaseRenewal:
         if progress.begins is not None:
             claims.begin(tx, self.claim, progress.begins)
         if progress.latest is not None:
-            done, total, unit, rate = progress.latest
-            claims.record_progress(tx, self.claim, done=done, total=total, unit=unit, rate=rate)
+            done, total, unit, rate, gauges = progress.latest
+            claims.record_progress(tx, self.claim, done=done, total=total, unit=unit, rate=rate, gauges=gauges())
 
     def _renew_until_ended(self) -> None:
         flush_s = min(_FLUSH_S, self._lease_s / 6)

@@ -1,12 +1,15 @@
 """Structured logs: one JSON object per line on stderr, with time and level. Never log a key, a header or a prompt."""
 
-import logging
 import sys
+from typing import TYPE_CHECKING
 
 import structlog
 
+if TYPE_CHECKING:
+    from store.settings import Settings
 
-def configure(level: int = logging.INFO) -> None:
+
+def configure(settings: "Settings") -> None:
     """Configure structlog for this process."""
     structlog.configure(
         processors=[
@@ -16,7 +19,7 @@ def configure(level: int = logging.INFO) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -79,9 +79,11 @@ class AsyncAttributeSets:
         """One attribute set."""
         return await get(self._http, AttributeSet, "attribute-sets", id)
 
-    def list(self, *, vocabulary_id: str | None = None, parent_id: str | None = None) -> AsyncIterator[AttributeSet]:
-        """All attribute sets, or those of a vocabulary or edited from another set, newest first."""
-        filters = {"vocabulary_id": vocabulary_id, "parent_id": parent_id}
+    def list(
+        self, *, vocabulary_id: str | None = None, parent_id: str | None = None, owner: str | None = None
+    ) -> AsyncIterator[AttributeSet]:
+        """All attribute sets, or those of a vocabulary, an owner or edited from another set, newest first."""
+        filters = {"vocabulary_id": vocabulary_id, "parent_id": parent_id, "owner": owner}
         return items(self._http, AttributeSet, "/v1/attribute-sets", filters)
 
     def labels(

@@ -116,9 +116,11 @@ class AsyncJobs:
         """The current state of a job."""
         return await get(self._http, Job, "jobs", id)
 
-    def list(self, *, status: str | None = None, kind: str | None = None) -> AsyncIterator[Job]:
-        """All jobs, newest first."""
-        return items(self._http, Job, "/v1/jobs", {"status": status, "kind": kind})
+    def list(
+        self, *, status: str | None = None, kind: str | None = None, owner: str | None = None
+    ) -> AsyncIterator[Job]:
+        """All jobs, newest first. `owner`: the name of a key, or `me`."""
+        return items(self._http, Job, "/v1/jobs", {"status": status, "kind": kind, "owner": owner})
 
     async def cancel(self, job: Job | str) -> Job:
         """Request a job to stop; no effect on a job that has ended."""

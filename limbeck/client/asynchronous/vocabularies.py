@@ -77,9 +77,9 @@ class AsyncVocabularies:
         """One vocabulary."""
         return await get(self._http, Vocabulary, "vocabularies", id)
 
-    def list(self) -> AsyncIterator[Vocabulary]:
-        """All vocabularies, newest first."""
-        return items(self._http, Vocabulary, "/v1/vocabularies")
+    def list(self, *, owner: str | None = None) -> AsyncIterator[Vocabulary]:
+        """All vocabularies, or those of an owner, newest first."""
+        return items(self._http, Vocabulary, "/v1/vocabularies", {"owner": owner})
 
     def labels(self, id: str) -> AsyncIterator[Label]:
         """The labels of a vocabulary in order, fetched page by page."""

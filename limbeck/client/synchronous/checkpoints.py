@@ -23,10 +23,16 @@ class Checkpoints:
         return get(self._http, CheckpointWithFiles, "checkpoints", id)
 
     def list(
-        self, *, job_id: str | None = None, dataset_id: str | None = None, attribute_set_id: str | None = None
+        self,
+        *,
+        job_id: str | None = None,
+        dataset_id: str | None = None,
+        attribute_set_id: str | None = None,
+        owner: str | None = None,
     ) -> Iterator[Checkpoint]:
-        """All checkpoints, or those of a job, a dataset or an attribute set, newest first; without their files."""
-        filters = {"job_id": job_id, "dataset_id": dataset_id, "attribute_set_id": attribute_set_id}
+        """All checkpoints, or those of a job, a dataset, an attribute set or an owner, newest first; without their
+        files."""
+        filters = {"job_id": job_id, "dataset_id": dataset_id, "attribute_set_id": attribute_set_id, "owner": owner}
         return items(self._http, Checkpoint, "/v1/checkpoints", filters)
 
     def download(

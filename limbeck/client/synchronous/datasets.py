@@ -69,9 +69,9 @@ class Datasets:
         """One dataset."""
         return get(self._http, Dataset, "datasets", id)
 
-    def list(self, *, vocabulary_id: str | None = None) -> Iterator[Dataset]:
-        """All datasets, or those of a vocabulary, newest first."""
-        return items(self._http, Dataset, "/v1/datasets", {"vocabulary_id": vocabulary_id})
+    def list(self, *, vocabulary_id: str | None = None, owner: str | None = None) -> Iterator[Dataset]:
+        """All datasets, or those of a vocabulary or an owner, newest first."""
+        return items(self._http, Dataset, "/v1/datasets", {"vocabulary_id": vocabulary_id, "owner": owner})
 
     def report(self, id: str) -> DatasetReport:
         """What lies in the folder of a dataset.
@@ -92,9 +92,9 @@ class CaptionSets:
         """One caption set."""
         return get(self._http, CaptionSet, "caption-sets", id)
 
-    def list(self, *, dataset_id: str | None = None) -> Iterator[CaptionSet]:
-        """All caption sets, or those of a dataset, newest first."""
-        return items(self._http, CaptionSet, "/v1/caption-sets", {"dataset_id": dataset_id})
+    def list(self, *, dataset_id: str | None = None, owner: str | None = None) -> Iterator[CaptionSet]:
+        """All caption sets, or those of a dataset or an owner, newest first."""
+        return items(self._http, CaptionSet, "/v1/caption-sets", {"dataset_id": dataset_id, "owner": owner})
 
     def export(self, id: str) -> bytes:
         """The captions as a file: JSON Lines, `{"path", "sha256", "caption"}` per image."""

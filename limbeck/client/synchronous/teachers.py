@@ -35,9 +35,11 @@ class TextTargetSets:
         """One set of text targets."""
         return get(self._http, TextTargets, "text-targets", id)
 
-    def list(self, *, vocabulary_id: str | None = None, attribute_set_id: str | None = None) -> Iterator[TextTargets]:
-        """All text targets, or those of a vocabulary or an attribute set, newest first."""
-        filters = {"vocabulary_id": vocabulary_id, "attribute_set_id": attribute_set_id}
+    def list(
+        self, *, vocabulary_id: str | None = None, attribute_set_id: str | None = None, owner: str | None = None
+    ) -> Iterator[TextTargets]:
+        """All text targets, or those of a vocabulary, an attribute set or an owner, newest first."""
+        filters = {"vocabulary_id": vocabulary_id, "attribute_set_id": attribute_set_id, "owner": owner}
         return items(self._http, TextTargets, "/v1/text-targets", filters)
 
     def labels(self, id: str) -> TargetLabels:

@@ -74,9 +74,9 @@ class Vocabularies:
         """One vocabulary."""
         return get(self._http, Vocabulary, "vocabularies", id)
 
-    def list(self) -> Iterator[Vocabulary]:
-        """All vocabularies, newest first."""
-        return items(self._http, Vocabulary, "/v1/vocabularies")
+    def list(self, *, owner: str | None = None) -> Iterator[Vocabulary]:
+        """All vocabularies, or those of an owner, newest first."""
+        return items(self._http, Vocabulary, "/v1/vocabularies", {"owner": owner})
 
     def labels(self, id: str) -> Iterator[Label]:
         """The labels of a vocabulary in order, fetched page by page."""

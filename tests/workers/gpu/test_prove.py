@@ -81,7 +81,7 @@ def run_prove_job(context: Context, tmp_path: Path, *, filter_phrases: bool) -> 
             seeds=2,
             filter_phrases=filter_phrases,
         )
-        job = jobs.create(tx, spec, [NewPart(kind="prove", queue="gpu")])
+        job = jobs.create(tx, spec, [NewPart(kind="prove", queue="gpu")], owner="ann")
     with context.db.read() as tx:
         (part_id,) = claims.ready(tx, ["gpu"])
     claim = claim_part(context, part_id)
@@ -117,6 +117,7 @@ def test_contradicted_phrases_are_removed_but_not_those_of_people(
         entries = attribute_sets.entries(tx, filtered_id)
         before = attribute_sets.entries(tx, set_id)
     assert (row.parent_id, row.source["filtered_by"], row.source["strategy"]) == (set_id, job.id, "phrases@1")
+    assert row.owner == "ann"
     assert [at for at in range(4) if entries[at] != before[at]] == [1]
     assert entries[1] is not None
     assert [one["text"] for one in entries[1].lines] == ["a beak", "a beak of mine", "legs"]

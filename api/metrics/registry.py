@@ -1,13 +1,14 @@
-"""Prometheus metrics: jobs by status, parts by queue and status, live processes, and request durations."""
+"""The metrics of one app: durations of its requests, and what the collectors read from the database at each scrape."""
 
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 
+from api.metrics.collectors import COLLECTORS
 from store.db import Database
-from store.jobs import heartbeats, progress
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -41,21 +42,18 @@ class _DatabaseCollector(Collector):
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
+    def describe(self) -> Iterator[Metric]:
         yield from ()  # registration must not query the database
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        with self._db.read() as tx:
-            jobs, parts, alive = progress.jobs_by_status(tx), progress.parts_by_status(tx), heartbeats.alive(tx)
-        family = GaugeMetricFamily("limbeck_jobs", "Jobs by kind and status", labels=["kind", "status"])
-        for (kind, status), count in jobs.items():
-            family.add_metric([kind, status], count)
-        yield family
-        family = GaugeMetricFamily("limbeck_parts", "Parts of jobs by queue and status", labels=["queue", "status"])
-        for (queue, status), count in parts.items():
-            family.add_metric([queue, status], count)
-        yield family
-        family = GaugeMetricFamily("limbeck_processes", "Sweepers and workers with a recent heartbeat", labels=["role"])
-        for role, count in alive.items():
-            family.add_metric([role], count)
-        yield family
+    def collect(self) -> Iterator[Metric]:
+        """Without a database, the metrics of this process are still served."""
+        families: list[Metric] = []
+        try:
+            with self._db.read() as tx:
+                for collect in COLLECTORS:
+                    families += collect(tx)
+            is_up = 1
+        except SQLAlchemyError:
+            families, is_up = [], 0
+        yield GaugeMetricFamily("limbeck_database_up", "Whether the database responds", value=is_up)
+        yield from families

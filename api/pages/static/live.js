@@ -1,0 +1,43 @@
+// Keeps parts of a page current while a job runs:
+//   <body or section data-events="/v1/jobs/job_1/events"> and <section data-fragment="/jobs/job_1/progress">
+// Events of the job say that something changed; each fragment is then fetched again, at most once per `PAUSE_MS`. An event
+// stream reconnects by itself and continues after the last event; a reloaded page begins with the current state.
+import {localTimes} from "./page.js";
+
+const PAUSE_MS = 2000;
+const source = document.querySelector("[data-events]");
+let isWaiting = false, isDue = false;
+
+async function refresh() {
+  if (isWaiting) { isDue = true; return; }
+  isWaiting = true;
+  for (const section of document.querySelectorAll("[data-fragment]")) {
+    try {
+      const response = await fetch(section.dataset.fragment, {headers: {Accept: "text/html"}});
+      if (!response.ok) continue;
+      const html = new DOMParser().parseFromString(await response.text(), "text/html");
+      const focused = document.activeElement?.id;
+      section.replaceChildren(...html.body.childNodes);
+      localTimes(section);
+      if (focused) document.getElementById(focused)?.focus();
+      if (section.querySelector("[data-ended]")) { hasEnded = true; stream?.close(); }
+    } catch { /* the connection is lost: the next event, or the reconnected stream, tries again */ }
+  }
+  setTimeout(() => { isWaiting = false; if (isDue) { isDue = false; refresh(); } }, PAUSE_MS);
+}
+
+let stream = null, hasEnded = false;
+
+function listen() {
+  if (hasEnded) return;
+  stream = new EventSource(source.dataset.events);
+  for (const type of ["message", "metrics", "state"]) stream.addEventListener(type, refresh);
+  stream.onopen = refresh;
+  // A browser reconnects after a lost connection, but not after an error status, such as that of a proxy during a restart.
+  stream.onerror = () => { if (stream.readyState === EventSource.CLOSED) { refresh(); setTimeout(listen, 3 * PAUSE_MS); } };
+}
+
+if (source) {
+  listen();
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+}
