@@ -20,8 +20,8 @@ from tests.contract.fixtures import (
 
 # Without batch norm, which on a CPU has the statistics of each rank's share; plain SGD, whose weights show the
 # gradients.
-CONFIG = {**TINY_CONFIG, "student": "test_vit", "optimizer": "sgd", "momentum": 0, "lr": 0.05, "epochs": 40}
-CONFIG = {**CONFIG, "save_every_s": 0.3, "device": "cpu"}
+CONFIG = {**TINY_CONFIG, "student": "test_vit", "optimizer": "sgd", "momentum": 0, "lr": 0.05, "epochs": 25}
+CONFIG = {**CONFIG, "save_every_s": 0.2, "device": "cpu"}
 
 
 def ranks_of(child: psutil.Process) -> dict[int, psutil.Process]:
@@ -75,19 +75,31 @@ def weights(cluster: Cluster, job: Job, folder: Path) -> dict[str, torch.Tensor]
     return load_file(folder / job.id / "image" / "model.safetensors")
 
 
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Cluster, dataset_id: str) -> Job:
+    """A job of two ranks that nothing disturbs."""
+    job = wait_for_end(cluster, start_distill(cluster, dataset_id, CONFIG, nproc=2), timeout_s=300)
+    assert job.spec["nproc"] == 2
+    return job
+
+
 @pytest.mark.nightly
-def test_two_ranks_killed_and_resumed_equal_an_undisturbed_run_and_one_process(
-    cluster: Cluster, dataset_id: str, tmp_path: Path
+@pytest.mark.timeout(900)
+def test_two_ranks_train_the_weights_of_one_process(
+    cluster: Cluster, dataset_id: str, undisturbed: Job, tmp_path: Path
 ) -> None:
-    undisturbed = wait_for_end(cluster, start_distill(cluster, dataset_id, CONFIG, nproc=2), timeout_s=300)
     single = wait_for_end(cluster, start_distill(cluster, dataset_id, CONFIG), timeout_s=300)
-    assert undisturbed.spec["nproc"] == 2
     of_two, of_one = weights(cluster, undisturbed, tmp_path), weights(cluster, single, tmp_path)
     assert {name: tensor.shape for name, tensor in of_two.items()} == {n: t.shape for n, t in of_one.items()}
     for name, tensor in of_two.items():
         torch.testing.assert_close(tensor, of_one[name], rtol=0, atol=1e-5)
-    expected = weights_sha256(cluster, undisturbed)
 
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_a_lost_rank_ends_the_others_and_the_training_resumes(
+    cluster: Cluster, dataset_id: str, undisturbed: Job
+) -> None:
     job = start_distill(cluster, dataset_id, CONFIG, nproc=2)
     for victim in (1, 0):
         _, ranks = running_ranks(cluster, job)
@@ -95,13 +107,20 @@ def test_two_ranks_killed_and_resumed_equal_an_undisturbed_run_and_one_process(
         wait_until_all_ended(*ranks.values(), timeout_s=20)
         wait_until(lambda: get_part(cluster, job, "train").status == "queued", timeout_s=20, what="released part")
         assert get_part(cluster, job, "train").worker is None
-    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=300)) == expected
+    done = wait_for_end(cluster, job, timeout_s=300)
+    assert weights_sha256(cluster, done) == weights_sha256(cluster, undisturbed)
     events = list(cluster.client.jobs.events(job.id))
     lost = [event.message for event in events if event.data.get("code") == "rank_lost"]
     assert ["rank 1 of 2" in lost[0], "rank 0" in lost[1], len(lost)] == [True, True, 2]
     assert sum("training resumes after step" in event.message for event in events) == 2
-    assert {event.data["epoch"] for event in events if event.type == "metrics" and "accuracy" in event.data}
+    assert any("accuracy" in event.data for event in events if event.type == "metrics")
 
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_no_rank_survives_its_child_and_the_training_resumes(
+    cluster: Cluster, dataset_id: str, undisturbed: Job
+) -> None:
     job = start_distill(cluster, dataset_id, CONFIG, nproc=2)
     child, ranks = running_ranks(cluster, job)
     child.kill()
@@ -109,10 +128,12 @@ def test_two_ranks_killed_and_resumed_equal_an_undisturbed_run_and_one_process(
     child, ranks = running_ranks(cluster, job)
     torchrun_of(child).kill()
     wait_until_all_ended(*ranks.values())
-    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=300)) == expected
+    done = wait_for_end(cluster, job, timeout_s=300)
+    assert weights_sha256(cluster, done) == weights_sha256(cluster, undisturbed)
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(900)
 def test_ranks_end_with_their_worker_and_with_a_cancelled_job(cluster: Cluster, dataset_id: str) -> None:
     job = start_distill(cluster, dataset_id, CONFIG, nproc=2)
     _, ranks = running_ranks(cluster, job)
