@@ -16,7 +16,7 @@ from api.jobs import estimates
 from api.logs import logger
 from api.metrics.registry import Metrics
 from api.middleware import RequestMiddleware
-from api.pages import editor, lists, reference, start, static_files
+from api.pages import editor, job, lists, reference, sign_in, start, static_files
 from api.routes import (
     attribute_set_files,
     attribute_sets,
@@ -70,8 +70,10 @@ _ROUTERS = (
     health,
     start,
     lists,
+    job,
     reference,
     editor,
+    sign_in,
     static_files,
 )
 
@@ -102,6 +104,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
     app.state.metrics = Metrics(database)
     app.state.job_watch = events.job_watch(database)
+    app.state.problem_page = sign_in.problem_page
     app.state.background_checks = health.BackgroundChecks()
     for module in _ROUTERS:
         limit = body_limits.of_router(module.__name__, settings.max_body_bytes)

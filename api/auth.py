@@ -1,29 +1,39 @@
 """Authentication: a key with the needed scope; a service bound to loopback also serves local clients without a key.
-Clients of the Hugging Face Hub send a key as their token (`HF_TOKEN=lbk_...`).
+Clients of the Hugging Face Hub send a key as their token (`HF_TOKEN=lbk_...`). A browser sends the cookie of a session
+(`api.pages.sign_in`), and repeats the CSRF token of the session in a header when it changes something.
 
 Without a key, Host and Origin must be loopback addresses, and no header may show that the request was forwarded.
 Otherwise a web page (by DNS rebinding or a form) or a proxy in front of the service could use it without a key.
+
+A service on another address than loopback that has no key yet responds with 503 until the operator creates one.
 """
 
 import functools
 import ipaddress
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
+import secrets
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit
 
 import anyio.to_thread
 from starlette.datastructures import Headers
-from starlette.responses import Response
+from starlette.requests import cookie_parser
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http import hub_errors, problems
-from store import api_keys
+from store import api_keys, browser_sessions
 from store.access.principals import LOCAL_PRINCIPAL, Principal
 from store.db import Database
 
-PUBLIC_PATHS = frozenset({"/healthz"})
-# The editor page, which contains no data and calls the API with the key of the user, and styles and scripts.
-PUBLIC_PREFIXES = ("/attributes/", "/static/")
+SIGN_IN = "/sign-in"
+SESSION = "/session"
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz", SIGN_IN})  # probes of containers and of load balancers have no key
+STATIC_PREFIX = "/static/"  # styles and scripts of the pages
+COOKIE = "limbeck_session"
+CSRF_HEADER = "X-CSRF-Token"
+_READS = ("GET", "HEAD", "OPTIONS")
+_NOT_LOOPBACK = "the service is not bound to loopback"
+NO_KEY_YET = "no key yet: create one with the settings of the service: limbeck key create --name NAME"
 _REALM = 'Bearer realm="limbeck"'
 
 
@@ -45,12 +55,15 @@ class AuthMiddleware:
         self.app = app
         self.db = db
         self.bound_to_loopback = is_loopback(host)
+        self._had_key = self.bound_to_loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIXES):
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(STATIC_PREFIX):
             await self.app(scope, receive, send)
             return
         rejection = await self._authenticate(scope)
+        if rejection is not None and rejection.status_code in (401, 303) and not self._had_key:
+            rejection = await self._rejection_before_first_key(scope) or rejection
         await (rejection or self.app)(scope, receive, send)
 
     async def _authenticate(self, scope: Scope) -> Response | None:
@@ -59,41 +72,79 @@ class AuthMiddleware:
         authorization = headers.get("authorization")
         if authorization is not None and not _is_hub_token(scope, authorization):
             return await self._authenticate_key(scope, authorization)
-        if not self.bound_to_loopback or not _received_on_loopback(scope):
+        remote_reason = self._remote_reason(scope, headers)
+        token = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        if remote_reason and token:
+            return await self._authenticate_session(scope, token)
+        if remote_reason and (scope["method"] == "GET" and problems.wants_page(scope)):
+            return _to_sign_in(scope)
+        if remote_reason == _NOT_LOOPBACK:
             return _unauthorized(scope, "send a key: Authorization: Bearer lbk_...")
-        if reason := _remote_reason(headers):
-            detail = f"{reason}; only requests from this machine are allowed without a key"
+        if remote_reason:
+            detail = f"{remote_reason}; only requests from this machine are allowed without a key"
             return problems.problem_response(scope, 403, "not_loopback", detail)
+        if scope["method"] not in _READS and not is_from_own_page(headers):
+            detail = "this request comes from a page of another site; only pages of this service may change something"
+            return problems.problem_response(scope, 403, "cross_site_request", detail)
         scope["state"]["principal"] = LOCAL_PRINCIPAL
         return None
+
+    def _remote_reason(self, scope: Scope, headers: Headers) -> str | None:
+        """Why the request may not come from this machine; None if it does."""
+        if not self.bound_to_loopback or not _received_on_loopback(scope):
+            return _NOT_LOOPBACK
+        return _remote_reason(headers)
+
+    async def _rejection_before_first_key(self, scope: Scope) -> Response | None:
+        """The 503 of a service that has no active key yet. Once it has had one, the database is not asked again."""
+        try:
+            self._had_key = await anyio.to_thread.run_sync(self._has_key)
+        except Exception as error:
+            scope["state"]["exception"] = error
+            return None
+        if self._had_key:
+            return None
+        return problems.problem_response(scope, 503, "no_key_yet", NO_KEY_YET, headers={"Retry-After": "5"})
 
     async def _authenticate_key(self, scope: Scope, authorization: str) -> Response | None:
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             return _unauthorized(scope, "Authorization must be: Bearer lbk_...")
+        found = await self._look_up(scope, functools.partial(self._find_key, secret.strip()))
+        if isinstance(found, Response):
+            return found
+        if found is None:
+            return _unauthorized(scope, "this key is unknown, expired or revoked", error="invalid_token")
+        return _admit(scope, found)
+
+    async def _authenticate_session(self, scope: Scope, token: str) -> Response | None:
+        found = await self._look_up(scope, functools.partial(self._find_session, token))
+        if isinstance(found, Response):
+            return found
+        if found is None and scope["method"] == "GET" and problems.wants_page(scope):
+            return _to_sign_in(scope)
+        if found is None:
+            return _unauthorized(scope, "this browser is not signed in any more", error="invalid_token")
+        csrf = browser_sessions.csrf_token(token)
+        sent = Headers(scope=scope).get(CSRF_HEADER, "")
+        if scope["method"] not in _READS and not secrets.compare_digest(sent.encode(), csrf.encode()):
+            detail = f"the header {CSRF_HEADER} must repeat the token of the page that sends the request"
+            return problems.problem_response(scope, 403, "csrf_token_invalid", detail)
+        scope["state"] |= {"csrf": csrf, "viewer": found.owner}
+        return _admit(scope, found)
+
+    async def _look_up(self, scope: Scope, find: Callable[[], Principal | None]) -> Principal | Response | None:
+        """The principal, None if there is none, or the 503 of a database that does not respond."""
         try:
-            principal = await anyio.to_thread.run_sync(functools.partial(self._find_key, secret.strip()))
+            return await anyio.to_thread.run_sync(find)
         except Exception as error:
             scope["state"]["exception"] = error
-            return problems.problem_response(
-                scope,
-                503,
-                "database_unavailable",
-                "the key cannot be checked: the database does not respond",
-                headers={"Retry-After": "2"},
-            )
-        if principal is None:
-            return _unauthorized(scope, "this key is unknown, expired or revoked", error="invalid_token")
-        scope["state"]["principal"] = principal
-        is_read = scope["method"] in ("GET", "HEAD", "OPTIONS") or hub_errors.is_read(scope)
-        needed = "read" if is_read else "write"
-        if needed not in principal.scopes:
-            challenge = f'{_REALM}, error="insufficient_scope", scope="{needed}"'
-            detail = f'this key lacks the scope "{needed}"'
-            return problems.problem_response(
-                scope, 403, "scope_missing", detail, headers={"WWW-Authenticate": challenge}
-            )
-        return None
+            detail = "the key cannot be checked: the database does not respond"
+            return problems.problem_response(scope, 503, "database_unavailable", detail, headers={"Retry-After": "2"})
+
+    def _has_key(self) -> bool:
+        with self.db.read() as tx:
+            return api_keys.has_active_key(tx)
 
     def _find_key(self, secret: str) -> Principal | None:
         """The principal of the active key with this secret."""
@@ -101,13 +152,38 @@ class AuthMiddleware:
             key = api_keys.find(tx, secret)
             return api_keys.principal_of(key) if key else None
 
+    def _find_session(self, token: str) -> Principal | None:
+        with self.db.read() as tx:
+            return browser_sessions.find(tx, token)
 
-def _unauthorized(scope: Mapping[str, Any], detail: str, *, error: str = "") -> Response:
+
+def is_from_own_page(headers: Headers) -> bool:
+    """Whether a request comes from no browser, from its address bar, or from a page of this service."""
+    return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+
+
+def _admit(scope: Scope, principal: Principal) -> Response | None:
+    """Set the principal and return None, or return the 403 for a scope that the principal lacks."""
+    scope["state"]["principal"] = principal
+    needed = "read" if scope["method"] in _READS or hub_errors.is_read(scope) else "write"
+    if scope["path"] == SESSION or needed in principal.scopes:
+        return None
+    challenge = f'{_REALM}, error="insufficient_scope", scope="{needed}"'
+    detail = f'this key lacks the scope "{needed}"'
+    return problems.problem_response(scope, 403, "scope_missing", detail, headers={"WWW-Authenticate": challenge})
+
+
+def _to_sign_in(scope: Scope) -> Response:
+    query = scope["query_string"].decode("latin-1")
+    return RedirectResponse(f"{SIGN_IN}?next={quote(scope['path'] + ('?' + query if query else ''))}", 303)
+
+
+def _unauthorized(scope: Scope, detail: str, *, error: str = "") -> Response:
     challenge = _REALM + (f', error="{error}"' if error else "")
     return problems.problem_response(scope, 401, "unauthorized", detail, headers={"WWW-Authenticate": challenge})
 
 
-def _is_hub_token(scope: Mapping[str, Any], authorization: str) -> bool:
+def _is_hub_token(scope: Scope, authorization: str) -> bool:
     """Whether this is a token of the real Hub, which its clients send wherever `HF_ENDPOINT` points to: not a key."""
     return authorization.lower().startswith("bearer hf_") and hub_errors.is_hub_path(scope)
 

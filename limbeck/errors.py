@@ -17,11 +17,16 @@ class LimbeckError(Exception):
 
 @dataclass(frozen=True)
 class FieldError:
-    """An invalid field of a request: a JSON pointer (RFC 6901) into the body or a parameter's name, and the reason."""
+    """An invalid field of a request: a JSON pointer (RFC 6901) into the body or a parameter's name, and the reason.
+
+    Of a DELETE that is refused: the `kind` and the `id` of a resource that uses the one to be deleted.
+    """
 
     pointer: str
     detail: str
     parameter: str | None = None
+    kind: str | None = None
+    id: str | None = None
 
 
 class Problem(LimbeckError):

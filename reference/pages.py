@@ -1,4 +1,5 @@
-"""The reference pages that are generated from code, by path. A test compares each file with what is generated.
+"""The reference pages and `.env.example`, which are generated from code, by path. A test compares each file with the
+code.
 
 python -m reference        # writes them
 """
@@ -7,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from distill.config import reference as config_reference
-from reference import api_operations, commands, python_client, service_settings
+from reference import api_operations, commands, env_example, python_client, service_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,5 +18,6 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/cli.md": commands.markdown,
     "docs/reference/config.md": config_reference.markdown,
     "docs/reference/settings.md": service_settings.markdown,
+    ".env.example": env_example.text,
 }
 """Path below the root -> the function that returns its text."""

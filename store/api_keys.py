@@ -46,9 +46,12 @@ def create(tx: Session, *, name: str, scopes: Sequence[str], expires_at: float |
 def find(tx: Session, secret: str) -> ApiKey | None:
     """The active key with this secret, or None. Only digests are compared, so timing reveals nothing of the secret."""
     key = tx.scalar(select(ApiKey).where(ApiKey.sha256 == _digest(secret)))
-    if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= time.time()):
-        return None
-    return key
+    return key if key is not None and is_active(key) else None
+
+
+def is_active(key: ApiKey) -> bool:
+    """Whether the key is neither revoked nor expired."""
+    return key.revoked_at is None and (key.expires_at is None or key.expires_at > time.time())
 
 
 def principal_of(key: ApiKey) -> Principal:
@@ -78,8 +81,8 @@ def list_keys(tx: Session) -> list[ApiKey]:
 
 def has_active_key(tx: Session) -> bool:
     """Whether at least one key is neither revoked nor expired."""
-    is_active = (ApiKey.expires_at.is_(None) | (ApiKey.expires_at > time.time())) & ApiKey.revoked_at.is_(None)
-    return bool(tx.scalar(select(func.count()).select_from(ApiKey).where(is_active)))
+    active = (ApiKey.expires_at.is_(None) | (ApiKey.expires_at > time.time())) & ApiKey.revoked_at.is_(None)
+    return bool(tx.scalar(select(func.count()).select_from(ApiKey).where(active)))
 
 
 def _digest(secret: str) -> str:

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from store.errors import DatabaseUnusable, SettingInvalid
+from store.settings import PASSWORD_REMEDY
 
 _DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 _CONNECT_TIMEOUT_S = 10
@@ -74,13 +75,16 @@ class Database:
 
 
 def _parse_url(url: str) -> URL:
+    not_a_url = SettingInvalid(
+        "LIMBECK_DATABASE_URL is not a database URL: write postgresql://USER@HOST:5432/NAME or "
+        f"sqlite:////FOLDER/limbeck.db; {PASSWORD_REMEDY.format('DATABASE')}"
+    )
     try:
         parsed = make_url(url)
     except (SQLAlchemyError, ValueError):
-        raise SettingInvalid(
-            "LIMBECK_DATABASE_URL is not a database URL: write postgresql://USER:PASSWORD@HOST:5432/NAME or "
-            "sqlite:////FOLDER/limbeck.db, and special characters of the password as %XX"
-        ) from None
+        raise not_a_url from None
+    if "@" in (parsed.host or ""):  # an unescaped @ of the password: what follows it would be taken for the host
+        raise not_a_url
     if parsed.drivername not in _DRIVERS:
         raise SettingInvalid(
             f"LIMBECK_DATABASE_URL names {parsed.drivername}, which is not supported: write postgresql:// or sqlite:///"

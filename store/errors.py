@@ -45,6 +45,23 @@ class Conflict(RuntimeError):
         self.code = code
 
 
+@dataclass(frozen=True)
+class UserOfResource:
+    """A resource that uses another one: its kind, its id, and how it uses it."""
+
+    kind: str
+    id: str
+    detail: str
+
+
+class InUse(Conflict):
+    """The resource cannot be deleted. `users`: the first resources that use it, or the jobs that need it."""
+
+    def __init__(self, code: str, message: str, users: Sequence[UserOfResource]) -> None:
+        super().__init__(code, message)
+        self.users = tuple(users)
+
+
 class DraftStale(Conflict):
     """The draft is not at the version that the change expects."""
 

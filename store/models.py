@@ -1,6 +1,9 @@
 """The tables. Times are seconds since 1970 (UTC) as doubles; digests are sha256 in hex; `*_key` is an artefact key.
 Money is in whole pico-dollars (`*_pusd`, 1e-12 USD), so that the price of a single token is exact; null means unknown.
 
+Tables that can have very many rows of one job, vocabulary or set have no foreign key to it, so that it can be deleted
+before them (`store.removal.kinds.PURGED`).
+
 Only `store.jobs.claims` and `store.lifecycle.transitions` change the state of jobs and parts. Most other rows are
 written once.
 """
@@ -73,6 +76,16 @@ class ApiKey(Base):
     revoked_at: Mapped[float | None]
 
 
+class BrowserSession(Base):
+    """A browser that signed in with a key. Only the sha256 of the cookie's token is stored."""
+
+    __tablename__ = "browser_sessions"
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id"), index=True)
+    created_at: Mapped[float]
+    expires_at: Mapped[float] = mapped_column(index=True)
+
+
 class IdempotencyRecord(Base):
     """The response to a POST with this `Idempotency-Key`, written in the transaction that executed the POST."""
 
@@ -110,7 +123,7 @@ class Label(Base):
     """
 
     __tablename__ = "labels"
-    vocabulary_id: Mapped[str] = mapped_column(ForeignKey("vocabularies.id"), primary_key=True)
+    vocabulary_id: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
     sense: Mapped[str | None]
@@ -174,8 +187,8 @@ class LLMBatch(Base):
 
     __tablename__ = "llm_batches"
     id: Mapped[str] = mapped_column(primary_key=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
-    part_id: Mapped[str] = mapped_column(ForeignKey("parts.id"), index=True)
+    job_id: Mapped[str] = mapped_column(index=True)
+    part_id: Mapped[str] = mapped_column(index=True)
     server_id: Mapped[str | None]
     status: Mapped[str]
     num_requests: Mapped[int]
@@ -189,7 +202,7 @@ class LLMCall(Base):
 
     __tablename__ = "llm_calls"
     id: Mapped[str] = mapped_column(primary_key=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    job_id: Mapped[str]
     position: Mapped[int]
     key: Mapped[str]
     strategy: Mapped[str]
@@ -275,7 +288,7 @@ class AttributeSetPage(Base):
     """The digest of each page of a set, by page number."""
 
     __tablename__ = "attribute_set_pages"
-    set_id: Mapped[str] = mapped_column(ForeignKey("attribute_sets.id"), primary_key=True)
+    set_id: Mapped[str] = mapped_column(primary_key=True)
     page: Mapped[int] = mapped_column(primary_key=True)
     digest: Mapped[str] = mapped_column(ForeignKey("attribute_pages.digest"))
 
@@ -295,7 +308,7 @@ class AttributeDraftEntry(Base):
     """The lines of one label that the draft changes."""
 
     __tablename__ = "attribute_draft_entries"
-    set_id: Mapped[str] = mapped_column(ForeignKey("attribute_drafts.set_id"), primary_key=True)
+    set_id: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
     lines: Mapped[list[LineJSON]]
     flags: Mapped[list[str]]
@@ -316,7 +329,7 @@ class GateFailure(Base):
     """A label of a set that violates a gate."""
 
     __tablename__ = "gate_failures"
-    set_id: Mapped[str] = mapped_column(ForeignKey("attribute_sets.id"), primary_key=True)
+    set_id: Mapped[str] = mapped_column(primary_key=True)
     gate: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
 
@@ -330,7 +343,7 @@ class EnrichResult(Base):
     """
 
     __tablename__ = "enrich_results"
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
     slot: Mapped[int] = mapped_column(primary_key=True)
@@ -347,7 +360,7 @@ class EnrichPage(Base):
     """
 
     __tablename__ = "enrich_pages"
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(primary_key=True)
     page: Mapped[int] = mapped_column(primary_key=True)
     digest: Mapped[str] = mapped_column(ForeignKey("attribute_pages.digest"))
     inputs: Mapped[str | None] = mapped_column(index=True)
@@ -472,7 +485,7 @@ class Part(Base):
 
     __tablename__ = "parts"
     id: Mapped[str] = mapped_column(primary_key=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    job_id: Mapped[str]
     position: Mapped[int]
     kind: Mapped[str]
     queue: Mapped[str]
@@ -513,7 +526,7 @@ class Event(Base):
     """An event of a job, numbered per job in commit order."""
 
     __tablename__ = "events"
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(primary_key=True)
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     at: Mapped[float]
     level: Mapped[str]
@@ -549,6 +562,15 @@ class CheckpointFile(Base):
     sha256: Mapped[str]
     size: Mapped[int]
     file_key: Mapped[str]
+
+
+class Removal(Base):
+    """A deleted resource whose rows in large tables are still to be purged (`store.removal.purge`)."""
+
+    __tablename__ = "removals"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    created_at: Mapped[float]
 
 
 class Heartbeat(Base):

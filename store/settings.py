@@ -6,8 +6,9 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from limbeck.shared.parts import LoggerName, parse_loggers
@@ -16,8 +17,10 @@ from limbeck.shared.text import unknown_setting
 _LLM = "llm_"
 _PREFIX = "LIMBECK_"
 # Variables that the client, docker-compose.yml and the tests read.
-_OTHER_READERS = ("LIMBECK_URL", "LIMBECK_KEY", "LIMBECK_DATA", "LIMBECK_CONFIG", "LIMBECK_BIND", "LIMBECK_LLM_ENV")
+_OTHER_READERS = ("LIMBECK_URL", "LIMBECK_KEY", "LIMBECK_DATA", "LIMBECK_CONFIG", "LIMBECK_BIND")
 _OF_TESTS = "LIMBECK_TEST_"
+PASSWORD_REMEDY = "write special characters of the password as %XX, or set LIMBECK_{}_PASSWORD to the password as it is"
+_SERVER = re.compile(r"(?P<scheme>(?:postgres(?:ql)?(?:\+\w+)?|rediss?)://)(?:(?P<user>[^@/]*)@)?(?P<rest>[^@]*)")
 
 
 class Settings(BaseSettings):
@@ -30,7 +33,13 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".limbeck"), description="Default folder for all data that no other setting places.")
     database_url: str = Field("", description="SQLAlchemy URL; if empty, SQLite below `home`.")
+    database_password: SecretStr = Field(
+        SecretStr(""), description="Password for the user in `database_url`, as it is: no character is escaped."
+    )
     redis_url: SecretStr = Field(SecretStr(""), description="URL of the Celery broker; if empty, embedded mode.")
+    redis_password: SecretStr = Field(
+        SecretStr(""), description="Password for `redis_url`, as it is: no character is escaped."
+    )
     data_root: Path | None = Field(None, description="The only folder that clients may refer to by path.")
     artefacts_url: str = Field("", description="fsspec URL of the artefact store; if empty, a folder below `home`.")
     cache_dir: Path | None = Field(None, description="Cache of decoded images and teacher features, per machine.")
@@ -47,6 +56,10 @@ class Settings(BaseSettings):
         2048, ge=16, description="Connections to the API; above, one that waits for a request is closed for a new one."
     )
     header_timeout_s: float = Field(10.0, gt=0, description="Time for the head of a request.")
+
+    session_s: float = Field(
+        7 * 86400.0, gt=0, description="How long a browser stays signed in; it ends earlier with its key."
+    )
 
     llm_base_url: str = Field("", description="URL of an OpenAI-compatible server; if empty, the openai default.")
     llm_model: str = Field("", description="Default model for jobs that name none.")
@@ -99,6 +112,9 @@ class Settings(BaseSettings):
     sweep_s: float = Field(1.0, gt=0, description="Interval between two passes of the sweeper.")
     resend_s: float = Field(30.0, gt=0, description="Delay before a message that no worker took is sent again.")
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Time limit of one part.")
+    alive_file: Path | None = Field(
+        None, description="File that a worker or sweeper touches every few seconds, for health checks of its container."
+    )
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
     tensorboard_dir: Path | None = Field(
@@ -120,6 +136,22 @@ class Settings(BaseSettings):
             raise ValueError("tensorboard is turned on by LIMBECK_TENSORBOARD_DIR, its folder")
         return text
 
+    @field_validator("redis_url")
+    @classmethod
+    def _readable_redis_url(cls, url: SecretStr) -> SecretStr:
+        if not is_redis_url(url.get_secret_value()):
+            raise ValueError(f"is not a URL such as redis://HOST:6379/0; {PASSWORD_REMEDY.format('REDIS')}")
+        return url
+
+    @field_validator("database_password", "redis_password")
+    @classmethod
+    def _fits_its_url(cls, password: SecretStr, info: ValidationInfo) -> SecretStr:
+        name = str(info.field_name).replace("password", "url")
+        if password.get_secret_value() and name in info.data:
+            url = info.data[name]
+            with_password(url if isinstance(url, str) else url.get_secret_value(), password.get_secret_value())
+        return password
+
     @field_validator(
         "home",
         "data_root",
@@ -130,6 +162,7 @@ class Settings(BaseSettings):
         "nonvisual_words",
         "llm_ca_file",
         "llm_endpoints",
+        "alive_file",
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -155,10 +188,16 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database URL in use. A plain `postgresql://` selects psycopg 3."""
         url = self.database_url or f"sqlite:///{self.home / 'limbeck.db'}"
+        url = with_password(url, self.database_password.get_secret_value())
         for bare in ("postgresql://", "postgres://"):
             if url.startswith(bare):
                 return "postgresql+psycopg://" + url.removeprefix(bare)
         return url
+
+    @property
+    def broker(self) -> str:
+        """The Redis URL in use, with its password; "" in embedded mode."""
+        return with_password(self.redis_url.get_secret_value(), self.redis_password.get_secret_value())
 
     @property
     def data(self) -> Path:
@@ -202,3 +241,34 @@ def _variables_in(endpoints_file: Path | None) -> list[str]:
     except (OSError, UnicodeDecodeError):  # what reads the endpoints reports the fault
         return []
     return re.findall(rf"{_PREFIX}[A-Z0-9_]+", text)
+
+
+def with_password(url: str, password: str) -> str:
+    """The URL with the password, escaped; unchanged without one.
+
+    Raises ValueError if the URL has a password already, has no user that a Postgres password belongs to, or is none of
+    Postgres or Redis.
+    """
+    if not password:
+        return url
+    match = _SERVER.fullmatch(url)
+    if match is None:
+        raise ValueError("belongs to a URL such as postgresql://USER@HOST/NAME or redis://HOST:6379/0")
+    user = match["user"] or ""
+    if ":" in user:
+        raise ValueError("is given, and the URL has a password too: give one of the two")
+    if not user and not match["scheme"].startswith("redis"):
+        raise ValueError("belongs to a user, and the URL names none: postgresql://USER@HOST/NAME")
+    return f"{match['scheme']}{user}:{quote(password, safe='')}@{match['rest']}"
+
+
+def is_redis_url(url: str) -> bool:
+    """Whether host and port can be read from a broker's URL; an unescaped `/`, `#` or `?` of a password hides them."""
+    if not url:
+        return True
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return "://" in url and port != 0 and "@" not in parts.path + parts.query + parts.fragment

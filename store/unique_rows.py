@@ -26,6 +26,10 @@ def put_unique(tx: Session, row: RowT) -> RowT:
     values = {column.key: getattr(row, column.key) for column in model.__mapper__.column_attrs}
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
     statement = dialect.insert(model).values(values).on_conflict_do_nothing(index_elements=["inputs_digest"])
-    inserted = tx.scalar(statement.returning(model.id))
-    same = model.id == inserted if inserted is not None else model.inputs_digest == row.inputs_digest
-    return tx.scalars(select(model).where(same)).one()
+    while True:
+        inserted = tx.scalar(statement.returning(model.id))
+        same = model.id == inserted if inserted is not None else model.inputs_digest == row.inputs_digest
+        # Held, because the caller refers to it. An equal row that was just deleted is inserted again.
+        stored = tx.scalar(select(model).where(same).with_for_update(read=True, key_share=True))
+        if stored is not None:
+            return stored

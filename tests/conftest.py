@@ -5,6 +5,7 @@ need it are skipped with a message.
 """
 
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -98,12 +99,22 @@ def _close(db: Database) -> None:
     db.dispose()
 
 
-@pytest.fixture
-def sqlite_db(tmp_path: Path) -> Iterator[Database]:
-    """A new SQLite database."""
-    db = Database(f"sqlite:///{tmp_path / 'limbeck.db'}")
-    _forbid_writes_in_reads(db)  # before the first connection, which `upgrade` opens
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database that the migrations created once; tests copy the file."""
+    path = tmp_path_factory.mktemp("migrated") / "limbeck.db"
+    db = Database(f"sqlite:///{path}")
     upgrade(db)
+    db.dispose()
+    return path
+
+
+@pytest.fixture
+def sqlite_db(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Database]:
+    """A new SQLite database."""
+    shutil.copy(migrated_sqlite, tmp_path / "limbeck.db")
+    db = Database(f"sqlite:///{tmp_path / 'limbeck.db'}")
+    _forbid_writes_in_reads(db)  # before the first connection
     yield db
     _close(db)
 

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 with exit_if_misconfigured("workers.app"):
     context = Context.open()
 
-app = Celery("limbeck", broker=context.settings.redis_url.get_secret_value() or None, include=["workers.tasks"])
+app = Celery("limbeck", broker=context.settings.broker or None, include=["workers.tasks"])
 app.conf.update(
     accept_content=["json"],
     task_serializer="json",

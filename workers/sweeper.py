@@ -16,12 +16,15 @@ with exit_if_part_is_missing("python -m workers.sweeper"):
 
     from store.jobs import counters, heartbeats, outbox
     from store.lifecycle import transitions
+    from store.removal.purge import purge
     from store.upkeep import expired_records
     from workers.runtime.context import Context, worker_name
+    from workers.runtime.heartbeat import touch
     from workers.runtime.logs import configure
 
 log = structlog.get_logger()
 _CLEANUP_EVERY_S = 600.0
+_PURGE_S = 5.0
 _FOLD_EVERY_S = 10.0
 
 
@@ -39,6 +42,7 @@ class Sweeper:
                 self.sweep()
             except SQLAlchemyError as error:
                 log.warning("sweep_failed", error=type(error).__name__)
+            touch(self._context.settings.alive_file)
 
     def sweep(self) -> None:
         """Requeue or end parts with an expired lease, clean up and fold counters now and then, and send messages."""
@@ -69,6 +73,7 @@ class Sweeper:
         with self._context.db.write() as tx:
             expired_records.delete_expired(tx)
             unused = outbox.unused_states(tx)
+        purge(self._context.db, for_s=_PURGE_S)
         for _, key in unused:
             self._context.artefacts.delete_below(key)
         with self._context.db.write() as tx:

@@ -113,8 +113,12 @@ class Idempotency:
         """Like `respond`, but `write` returns the response's headers instead of its Location."""
         return self._respond(lambda tx: (*write(tx), status))
 
-    def _respond(self, write: Callable[[Session], tuple[BaseModel, Mapping[str, str], int]]) -> Response:
-        """`write` returns the resource, the headers and the status of the response."""
+    def respond_deleted(self, write: Callable[[Session], BaseModel | None]) -> Response:
+        """Call `write` once per key. The status is 200 with its resource, or 204 if it returns None."""
+        return self._respond(lambda tx: (deleted := write(tx), {}, 204 if deleted is None else 200))
+
+    def _respond(self, write: Callable[[Session], tuple[BaseModel | None, Mapping[str, str], int]]) -> Response:
+        """`write` returns the resource (None: no body), the headers and the status of the response."""
         with self.db.write() as tx:
             if self.key is not None:
                 stored_response = idempotency.reserve(
@@ -123,13 +127,16 @@ class Idempotency:
                 if stored_response is not None:
                     return _response(stored_response)
             resource, headers, status = write(tx)
-            response = idempotency.StoredResponse(status, headers, resource.model_dump_json())
+            body = "" if resource is None else resource.model_dump_json()
+            response = idempotency.StoredResponse(status, headers, body)
             if self.key is not None:
                 idempotency.save_response(tx, principal=self.principal.id, key=self.key, response=response)
         return _response(response)
 
 
 def _response(response: idempotency.StoredResponse) -> Response:
+    if response.status == 204:
+        return Response(status_code=204)
     return Response(response.body, response.status, dict(response.headers), media_type="application/json")
 
 

@@ -4,7 +4,7 @@ The packages below the API raise their own errors. Only this module maps them to
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Self
@@ -12,15 +12,16 @@ from typing import Any, Self
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, model_validator
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.responses import Response
 
 from api.http import hub_errors
 from api.http.schemas import RequestModel, unstorable_reason
-from store.errors import Conflict, DraftStale, InvalidField, InvalidRequest, NotFound, NotOwner
+from store.errors import Conflict, DraftStale, InUse, InvalidField, InvalidRequest, NotFound, NotOwner
 
 MAX_ERRORS = 20
 _FEW_VALUES = 10_000
@@ -44,6 +45,8 @@ class ErrorItem(BaseModel):
     pointer: str = Field("", description="JSON pointer (RFC 6901) into the body.", examples=["/labels/17/sense"])
     parameter: str | None = Field(None, description="Name of the query parameter or header.", examples=["limit"])
     detail: str = Field(examples=['label 17 "crane" is also label 4; give each a sense'])
+    kind: str | None = Field(None, description="With `id`: a resource that uses the one to be deleted, or a job.")
+    id: str | None = Field(None, description="Id of that resource.")
 
 
 class Problem(BaseModel):
@@ -80,7 +83,7 @@ class ProblemError(HTTPException):
 
 
 def problem_response(
-    scope: Mapping[str, Any],
+    scope: MutableMapping[str, Any],
     status: int,
     code: str,
     detail: str,
@@ -99,6 +102,10 @@ def problem_response(
         errors=list(errors)[:MAX_ERRORS],
         request_id=scope.get("state", {}).get("request_id"),
     )
+    if wants_page(scope) and (render := getattr(getattr(scope.get("app"), "state", None), "problem_page", None)):
+        page: Response = render(Request(scope), problem)
+        page.headers.update(headers or {})
+        return page
     body = problem.model_dump(exclude_none=True)
     all_headers = dict(headers or {})
     if hub_errors.is_hub_path(scope):
@@ -108,7 +115,13 @@ def problem_response(
     return Response(json.dumps(body), status, all_headers, media_type=MEDIA_TYPE)
 
 
-def body_too_large(scope: Mapping[str, Any], max_body_bytes: int) -> Response:
+def wants_page(scope: MutableMapping[str, Any]) -> bool:
+    """Whether a person looks at the response: a browser that opens an address outside the API."""
+    accept = Headers(scope=scope).get("accept", "")
+    return "text/html" in accept and not scope["path"].startswith("/v1/") and not hub_errors.is_hub_path(scope)
+
+
+def body_too_large(scope: MutableMapping[str, Any], max_body_bytes: int) -> Response:
     """The 413 for a body above the limit. The rest of the body is not read, so the connection is closed."""
     detail = f"the body is longer than {max_body_bytes} bytes"
     return problem_response(scope, 413, _CODES[413], detail, headers={"Connection": "close"})
@@ -277,6 +290,18 @@ def _on_conflict(request: Request, error: Conflict) -> Response:
     return problem_response(request.scope, 409, error.code, str(error))
 
 
+def _on_in_use(request: Request, error: InUse) -> Response:
+    items = [ErrorItem(detail=user.detail, kind=user.kind, id=user.id) for user in error.users]
+    return problem_response(request.scope, 409, error.code, str(error), items)
+
+
+def _on_integrity(request: Request, error: IntegrityError) -> Response:
+    """A resource that the request refers to was deleted, or one that it deletes was referred to, at the same time."""
+    request.state.exception = error
+    detail = "a resource of this request was changed or deleted by another one at the same time: look at it again"
+    return problem_response(request.scope, 409, "changed_meanwhile", detail)
+
+
 def _on_stale(request: Request, error: DraftStale) -> Response:
     return problem_response(request.scope, 412, error.code, str(error), headers={"ETag": f'"{error.version}"'})
 
@@ -296,6 +321,8 @@ def install(app: FastAPI) -> None:
         NotFound: _on_not_found,
         NotOwner: _on_not_owner,
         Conflict: _on_conflict,
+        InUse: _on_in_use,
+        IntegrityError: _on_integrity,
         DraftStale: _on_stale,
         OperationalError: _on_database,
         PoolTimeout: _on_database,

@@ -24,7 +24,6 @@ from sqlalchemy.orm import Session
 
 from api.http.dependencies import ServicesDep
 from api.http.schemas import ResponseModel
-from api.jobs.llm_endpoints import unknown_price
 from api.jobs.plan_enrich import EnrichIn, EnrichPlan, plan_enrich
 from attributes.endpoints.endpoint import DEFAULT_ENDPOINT
 from attributes.llm.costs.estimates import TokenEstimate, estimate_tokens, label_bytes, max_num_calls
@@ -172,7 +171,7 @@ def estimate_plan(tx: Session, plan: EnrichPlan) -> EstimateOut:
         prompt_tokens=_sum([one.prompt_tokens for one in estimates], again.prompt_tokens if again else 0),
         completion_tokens=_sum([one.completion_tokens for one in estimates], again.completion_tokens if again else 0),
         usd=None if model.price is None else _usd_range(model, model.price, estimates, again),
-        usd_unknown=unknown_price(plan.llm) if model.price is None else None,
+        usd_unknown=plan.llm.missing_price or None,
         strategies=estimates,
         again=again,
     )

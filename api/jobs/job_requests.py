@@ -36,6 +36,7 @@ from store.jobs import jobs
 from store.jobs.jobs import NewPart, distill_spec
 from store.jobs.specs import CheckpointSubject, DistillSpec, EncodeSpec, EvaluateSpec, ProveSpec, TeacherSubject
 from store.models import Dataset, Job
+from store.removal import holds
 from store.sets import attribute_sets, caption_sets
 from store.settings import Settings
 
@@ -173,7 +174,7 @@ def create(
     """Create the queued job that the body asks for, of this principal; returns it, and whether it existed before.
 
     `reuse`: return the newest job with the same inputs that runs or has succeeded, if there is one. Raises ProblemError
-    with pointers.
+    with pointers, and NotFound if an input is deleted at the same time.
     """
     planned = plan(tx, request, settings)
     inputs_digest = planned.inputs_digest(settings.data)
@@ -181,6 +182,7 @@ def create(
         jobs.lock_inputs(tx, inputs_digest)
         if (found := jobs.newest_usable(tx, inputs_digest)) is not None:
             return found, True
+    holds.hold_named(tx, planned.spec.as_json())
     job = jobs.create(tx, planned.spec, planned.parts, inputs_digest=inputs_digest, owner=principal.owner)
     if planned.enrich is not None:
         add_usage(tx, planned.enrich, job.id)

@@ -1,7 +1,7 @@
 """The operator's LLM endpoints in requests: their faults as problems. The API reads no key of an endpoint."""
 
 from api.http.problems import ProblemError, unprocessable
-from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, EndpointError
+from attributes.endpoints.endpoint import EndpointError
 from attributes.endpoints.endpoints import EndpointRequestError, Endpoints, ResolvedEndpoint
 from attributes.llm.costs.prices import PriceError
 from store.settings import Settings
@@ -28,12 +28,4 @@ def resolve_endpoint(settings: Settings, endpoint: str | None, model: str | None
 def require_price(llm: ResolvedEndpoint) -> None:
     """Raises ProblemError if the price of the model is unknown: a cap that counts it as 0 has no effect."""
     if llm.price is None:
-        raise unprocessable("price_unknown", f"{unknown_price(llm)}, or give budget_tokens", "/budget_usd")
-
-
-def unknown_price(llm: ResolvedEndpoint) -> str:
-    """Why there is no price, and what gives one."""
-    remedy = "LIMBECK_PRICES can give it"
-    if llm.endpoint != DEFAULT_ENDPOINT:
-        remedy = f"prices of the endpoint {llm.endpoint!r} or LIMBECK_PRICES can give it"
-    return f"the price of {llm.settings.model} at {llm.settings.base_url} is not known; {remedy}"
+        raise unprocessable("price_unknown", f"{llm.missing_price}; or give budget_tokens", "/budget_usd")

@@ -33,6 +33,10 @@ class Metrics:
         method = method if method in ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS") else "other"
         self._request_seconds.labels(method, route, str(status)).observe(duration_s)
 
+    def families(self) -> Iterator[Metric]:
+        """All metrics; those without a sample too."""
+        yield from self._registry.collect()
+
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -53,12 +53,12 @@ def lines(
     width: int = 520,
     height: int = 200,
 ) -> Markup:
-    """A line chart with its legend below; `title` is read out by screen readers. Empty for series without points."""
+    """A line chart, with a legend below it for several lines; screen readers read `title` out. Empty without points."""
     shown = [Series(one.name, _thinned(_finite(one.points))) for one in series]
     shown = [one for one in shown if one.points]
     if not shown:
         return Markup("")
-    num_rows = math.ceil(len(shown) / 3)
+    num_rows = math.ceil(len(shown) / 3) if len(shown) > 1 else 0  # a single line needs no legend
     frame = Frame(width, height + 18 * num_rows, bottom=(30 if x_label else 22) + 18 * num_rows)
     xs = [x for one in shown for x, _ in one.points]
     ys = [y for one in shown for _, y in one.points]
@@ -80,6 +80,8 @@ def lines(
     for index, one in enumerate(shown):
         colour = PALETTE[index % len(PALETTE)]
         parts.append(_line(one, colour, place))
+        if not num_rows:
+            continue
         x = frame.left + (index % 3) * (frame.plot_width / 3)
         y = frame.height - 18 * (num_rows - index // 3) + 10
         parts.append(Markup('<rect x="{:.1f}" y="{:.1f}" width="10" height="3" fill="{}"/>').format(x, y - 5, colour))

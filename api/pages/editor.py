@@ -1,9 +1,4 @@
-"""The editor page for attributes: one HTML page without data, which calls the API for everything.
-
-The page needs no key, because a browser cannot send one when it follows a link; the page asks the user for a key if the
-API responds with 401. The content security policy allows only the page's own script and style, and connections only to
-this service.
-"""
+"""The editor page for attributes: one HTML page whose script calls the API for everything."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse

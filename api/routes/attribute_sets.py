@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
+from starlette.responses import Response
 
-from api.http.dependencies import OwnerFilter, ServicesDep
+from api.http import deletions
+from api.http.dependencies import IdempotencyDep, OwnerFilter, ServicesDep
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from store import resources
 from store.models import AttributeSet
@@ -55,3 +57,9 @@ def get(services: ServicesDep, id: str) -> object:
     """An attribute set, without the attributes of its labels."""
     with services.db.read() as tx:
         return AttributeSetOut.model_validate(attribute_sets.get(tx, id))
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses={**deletions.RESPONSES})
+def delete(services: ServicesDep, idempotency: IdempotencyDep, id: str, force: deletions.Force = False) -> Response:
+    """Delete an attribute set, with its draft and its reports."""
+    return deletions.delete(services, idempotency, "attribute_set", id, force=force)

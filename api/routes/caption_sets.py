@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.http import downloads
-from api.http.dependencies import OwnerFilter, ServicesDep
+from api.http import deletions, downloads
+from api.http.dependencies import IdempotencyDep, OwnerFilter, ServicesDep
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from store import resources
 from store.models import CaptionSet
@@ -51,6 +51,12 @@ def get(services: ServicesDep, id: str) -> object:
     """A caption set."""
     with services.db.read() as tx:
         return CaptionSetOut.model_validate(caption_sets.get(tx, id))
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses={**deletions.RESPONSES})
+def delete(services: ServicesDep, idempotency: IdempotencyDep, id: str, force: deletions.Force = False) -> Response:
+    """Delete a caption set and its file."""
+    return deletions.delete(services, idempotency, "caption_set", id, force=force)
 
 
 @router.get("/{id}/file", response_class=Response, responses=downloads.RESPONSES)

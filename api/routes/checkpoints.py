@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.http import downloads
-from api.http.dependencies import OwnerFilter, ServicesDep
+from api.http import deletions, downloads
+from api.http.dependencies import IdempotencyDep, OwnerFilter, ServicesDep
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from distill.texts.text_templates import TextKind
 from store import resources
@@ -88,6 +88,12 @@ def get(services: ServicesDep, id: str) -> object:
             for row in resources.checkpoint_files(tx, id)
         ]
     return CheckpointWithFilesOut(**fields, files=files)
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses={**deletions.RESPONSES})
+def delete(services: ServicesDep, idempotency: IdempotencyDep, id: str, force: deletions.Force = False) -> Response:
+    """Delete a checkpoint and the files of its bundle."""
+    return deletions.delete(services, idempotency, "checkpoint", id, force=force)
 
 
 @router.get("/{id}/files/{path:path}", response_class=Response, responses=downloads.RESPONSES)

@@ -9,6 +9,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from api.http import deletions
 from api.http.dependencies import Idempotency, IdempotencyDep, OwnerFilter, Reused, Services, ServicesDep
 from api.http.problems import ProblemError, not_found_at
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
@@ -211,6 +212,12 @@ def get(services: ServicesDep, id: str) -> object:
     """A dataset."""
     with services.db.read() as tx:
         return DatasetOut.model_validate(resources.dataset(tx, id))
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses={**deletions.RESPONSES})
+def delete(services: ServicesDep, idempotency: IdempotencyDep, id: str, force: deletions.Force = False) -> Response:
+    """Delete a dataset. The images stay where they are."""
+    return deletions.delete(services, idempotency, "dataset", id, force=force)
 
 
 @router.get("/{id}/report", response_model=DatasetReport)

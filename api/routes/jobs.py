@@ -9,6 +9,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
+from api.http import deletions
 from api.http.dependencies import Created, IdempotencyDep, OwnerFilter, Reused, ServicesDep
 from api.http.problems import ProblemError
 from api.http.schemas import OWNER, After, AfterPosition, Limit, LongLimit, Page, ResponseModel, Timestamp, page
@@ -230,6 +231,12 @@ def get(services: ServicesDep, id: str) -> Response:
         job = read_job(tx, id)
     # Clients poll jobs often. Serialising the job here saves one switch of threads.
     return Response(job.model_dump_json(), media_type="application/json")
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses={**deletions.RESPONSES})
+def delete(services: ServicesDep, idempotency: IdempotencyDep, id: str, force: deletions.Force = False) -> Response:
+    """Delete a job that has ended, with its events and the record of its LLM calls."""
+    return deletions.delete(services, idempotency, "job", id, force=force)
 
 
 @router.post("/{id}/cancel", status_code=202, response_model=JobOut)

@@ -21,6 +21,7 @@ from store.jobs import jobs
 from store.jobs.jobs import NewPart
 from store.jobs.specs import CheckSpec
 from store.models import SetReport
+from store.removal import holds
 from store.sets import attribute_sets, reports
 
 router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"])
@@ -192,6 +193,7 @@ def check(services: ServicesDep, idempotency: IdempotencyDep, id: str, body: Rep
             text=body.text,
             prompt=body.prompt,
         )
+        holds.hold_named(tx, spec.as_json())
         queue: Literal["enrich", "gpu"] = "gpu" if teacher else "enrich"
         parts = [NewPart(kind="check", queue=queue, total=num_labels, unit="labels")]
         job = jobs.create(tx, spec, parts, owner=idempotency.principal.owner)

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from pydantic import Field, TypeAdapter
 from starlette.responses import Response
 
-from api.http import downloads
-from api.http.dependencies import OwnerFilter, ServicesDep
+from api.http import deletions, downloads
+from api.http.dependencies import IdempotencyDep, OwnerFilter, ServicesDep
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from distill.texts.text_templates import TextKind
 from store import resources, vocabularies
@@ -63,6 +63,12 @@ def get(services: ServicesDep, id: str) -> object:
     """Text targets."""
     with services.db.read() as tx:
         return TextTargetsOut.model_validate(resources.text_targets(tx, id))
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses={**deletions.RESPONSES})
+def delete(services: ServicesDep, idempotency: IdempotencyDep, id: str, force: deletions.Force = False) -> Response:
+    """Delete text targets and their file."""
+    return deletions.delete(services, idempotency, "text_targets", id, force=force)
 
 
 class TargetLabelOut(ResponseModel):

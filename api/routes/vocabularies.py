@@ -8,7 +8,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from api.http import limited_process
+from api.http import deletions, limited_process
 from api.http.dependencies import IdempotencyDep, OwnerFilter, RawBody, Reused, ServicesDep
 from api.http.problems import ProblemError
 from api.http.schemas import (
@@ -174,6 +174,12 @@ def get(services: ServicesDep, id: str) -> object:
     """A vocabulary, without its labels."""
     with services.db.read() as tx:
         return VocabularyOut.model_validate(vocabularies.get(tx, id))
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses={**deletions.RESPONSES})
+def delete(services: ServicesDep, idempotency: IdempotencyDep, id: str, force: deletions.Force = False) -> Response:
+    """Delete a vocabulary and its labels."""
+    return deletions.delete(services, idempotency, "vocabulary", id, force=force)
 
 
 @router.get("/{id}/labels", response_model=Page[LabelOut])

@@ -18,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 
 from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, Endpoint, EndpointError, llm_settings_of
 from attributes.endpoints.endpoint_file import read_endpoints
+from attributes.endpoints.missing_price import missing_price
 from attributes.llm.costs.prices import Price, PriceError, Prices, load_prices, parse_model_prices
 from attributes.llm.http.connections import ConnectionFault, check_connection
 from attributes.llm.settings import OPENAI_BASE_URL, LLMSettings
@@ -61,22 +62,29 @@ class RateLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedEndpoint:
-    """A model at an endpoint: all that its calls need. `price` is None if it is unknown."""
+    """A model at an endpoint: all that its calls need. `price` is None if it is unknown; `missing_price` says why."""
 
     endpoint: str
     settings: LLMSettings
     limits: RateLimits
     price: Price | None
+    missing_price: str = ""
 
 
 class Endpoints:
     """The endpoints that an operator has set, by name; `default` is the first."""
 
     def __init__(
-        self, endpoints: Sequence[Endpoint], prices: Mapping[tuple[str, str], Price], environment: Mapping[str, str]
+        self,
+        endpoints: Sequence[Endpoint],
+        prices: Mapping[tuple[str, str], Price],
+        environment: Mapping[str, str],
+        *,
+        price_file: Path | None = None,
     ) -> None:
+        """`prices`: those of `price_file`."""
         self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
-        self._prices, self._environment = prices, environment
+        self._prices, self._price_file, self._environment = prices, price_file, environment
 
     @classmethod
     def load(cls, operator: OperatorSettings, environment: Mapping[str, str] = os.environ) -> "Endpoints":
@@ -91,7 +99,8 @@ class Endpoints:
             variable = "_".join(["LIMBECK_LLM", *(str(step).upper() for step in first["loc"])])
             raise EndpointError(f"{variable}: {first['msg'].removeprefix('Value error, ')}") from None
         others = [] if operator.llm_endpoints is None else read_endpoints(operator.llm_endpoints)
-        return cls([default, *others], load_prices(operator.prices).of_user, environment)
+        prices = load_prices(operator.prices).of_user
+        return cls([default, *others], prices, environment, price_file=operator.prices)
 
     def __iter__(self) -> Iterator[Endpoint]:
         return iter(self._endpoints.values())
@@ -114,7 +123,8 @@ class Endpoints:
         except ValidationError as error:
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise EndpointError(f"base_url {message}") from None
-        return Endpoints([changed if one is endpoint else one for one in self], self._prices, self._environment)
+        endpoints = [changed if one is endpoint else one for one in self]
+        return Endpoints(endpoints, self._prices, self._environment, price_file=self._price_file)
 
     def resolve(self, name: str | None, model: str | None = None, *, with_secrets: bool) -> ResolvedEndpoint:
         """A model (by default the endpoint's) at an endpoint. Raises EndpointError, EndpointRequestError.
@@ -129,6 +139,7 @@ class Endpoints:
             message = f"the endpoint {endpoint.name!r} does not allow the model {chosen!r}"
             message += _near(chosen, endpoint.models, "its models are")
             raise EndpointRequestError("model_not_allowed", "model", message)
+        price = self.price(endpoint, chosen)
         return ResolvedEndpoint(
             endpoint=endpoint.name,
             settings=self._with_secrets(endpoint, chosen) if with_secrets else _without_secrets(endpoint, chosen),
@@ -137,7 +148,10 @@ class Endpoints:
                 tokens_per_min=endpoint.tokens_per_min,
                 in_flight=endpoint.in_flight,
             ),
-            price=self.price(endpoint, chosen),
+            price=price,
+            missing_price=""
+            if price
+            else missing_price(endpoint, chosen, price_file=self._price_file, priced=self._prices),
         )
 
     def faults(self) -> dict[str, str]:

@@ -147,7 +147,7 @@ class _QueryRun:
         try:
             if probe_first:
                 workers.add(asyncio.create_task(self._work(max_questions=1)))
-                await asyncio.wait(workers, timeout=PROBE_S)
+                await asyncio.wait({*workers, watcher}, timeout=PROBE_S, return_when=asyncio.FIRST_COMPLETED)
             if not any(task.done() and task.exception() for task in workers):
                 workers |= {asyncio.create_task(self._work()) for _ in range(concurrency)}
             await self._wait_for(workers, watcher)

@@ -6,6 +6,7 @@ import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -29,15 +30,19 @@ def should_compile(config: TrainConfig, device: torch.device, num_steps: int) ->
     if config.system.compile != "auto":
         return config.system.compile == "on"
     if device.type == "cuda":
-        return num_steps >= COMPILE_MIN_STEPS
+        return num_steps >= COMPILE_MIN_STEPS and has_compiler("C")
     num_pixels = num_steps * config.schedule.batch_size * config.student.size.num_pixels
-    return num_pixels >= COMPILE_MIN_PIXELS and has_compiler()
+    return num_pixels >= COMPILE_MIN_PIXELS and has_compiler("C++")
 
 
-def has_compiler() -> bool:
-    """Whether torch can build CPU kernels here, which needs a C++ compiler and Python's headers."""
-    headers = Path(sysconfig.get_path("include"), "Python.h")
-    return headers.exists() and shutil.which(os.environ.get("CXX", "g++")) is not None
+def has_compiler(language: Literal["C", "C++"]) -> bool:
+    """Whether torch can build kernels here, which needs Python's headers and a compiler: C++ for CPU kernels, and C for
+    the functions by which Triton starts CUDA kernels."""
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return False
+    variable, programs = ("CXX", ("g++",)) if language == "C++" else ("CC", ("gcc", "clang"))
+    named = os.environ.get(variable)
+    return any(shutil.which(program) for program in ((named,) if named else programs))
 
 
 @contextmanager

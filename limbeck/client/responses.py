@@ -95,7 +95,13 @@ def problem_of(response: httpx2.Response) -> Problem:
         code=str(body.get("code") or f"http_{response.status_code}"),
         detail=str(body.get("detail") or body.get("title") or "no reason given") + _versions_text(body, response),
         errors=[
-            FieldError(str(error.get("pointer", "")), str(error.get("detail", "")), error.get("parameter"))
+            FieldError(
+                str(error.get("pointer", "")),
+                str(error.get("detail", "")),
+                error.get("parameter"),
+                error.get("kind"),
+                error.get("id"),
+            )
             for error in (errors if isinstance(errors, list) else [])
             if isinstance(error, dict)
         ],

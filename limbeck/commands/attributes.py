@@ -29,6 +29,7 @@ from limbeck.commands.editing import LabelName, SetId, find, line_text, show_lab
 from limbeck.commands.label_text import name_of
 from limbeck.commands.prove import prove
 from limbeck.commands.quantities import local_time
+from limbeck.commands.removal import Force, Yes, remove
 from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_json, print_list, simple_table
 from limbeck.shared.format_names import DOCUMENT_FORMATS
 from limbeck.shared.labels import written
@@ -327,3 +328,21 @@ def import_(
 def _check_format(format: str) -> None:
     if format not in _FORMATS:
         raise BadInput(f"--format {format!r}: choose {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}")
+
+
+@cli.command("rm")
+def rm(
+    ids: Annotated[list[str], typer.Argument(metavar="SET...", help="The ids of the sets: ats_…")],
+    force: Force = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Delete attribute sets, with their drafts and reports.
+
+    Refused while something refers to it, or while a job needs it. With --force, what refers to it is deleted too.
+
+        limbeck attributes rm ats_…
+    """
+    with service(url) as client:
+        remove(client.attribute_sets, ids, force=force, yes=yes, as_json=as_json)

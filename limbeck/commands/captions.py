@@ -7,6 +7,7 @@ import typer
 from limbeck.commands.common import DEFAULT_URL, Url, service
 from limbeck.commands.new_file import OutFile, write_new_file
 from limbeck.commands.quantities import local_time, size_text
+from limbeck.commands.removal import Force, Yes, remove
 from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list
 
 cli = typer.Typer(help="Captions of images, written by an LLM.", no_args_is_help=True)
@@ -76,3 +77,21 @@ def download(id: CaptionSetId, out: OutFile, url: Url = DEFAULT_URL) -> None:
     with service(url) as client:
         content = client.caption_sets.export(id)
     write_new_file(out, content)
+
+
+@cli.command("rm")
+def rm(
+    ids: Annotated[list[str], typer.Argument(metavar="CAPTION_SET...", help="The ids of the caption sets: cap_…")],
+    force: Force = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Delete caption sets.
+
+    Refused while something refers to it, or while a job needs it. With --force, what refers to it is deleted too.
+
+        limbeck captions rm cap_…
+    """
+    with service(url) as client:
+        remove(client.caption_sets, ids, force=force, yes=yes, as_json=as_json)

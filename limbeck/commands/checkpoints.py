@@ -6,6 +6,7 @@ import typer
 
 from limbeck.commands.common import DEFAULT_URL, Url, service
 from limbeck.commands.quantities import local_time, size_text
+from limbeck.commands.removal import Force, Yes, remove
 from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list, simple_table
 
 if TYPE_CHECKING:
@@ -97,6 +98,24 @@ def files(id: CheckpointId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> 
         return print_json([file.model_dump(mode="json") for file in found])
     rows = [(file.path, size_text(file.size), file.sha256[:12]) for file in found]
     typer.echo(simple_table(("path", ">size", "sha256"), rows))
+
+
+@cli.command("rm")
+def rm(
+    ids: Annotated[list[str], typer.Argument(metavar="CHECKPOINT...", help="The ids of the checkpoints: ckp_…")],
+    force: Force = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Delete students, with the files of their bundles.
+
+    Refused while something refers to it, or while a job needs it. With --force, what refers to it is deleted too.
+
+        limbeck checkpoints rm ckp_…
+    """
+    with service(url) as client:
+        remove(client.checkpoints, ids, force=force, yes=yes, as_json=as_json)
 
 
 def accuracy(checkpoint: "Checkpoint", part: str) -> str:

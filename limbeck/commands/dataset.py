@@ -7,6 +7,7 @@ import typer
 from limbeck.commands import dataset_create
 from limbeck.commands.common import DEFAULT_URL, Url, service
 from limbeck.commands.quantities import local_time
+from limbeck.commands.removal import Force, Yes, remove
 from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list
 
 cli = typer.Typer(help="Datasets: images with labels, registered once.", no_args_is_help=True)
@@ -91,3 +92,21 @@ def report(
         typer.echo(shown.model_dump_json(indent=1))
     else:
         print_dataset_report(id, shown)
+
+
+@cli.command("rm")
+def rm(
+    ids: Annotated[list[str], typer.Argument(metavar="DATASET...", help="The ids of the datasets: dst_…")],
+    force: Force = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Delete datasets. The images stay where they are.
+
+    Refused while something refers to it, or while a job needs it. With --force, what refers to it is deleted too.
+
+        limbeck dataset rm dst_…
+    """
+    with service(url) as client:
+        remove(client.datasets, ids, force=force, yes=yes, as_json=as_json)

@@ -7,6 +7,7 @@ import typer
 
 from limbeck.commands.common import DEFAULT_URL, CommandFailed, LabelsMissing, Url, service
 from limbeck.commands.quantities import local_time
+from limbeck.commands.removal import Force, Yes, remove
 from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list, simple_table
 
 if TYPE_CHECKING:
@@ -108,6 +109,24 @@ def events(
     for event in found:
         typer.echo(event_line(event))
     return None
+
+
+@cli.command("rm")
+def rm(
+    ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of the jobs: job_…")],
+    force: Force = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Delete jobs that have ended, with their events.
+
+    Refused while something refers to it, or while a job needs it. With --force, what refers to it is deleted too.
+
+        limbeck jobs rm job_…
+    """
+    with service(url) as client:
+        remove(client.jobs, ids, force=force, yes=yes, as_json=as_json)
 
 
 def _fields(job: "Job") -> dict[str, object]:

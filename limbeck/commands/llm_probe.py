@@ -99,7 +99,7 @@ def _plan_text(llm: "ResolvedEndpoint", plan: "ProbePlan") -> str:
     where = f"{llm.settings.model} at {llm.settings.base_url} ({key})"
     calls = f"{plan.num_calls} calls, at most {plan.max_calls} if the server refuses parameters or cuts answers off"
     if plan.usd is None or plan.max_usd is None:
-        return f"{where}: {calls}; the price is not known"
+        return f"{where}: {calls}; {llm.missing_price or 'the price is not known'}"
     return f"{where}: {calls}; about {usd_text(plan.usd)}, at most {usd_text(plan.max_usd)}"
 
 

@@ -29,7 +29,7 @@ def serve() -> None:
     config = settings()
     _check_endpoints(config)
     if not is_loopback(config.host):
-        _require_key(config)
+        _warn_without_key(config)
     if config.distributed:
         from api.server import serve as serve_api
 
@@ -61,14 +61,16 @@ def _check_endpoints(config: "Settings") -> None:
         typer.echo(f"limbeck: {fault}", err=True)
 
 
-def _require_key(config: "Settings") -> None:
+def _warn_without_key(config: "Settings") -> None:
+    """Print that the service waits for its first key: it responds with 503 until there is one."""
     from store import api_keys
 
     with database(config=config) as db, db.read() as tx:
         if not api_keys.has_active_key(tx):
-            raise CommandFailed(
-                f"LIMBECK_HOST={config.host} is reachable from other machines, and there is no active key; "
-                "create one with limbeck key create --name NAME, or bind to 127.0.0.1"
+            typer.echo(
+                f"limbeck: LIMBECK_HOST={config.host} is reachable from other machines, and there is no active key: "
+                "requests are refused until limbeck key create --name NAME has created one",
+                err=True,
             )
 
 

@@ -8,6 +8,7 @@ import typer
 from limbeck.commands.common import DEFAULT_URL, Url, service
 from limbeck.commands.new_file import OutFile, write_new_file
 from limbeck.commands.quantities import local_time, size_text
+from limbeck.commands.removal import Force, Yes, remove
 from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list
 
 cli = typer.Typer(help="Text targets: a teacher's features of label texts.", no_args_is_help=True)
@@ -87,3 +88,21 @@ def download(id: TextTargetsId, out: OutFile, url: Url = DEFAULT_URL) -> None:
     with service(url) as client:
         content = client.text_targets.export(id)
     write_new_file(Path(out), content)
+
+
+@cli.command("rm")
+def rm(
+    ids: Annotated[list[str], typer.Argument(metavar="TEXT_TARGETS...", help="The ids of the text targets: txt_…")],
+    force: Force = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Delete text targets.
+
+    Refused while something refers to it, or while a job needs it. With --force, what refers to it is deleted too.
+
+        limbeck texts rm txt_…
+    """
+    with service(url) as client:
+        remove(client.text_targets, ids, force=force, yes=yes, as_json=as_json)

@@ -8,6 +8,7 @@ import typer
 
 from limbeck.commands.common import DEFAULT_URL, BadInput, Url, create_vocabulary, read_bytes, service
 from limbeck.commands.quantities import local_time
+from limbeck.commands.removal import Force, Yes, remove
 from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list
 
 cli = typer.Typer(help="Vocabularies: ordered lists of labels.", no_args_is_help=True)
@@ -133,3 +134,21 @@ def read(
         for label in found.labels:
             typer.echo(f"{label.name}\t{label.sense}" if label.sense else label.name)
     typer.echo(found.report(), err=True)
+
+
+@cli.command("rm")
+def rm(
+    ids: Annotated[list[str], typer.Argument(metavar="VOCABULARY...", help="The ids of the vocabularies: voc_…")],
+    force: Force = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Delete vocabularies.
+
+    Refused while something refers to it, or while a job needs it. With --force, what refers to it is deleted too.
+
+        limbeck vocab rm voc_…
+    """
+    with service(url) as client:
+        remove(client.vocabularies, ids, force=force, yes=yes, as_json=as_json)

@@ -134,7 +134,7 @@ def check_queue(config: "Settings") -> Iterator[Diagnosis]:
         return
     import redis
 
-    url = config.redis_url.get_secret_value()
+    url = config.broker
     split = urlsplit(url)
     shown = f"{split.scheme}://{split.hostname}:{split.port or 6379}{split.path}"
     began = time.monotonic()

@@ -32,6 +32,7 @@ from limbeck.models.datasets import (
     Teacher,
     TextTargets,
 )
+from limbeck.models.deletions import DeletedResource, Deletion
 from limbeck.models.estimates import AgainEstimate, Estimate, Range, StrategyEstimate, UsdRange
 from limbeck.models.jobs import ENDED, Call, CreatedJob, Event, Job, JobError, JobKind, Progress, Queue, Spend, Stage
 from limbeck.models.llm import FormatLevel, LLMAnswer, LLMEndpoint, LLMProfile, LLMProfilesReset
@@ -52,6 +53,8 @@ __all__ = [
     "CreatedJob",
     "CreatedVocabulary",
     "Dataset",
+    "DeletedResource",
+    "Deletion",
     "Draft",
     "DraftChanged",
     "ENDED",

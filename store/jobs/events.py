@@ -5,7 +5,7 @@ event n, no lower number appears.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import select, update
@@ -38,3 +38,21 @@ def after(tx: Session, job_id: str, last: int, *, limit: int) -> list[Event]:
     """Up to `limit` events with numbers above `last`, in order."""
     query = select(Event).where(Event.job_id == job_id, Event.id > last).order_by(Event.id).limit(limit)
     return list(tx.scalars(query))
+
+
+def newest(
+    tx: Session, job_id: str, *, limit: int, before: int | None = None, levels: Sequence[str] = ()
+) -> list[Event]:
+    """Up to `limit` events, newest first, with numbers below `before`; `levels`: only of these."""
+    query = select(Event).where(Event.job_id == job_id).order_by(Event.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Event.id < before)
+    if levels:
+        query = query.where(Event.level.in_(levels))
+    return list(tx.scalars(query))
+
+
+def of_type(tx: Session, job_id: str, type: Type, *, limit: int) -> list[Event]:
+    """The newest `limit` events of a type, in order."""
+    query = select(Event).where(Event.job_id == job_id, Event.type == type).order_by(Event.id.desc()).limit(limit)
+    return list(tx.scalars(query))[::-1]

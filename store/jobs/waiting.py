@@ -27,13 +27,15 @@ class Waiting:
 
     `num_gpus`: GPUs that a worker, if it has any, must have for it; `workers` counts only those that can run it.
     `name`: its queue; `ahead`: queued parts of earlier jobs, of which at most `MAX_AHEAD` are counted; `running`: parts
-    of this queue that run; `workers`: live workers of it; `retry_in_s`: None for a part that is due.
+    of this queue that run; `workers`: live workers of it; `sweepers`: live sweepers, which send messages to workers;
+    `retry_in_s`: None for a part that is due.
     """
 
     name: str
     ahead: int
     running: int
     workers: int
+    sweepers: int
     retry_in_s: float | None
     num_gpus: int = 0
 
@@ -43,6 +45,8 @@ class Waiting:
         worker = _WORKERS.get(self.name, f"{self.name} worker")
         if not self.workers:
             return f"no {worker}{f' with {self.num_gpus} GPUs' if self.num_gpus > 1 else ''} is running"
+        if not self.sweepers:
+            return "no sweeper is running"
         if self.retry_in_s is not None:
             return f"the next attempt is in {self.retry_in_s:.0f} s"
         if self.ahead:
@@ -86,6 +90,7 @@ _AHEAD = (
 _NUM_RUNNING = select(func.count()).where(_other.status == _RUNNING, _other.queue == _MINE.c.queue)
 _CAN_RUN = or_(Heartbeat.num_gpus == 0, Heartbeat.num_gpus >= _MINE.c.num_gpus)
 _NUM_WORKERS = select(func.count()).where(Heartbeat.role == _MINE.c.queue, Heartbeat.at > bindparam("fresh"), _CAN_RUN)
+_NUM_SWEEPERS = select(func.count()).where(Heartbeat.role == "sweeper", Heartbeat.at > bindparam("fresh"))
 _WAITING = select(
     _MINE.c.job_id,
     _MINE.c.queue,
@@ -94,6 +99,7 @@ _WAITING = select(
     select(func.count()).select_from(_AHEAD).scalar_subquery().label("ahead"),
     _NUM_RUNNING.scalar_subquery().label("running"),
     _NUM_WORKERS.scalar_subquery().label("workers"),
+    _NUM_SWEEPERS.scalar_subquery().label("sweepers"),
 ).order_by(_MINE.c.job_id, _MINE.c.queue.desc())
 
 
@@ -110,6 +116,7 @@ def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Waiting]:
             running=row.running,
             workers=row.workers,
             num_gpus=row.num_gpus,
+            sweepers=row.sweepers,
             retry_in_s=row.retry_in_s if row.retry_in_s > _MIN_RETRY_S else None,
         )
         for row in rows

@@ -28,6 +28,8 @@ def finish(tx: Session, claim: Claim, result: PartResult) -> None:
     job = lock(tx, claim)
     values = {"status": "succeeded", "result": result.as_json(), "finished_at": now_s(), "lease_token": None}
     must_change(tx, held(claim).values(**values, rate=None, done=Part.total))
+    if job.stopping in ("cancel", "failure"):
+        _cancel_idle_parts(tx, job)  # those that this part has added
     _count(tx, claim, "succeeded")
     update_job(tx, job)
 

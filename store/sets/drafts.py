@@ -18,6 +18,7 @@ from store import vocabularies
 from store.errors import Conflict, DraftStale
 from store.json_types import LineJSON
 from store.models import AttributeDraft, AttributeDraftEntry, AttributeSet
+from store.removal.holds import hold
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent, insert_ignore
 
@@ -53,8 +54,9 @@ def get(tx: Session, set_id: str) -> Draft:
 def advance(tx: Session, set_id: str, expected: int | None) -> int:
     """Move the draft from the `expected` version (None: from any version) to the next and return the new version.
 
-    The transaction holds the draft exclusively from here on. Raises `DraftStale`.
+    The transaction holds the draft exclusively from here on. Raises `DraftStale`, and NotFound if the set is deleted.
     """
+    hold(tx, "attribute_set", set_id)
     now = time.time()
     insert_ignore(tx, AttributeDraft, [{"set_id": set_id, "version": 0, "created_at": now, "updated_at": now}])
     statement = update(AttributeDraft).where(AttributeDraft.set_id == set_id)

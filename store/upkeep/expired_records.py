@@ -1,8 +1,8 @@
-"""Rows that have expired: stored responses to repeated requests, old heartbeats, and locks of calls to an LLM."""
+"""Rows that have expired: stored responses, sessions of browsers, old heartbeats, and locks of calls to an LLM."""
 
 from sqlalchemy.orm import Session
 
-from store import idempotency
+from store import browser_sessions, idempotency
 from store.enrich import single_flight
 from store.jobs import heartbeats
 
@@ -15,5 +15,6 @@ def count_expired(tx: Session) -> tuple[int, int]:
 def delete_expired(tx: Session) -> None:
     """Delete all expired rows."""
     idempotency.delete_expired(tx)
+    browser_sessions.delete_expired(tx)
     heartbeats.delete_old(tx)
     single_flight.delete_expired(tx)

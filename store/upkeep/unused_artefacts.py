@@ -9,11 +9,12 @@ because they are the only copy of the student.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Select, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from store.artefacts import Artefacts, ListedArtefact
 from store.db import Database
@@ -90,6 +91,25 @@ def delete_unused(db: Database, artefacts: Artefacts, unused: Iterable[UnusedArt
     for folder in sorted({_attempt(one.file.key) for one in deleted if not one.file.key.startswith(f"{IMPORTS}/")}):
         artefacts.delete_empty_folders(folder)  # an import may be storing its file again
     return deleted
+
+
+def delete_unreferenced(db: Database, artefacts: Artefacts, keys: Iterable[str]) -> None:
+    """Delete the files with these keys that no resource names. Errors of the store are left to `delete_unused`."""
+    wanted = sorted(set(keys))
+    with db.read() as tx:
+        used = {key for column in FILE_COLUMNS for key in _among(tx, column, wanted)}
+    for key in wanted:
+        if key not in used:
+            try:
+                artefacts.delete_below(key)
+                artefacts.delete_empty_folders(_attempt(key))
+            except OSError:
+                return
+
+
+def _among(tx: Session, column: InstrumentedAttribute[Any], keys: Sequence[str]) -> Iterator[str]:
+    for start in range(0, len(keys), _IDS_PER_QUERY):
+        yield from tx.scalars(select(column).where(column.in_(keys[start : start + _IDS_PER_QUERY])))
 
 
 def _owner(key: str) -> str:

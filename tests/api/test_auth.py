@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from api.auth import is_loopback
+from api.auth import NO_KEY_YET, is_loopback
 from store import api_keys
 from store.models import Vocabulary
 from tests.api.conftest import Service, bearer, create_key
@@ -13,13 +13,14 @@ from tests.api.conftest import Service, bearer, create_key
 BODY = {"name": "b", "labels": ["crane"]}
 
 
-def test_without_a_key_only_liveness_is_public(public: Service) -> None:
+def test_without_a_key_only_liveness_and_readiness_are_public(public: Service) -> None:
+    create_key(public, "read")
     assert public.http.get("/healthz").json() == {"status": "ok"}
+    assert "database" in public.http.get("/readyz").json()["checks"]
     for path in (
         "/",
         "/docs",
         "/openapi.json",
-        "/readyz",
         "/metrics",
         "/v1/jobs",
         "/nowhere",
@@ -32,6 +33,28 @@ def test_without_a_key_only_liveness_is_public(public: Service) -> None:
     assert public.http.post("/v1/vocabularies", json=BODY).status_code == 401
     with public.db.read() as tx:
         assert tx.query(Vocabulary).count() == 0
+
+
+def test_a_service_without_a_key_waits_for_the_first_one(public: Service) -> None:
+    for headers in ({}, bearer("lbk_wrong")):
+        response = public.http.get("/v1/jobs", headers=headers)
+        assert (response.status_code, response.json()["code"]) == (503, "no_key_yet")
+        assert "limbeck key create" in response.json()["detail"]
+        assert response.headers["retry-after"]
+    assert public.http.post("/v1/vocabularies", json=BODY).status_code == 503
+    assert public.http.get("/healthz").status_code == 200
+    ready = public.http.get("/readyz", params={"checks": "database,keys"})
+    assert ready.status_code == 503
+    assert ready.json()["checks"]["keys"] == {"ok": False, "detail": NO_KEY_YET}
+    secret = create_key(public, "read")
+    assert public.http.get("/v1/jobs").status_code == 401
+    assert public.http.get("/v1/jobs", headers=bearer(secret)).status_code == 200
+    ready = public.http.get("/readyz", params={"checks": "database,keys"})
+    assert (ready.status_code, set(ready.json()["checks"])) == (200, {"database", "keys"})
+    with public.db.write() as tx:  # a key that was revoked is no first key
+        for key in api_keys.list_keys(tx):
+            api_keys.revoke(tx, key.id)
+    assert public.http.get("/v1/jobs", headers=bearer(secret)).status_code == 401
 
 
 def test_scopes(public: Service) -> None:

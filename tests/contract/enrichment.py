@@ -52,6 +52,23 @@ def test_concurrent_enrichments_share_their_calls(cluster: Cluster) -> None:
     assert sum((job.result or {})["usage"]["calls"] for job in (one, other)) == len(labels)
 
 
+def test_no_call_is_made_after_a_cancel(cluster: Cluster) -> None:
+    """Of 300 calls, with the workers of all processes at work."""
+    cluster.llm.set_faults([{"fault": "slow", "seconds": 0.2}])
+    vocabulary = cluster.client.vocabularies.create("v", [f"Label {n}" for n in range(300)], domain="cancelled")
+    calls_before = cluster.llm.stats()["calls"]
+    job = cluster.client.jobs.create("enrich", vocabulary_id=vocabulary.id, strategies=["sentence"], mend_rounds=0)
+    wait_until(lambda: cluster.llm.stats()["calls"] > calls_before, what="first call")
+    time.sleep(0.3)
+    cluster.client.jobs.cancel(job.id)
+    ended = wait_for_end(cluster, job, timeout_s=5)
+    calls = cluster.llm.stats()["calls"] - calls_before
+    time.sleep(0.3)
+    assert (ended.status, cluster.llm.stats()["calls"] - calls_before) == ("cancelled", calls)
+    assert calls < 200
+    assert (ended.result or {})["usage"]["calls"] == calls
+
+
 def attributes_of(cluster: Cluster, job: Job) -> list[Any]:
     assert job.result is not None
     entries = cluster.client.attribute_sets.labels(job.result["attribute_set_id"])

@@ -28,6 +28,8 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "CreatedJobOut": models.CreatedJob,
     "CreatedVocabularyOut": models.CreatedVocabulary,
     "DatasetOut": models.Dataset,
+    "DeletedResourceOut": models.DeletedResource,
+    "DeletionOut": models.Deletion,
     "DraftOut": models.Draft,
     "EstimateOut": models.Estimate,
     "EventOut": models.Event,

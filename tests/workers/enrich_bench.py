@@ -21,6 +21,7 @@ from examples.fieldguide.llm.answers import entry_for_prompt, label_of, response
 from examples.fieldguide.llm.prompts import parse_prompt
 from examples.fieldguide.world import species
 from store import vocabularies
+from store.access.principals import LOCAL_PRINCIPAL
 from store.artefacts import Artefacts
 from store.db import Database
 from store.jobs import claims, jobs
@@ -97,7 +98,7 @@ class Bench:
         """Create an enrich job, without repair rounds unless `mend_rounds` is given. Returns its id."""
         request = EnrichIn(kind="enrich", vocabulary_id=vocabulary_id, **{"mend_rounds": 0, **fields})
         with self.db.write() as tx:
-            return job_requests.create(tx, request, self.context.settings)[0].id
+            return job_requests.create(tx, request, self.context.settings, LOCAL_PRINCIPAL)[0].id
 
     def next_part(self) -> Part | None:
         with self.db.read() as tx:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from sqlalchemy.orm import Session
 
 from attributes.llm.batches.batch_jobs import BatchJobs, BatchQueueFull, BatchResponse, BatchState, BatchUnavailable
+from attributes.llm.concurrency import RunStopped
 from attributes.llm.limits import max_prompt_tokens
 from attributes.llm.model_profile import FORMAT_LEVELS
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError
@@ -76,30 +77,36 @@ class BatchEnrichment:
         with self._context.db.read() as tx:
             job = jobs.get(tx, self._claim.job_id)
             batches = rows.of_part(tx, self._claim.part_id)
-        stopping = job.stopping is not None
+        stopping = job.stopping in ("cancel", "failure")
         cancel = stopping and (job.error or {}).get("code") != BUDGET_SPENT
-        async with BatchJobs(self._settings, profiles=self._profiles) as server:
+        # A step of a job that stops already has to end the batches; one that is told to stop leaves them to the next.
+        should_stop = self._lease.should_stop if not stopping else lambda: False
+        async with BatchJobs(self._settings, profiles=self._profiles, should_stop=should_stop) as server:
             try:
                 open_batches = [batch for batch in batches if batch.ended_at is None]
-                num_completed = [await self._advance(server, batch, cancel=cancel) for batch in open_batches]
+                num_completed = [
+                    await self._advance(server, batch, stopping=stopping, cancel=cancel) for batch in open_batches
+                ]
                 self._report_progress(sum(num_completed))
                 if any(batch.ended_at is None for batch in open_batches):
                     raise Deferred(_poll_s(max(batch.detail.get("polls", 0) for batch in open_batches)))
                 if stopping:
-                    self._write(lambda tx: single_flight.release(tx, self._claim.part_id))
                     raise Stopped
                 if any(batch.status == QUEUE_FULL for batch in open_batches):
                     raise Deferred(_queue_wait_s(batches))
                 await self._submit_missing(server, batches)
+            except (Stopped, RunStopped):
+                self._write(self._release_locks)
+                raise Stopped from None
             except BatchUnavailable as error:
                 self._lease.note(str(error), level="warning")
                 raise Deferred(LAST_POLL_S) from error
             except FatalLLMError as error:
                 raise FatalJobError(error.code, error.message) from error
 
-    async def _advance(self, server: BatchJobs, batch: LLMBatch, *, cancel: bool) -> int:
+    async def _advance(self, server: BatchJobs, batch: LLMBatch, *, stopping: bool, cancel: bool) -> int:
         """Submit, cancel, poll or collect an open batch; the number of its requests that the server has completed."""
-        if batch.server_id is None and not await self._submit(server, batch, cancel=cancel):
+        if batch.server_id is None and not await self._submit(server, batch, stopping=stopping):
             return 0
         assert batch.server_id is not None
         if cancel and not batch.detail.get("asked_to_end"):
@@ -114,18 +121,20 @@ class BatchEnrichment:
         self._write(lambda tx: rows.record(tx, batch, status=state.status, detail={"polls": polls}))
         return state.num_completed
 
-    async def _submit(self, server: BatchJobs, batch: LLMBatch, *, cancel: bool) -> bool:
-        """Submit a stored batch unless an earlier worker did. Returns False if it ended unsubmitted, with `cancel` or
-        because the server has no room for it."""
+    async def _submit(self, server: BatchJobs, batch: LLMBatch, *, stopping: bool) -> bool:
+        """Submit a stored batch unless an earlier worker did. Returns False if it ended unsubmitted, because the job
+        is `stopping` or the server has no room for it. Raises Stopped before it would create a batch."""
         file_id = batch.detail.get("file_id")
         state = await server.find_by_file(file_id) if file_id else None
-        if state is None and cancel:
+        if state is None and stopping:
             self._write(lambda tx: self._end(tx, batch, "cancelled", {}))
             return False
         if state is None:
             if not file_id:
                 file_id = await server.upload(self._attempts_of(batch))
                 self._write(lambda tx: rows.record(tx, batch, detail={"file_id": file_id}))
+            if self._lease.should_stop():
+                raise Stopped
             try:
                 state = await server.create(file_id)
             except BatchQueueFull as error:
@@ -156,11 +165,13 @@ class BatchEnrichment:
         num_submitted = 0
         sizes = [batch.detail["fitting"] for batch in batches if batch.status == QUEUE_FULL]
         for chunk in server.chunks(pending, min(sizes, default=None)):
+            if self._lease.should_stop():
+                raise Stopped
             batch, num_fitting = self._store_batch(chunk)
             if batch is None:
                 break
             num_submitted += 1
-            if not await self._submit(server, batch, cancel=False):
+            if not await self._submit(server, batch, stopping=False):
                 raise Deferred(_queue_wait_s([*batches, batch]))
             if num_fitting < len(chunk) or sizes:
                 break
@@ -371,6 +382,11 @@ class BatchEnrichment:
         if saved is not None:
             attempts.restore(saved)
         return attempts
+
+    def _release_locks(self, tx: Session) -> None:
+        """Release the locks of a part that stops, unless an open batch answers their questions."""
+        if not rows.has_open_batch(tx, self._claim.part_id):
+            single_flight.release(tx, self._claim.part_id)
 
     def _write(self, write: Callable[[Session], None]) -> None:
         """Run `write` in a transaction, after the check of the lease."""

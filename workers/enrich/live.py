@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import islice, takewhile
 
 import structlog
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -169,7 +169,7 @@ class LiveEnrichment:
             await to_send.aclose()
         if totals.stopped == "budget_spent":
             raise FatalJobError(BUDGET_SPENT, "the job's budget is spent; responses received so far are kept")
-        if totals.stopped:
+        if totals.stopped or self._lease.should_stop():  # the questions may have ended early because of it
             raise Stopped
 
     async def _questions_to_send(
@@ -177,8 +177,10 @@ class LiveEnrichment:
     ) -> AsyncGenerator[Question]:
         """The questions that this part has to send; prepares one window ahead."""
 
+        wanted = takewhile(lambda _: not self._lease.should_stop(), questions)  # an image takes time to read
+
         def prepare() -> list[Question] | None:
-            window = list(islice(questions, self._window))
+            window = list(islice(wanted, self._window))
             return self._prepare_window(window) if window else None
 
         self._next_window = asyncio.create_task(asyncio.to_thread(prepare))

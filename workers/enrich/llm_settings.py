@@ -35,10 +35,7 @@ def resolve(context: Context, spec: EnrichSpec) -> ResolvedEndpoint:
     except (EndpointError, PriceError) as error:
         raise FatalJobError("enrich_misconfigured", str(error)) from error
     if llm.price is None and spec.budget_usd is not None:
-        detail = (
-            f"this worker has no price of {llm.settings.model} at {llm.settings.base_url}: "
-            "set its LIMBECK_PRICES and LIMBECK_LLM_ENDPOINTS to the files of the API"
-        )
+        detail = f"{llm.missing_price}; the API knew a price: give this worker the same settings and files"
         raise FatalJobError("enrich_misconfigured", detail)
     return llm
 

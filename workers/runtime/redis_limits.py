@@ -88,7 +88,7 @@ def limiter(settings: Settings, llm: ResolvedEndpoint) -> Limiter:
         _local[key] = previous.for_new_loop() if previous else LocalLimiter(**vars(limits))
         return _local[key]
     return SharedLimiter(
-        settings.redis_url.get_secret_value(),
+        settings.broker,
         f"limbeck:llm:{llm.endpoint}:{llm.settings.base_url}:{llm.settings.model}",
         requests_per_min=limits.requests_per_min,
         tokens_per_min=limits.tokens_per_min,

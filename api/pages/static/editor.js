@@ -1,4 +1,4 @@
-"use strict";
+import {call as send} from "./api.js";
 // The text of labels, lines and responses is inserted only as text nodes: text from an LLM is never parsed as HTML.
 const setId = decodeURIComponent(location.pathname.split("/").pop());
 const base = "/v1/attribute-sets/" + encodeURIComponent(setId);
@@ -15,27 +15,6 @@ function el(tag, attributes, ...children) {
 }
 
 function showStatus(text, good) { byId("status").textContent = text; byId("status").className = good ? "good" : ""; }
-
-async function send(method, path, body, headers) {
-  const allHeaders = {...headers};
-  const key = sessionStorage.getItem("limbeck-key");
-  if (key) allHeaders.Authorization = "Bearer " + key;
-  if (body !== undefined) allHeaders["Content-Type"] = "application/json";
-  if (method !== "GET") allHeaders["Idempotency-Key"] = crypto.getRandomValues(new Uint32Array(4)).join("-");
-  const response = await fetch(path, {method, headers: allHeaders, body: body === undefined ? undefined : JSON.stringify(body)});
-  const result = await response.json();
-  if (response.status === 401) {
-    const entered = prompt(result.detail + "\n\nEnter a key (lbk_…). It is kept until this tab is closed:");
-    if (entered) { sessionStorage.setItem("limbeck-key", entered.trim()); return send(method, path, body, headers); }
-  }
-  if (!response.ok) {
-    const details = (result.errors || []).map(error => `${error.pointer.split("/").pop() || error.parameter || ""} ${error.detail}`.trim());
-    const problem = new Error(details.join("; ") || result.detail);
-    problem.status = response.status;
-    throw problem;
-  }
-  return result;
-}
 
 async function attempt(action) {
   try { showStatus(""); await action(); } catch (problem) {

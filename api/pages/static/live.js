@@ -14,6 +14,7 @@ async function refresh() {
   for (const section of document.querySelectorAll("[data-fragment]")) {
     try {
       const response = await fetch(section.dataset.fragment, {headers: {Accept: "text/html"}});
+      if (response.redirected) { location.reload(); return; } // the session has ended
       if (!response.ok) continue;
       const html = new DOMParser().parseFromString(await response.text(), "text/html");
       const focused = document.activeElement?.id;

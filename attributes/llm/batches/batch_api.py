@@ -6,10 +6,11 @@ import re
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Final, Protocol
+from typing import IO, TYPE_CHECKING, Final, Protocol, TypeVar
 
 from attributes.json_types import JSONObject
 from attributes.llm import retry_policy
+from attributes.llm.concurrency import POLL_S, RunStopped
 from attributes.llm.results import FatalLLMError
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse, Transport
@@ -18,6 +19,7 @@ from limbeck.shared.retry import backoff_s
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, Omit
 
+T = TypeVar("T")
 FINAL_STATUSES = ("completed", "failed", "expired", "cancelled")
 ENDPOINT: Final = "/v1/chat/completions"
 TRANSFER_TIMEOUT_S = 900.0
@@ -74,12 +76,16 @@ class BatchAPI:
     """The Batch API of one server.
 
     Raises FatalLLMError for faults that waiting cannot fix and BatchUnavailable for transient ones. For a batch that
-    failed nothing is raised; the reason is in its `BatchState`.
+    failed nothing is raised; the reason is in its `BatchState`. Once `should_stop` returns True, waits and requests
+    that change no batch end with RunStopped; requests that create or cancel a batch go on.
     """
 
-    def __init__(self, settings: LLMSettings, transport: Transport) -> None:
+    def __init__(
+        self, settings: LLMSettings, transport: Transport, should_stop: Callable[[], bool] = lambda: False
+    ) -> None:
         self._settings = settings
         self._transport = transport
+        self._should_stop = should_stop
 
     async def upload(self, file: IO[bytes]) -> str:
         """Upload a file of requests, at no cost. Returns the file's id."""
@@ -98,6 +104,7 @@ class BatchAPI:
             ),
             # If only the response was lost, the batch exists, and a second one would be paid for again.
             find_existing=lambda: self._find_by_file(file_id),
+            changes_batches=True,
         )
         return self._state(created)
 
@@ -118,7 +125,9 @@ class BatchAPI:
     async def cancel(self, batch_id: str) -> BatchState:
         """Cancel a batch. The server ends it some time later."""
         data = await self._call(
-            "the cancellation of a batch", lambda api: api.batches.with_raw_response.cancel(batch_id)
+            "the cancellation of a batch",
+            lambda api: api.batches.with_raw_response.cancel(batch_id),
+            changes_batches=True,
         )
         return self._state(data)
 
@@ -201,6 +210,7 @@ class BatchAPI:
         call: Callable[["AsyncOpenAI"], Awaitable[HTTPContent | None]],
         *,
         find_existing: Callable[[], Awaitable[JSONObject | None]] | None = None,
+        changes_batches: bool = False,
     ) -> JSONObject:
         """The JSON object of a response; empty if `call` returns None because it stores its result itself.
 
@@ -215,7 +225,8 @@ class BatchAPI:
             try:
                 if attempt > 1 and find_existing is not None and (existing := await find_existing()) is not None:
                     return existing
-                response = await call(self._transport.client())
+                request = call(self._transport.client())
+                response = await (request if changes_batches else self._unless_stopped(request))
                 return {} if response is None else json_object(response.content)
             except openai.APIStatusError as error:
                 raw = self._transport.parse_response(error.response)
@@ -229,8 +240,19 @@ class BatchAPI:
                 wait_s = backoff_s(attempt, first_s=retry_policy.FIRST_WAIT_S, max_s=settings.max_wait_s)
             if attempt == settings.max_attempts or wait_s > settings.max_wait_s:
                 break
-            await asyncio.sleep(wait_s)
+            await self._unless_stopped(asyncio.sleep(wait_s))
         raise BatchUnavailable(f"{what}: {raw.detail}, after {attempt} attempts")
+
+    async def _unless_stopped(self, work: Awaitable[T]) -> T:
+        """The result of `work`; cancels it and raises RunStopped once `should_stop` returns True."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=POLL_S))[0]:
+                if self._should_stop():
+                    raise RunStopped
+            return task.result()
+        finally:
+            task.cancel()
 
     def _raise_if_fatal(self, raw: RawResponse, what: str) -> None:
         """Raises FatalLLMError for a fault that waiting cannot fix."""

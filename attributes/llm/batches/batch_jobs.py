@@ -63,13 +63,23 @@ class BatchResponse:
 
 
 class BatchJobs:
-    """The Batch API of one server for one model. Belongs to the event loop that first calls it; needs `close`."""
+    """The Batch API of one server for one model. Belongs to the event loop that first calls it; needs `close`.
 
-    def __init__(self, settings: LLMSettings, *, profiles: LearnedProfiles = shared_profiles) -> None:
+    Once `should_stop` returns True, uploads, downloads and waits raise RunStopped (see `BatchAPI`). `query_all` has its
+    own `should_stop`.
+    """
+
+    def __init__(
+        self,
+        settings: LLMSettings,
+        *,
+        profiles: LearnedProfiles = shared_profiles,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.settings = settings
         self._profiles = profiles
         self._transport = Transport(settings)
-        self._api = BatchAPI(settings, self._transport)
+        self._api = BatchAPI(settings, self._transport, should_stop)
 
     async def __aenter__(self) -> Self:
         return self

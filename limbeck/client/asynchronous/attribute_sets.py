@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from limbeck.client.asynchronous.http import AsyncHttp
-from limbeck.client.asynchronous.requests import get, items, post
+from limbeck.client.asynchronous.requests import delete, get, items, post
 from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import Param, parsed
-from limbeck.models import AttributeSet, ImportedSet, Job, LabelDifference, Report, SetLabel, TextKind
+from limbeck.models import AttributeSet, Deletion, ImportedSet, Job, LabelDifference, Report, SetLabel, TextKind
 from limbeck.shared.attribute_files.decoding import binary_format, decode
 from limbeck.shared.format_names import BINARY_FORMATS, FileFormat, ImportFormat
 
@@ -78,6 +78,15 @@ class AsyncAttributeSets:
     async def get(self, id: str) -> AttributeSet:
         """One attribute set."""
         return await get(self._http, AttributeSet, "attribute-sets", id)
+
+    async def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete a set, with its draft and its reports; with `force`, also everything that refers to it.
+
+        Raises:
+            Conflict: something refers to it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return await delete(self._http, "attribute-sets", id, force=force)
 
     def list(
         self, *, vocabulary_id: str | None = None, parent_id: str | None = None, owner: str | None = None

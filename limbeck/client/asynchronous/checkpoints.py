@@ -5,10 +5,10 @@ from pathlib import Path
 
 from limbeck.client.asynchronous.download import download_bundle
 from limbeck.client.asynchronous.http import AsyncHttp
-from limbeck.client.asynchronous.requests import get, items
+from limbeck.client.asynchronous.requests import delete, get, items
 from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS, OnProgress
 from limbeck.client.paths import resource_path
-from limbeck.models import Checkpoint, CheckpointWithFiles
+from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion
 
 
 class AsyncCheckpoints:
@@ -20,6 +20,15 @@ class AsyncCheckpoints:
     async def get(self, id: str) -> CheckpointWithFiles:
         """One checkpoint with the files of its bundle."""
         return await get(self._http, CheckpointWithFiles, "checkpoints", id)
+
+    async def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete a checkpoint and the files of its bundle; with `force`, also everything that refers to it.
+
+        Raises:
+            Conflict: something refers to it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return await delete(self._http, "checkpoints", id, force=force)
 
     def list(
         self,

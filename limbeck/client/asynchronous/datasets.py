@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from limbeck.client.asynchronous.http import AsyncHttp
-from limbeck.client.asynchronous.requests import get, items, post
+from limbeck.client.asynchronous.requests import delete, get, items, post
 from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import CHECK_TIMEOUT_S, parsed
-from limbeck.models import CaptionSet, CreatedDataset, Dataset
+from limbeck.models import CaptionSet, CreatedDataset, Dataset, Deletion
 from limbeck.shared.images.dataset_report import Check, DatasetReport, DuplicateAction, NearDuplicateAction
 
 
@@ -68,6 +68,15 @@ class AsyncDatasets:
         """One dataset."""
         return await get(self._http, Dataset, "datasets", id)
 
+    async def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete a dataset. The images stay where they are; with `force`, also everything that refers to it.
+
+        Raises:
+            Conflict: something refers to it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return await delete(self._http, "datasets", id, force=force)
+
     def list(self, *, vocabulary_id: str | None = None, owner: str | None = None) -> AsyncIterator[Dataset]:
         """All datasets, or those of a vocabulary or an owner, newest first."""
         return items(self._http, Dataset, "/v1/datasets", {"vocabulary_id": vocabulary_id, "owner": owner})
@@ -90,6 +99,15 @@ class AsyncCaptionSets:
     async def get(self, id: str) -> CaptionSet:
         """One caption set."""
         return await get(self._http, CaptionSet, "caption-sets", id)
+
+    async def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete a caption set; with `force`, also everything that refers to it.
+
+        Raises:
+            Conflict: something refers to it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return await delete(self._http, "caption-sets", id, force=force)
 
     def list(self, *, dataset_id: str | None = None, owner: str | None = None) -> AsyncIterator[CaptionSet]:
         """All caption sets, or those of a dataset or an owner, newest first."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.paths import resource_path
 from limbeck.client.responses import READ_TIMEOUT_S, Model, Param, parsed, parsed_item
-from limbeck.models import Page
+from limbeck.models import Deletion, Page
 
 
 async def get(http: AsyncHttp, model: type[Model], resource: str, id: str) -> Model:
@@ -24,6 +24,12 @@ async def post(
 ) -> Model:
     """The response of a POST request."""
     return parsed(model, await http.request("POST", path, params=params, json=body, read_timeout_s=read_timeout_s))
+
+
+async def delete(http: AsyncHttp, resource: str, id: str, *, force: bool) -> Deletion:
+    """Delete one resource by id; with `force`, also what refers to it. Returns what was deleted."""
+    response = await http.request("DELETE", resource_path(resource, id), params={"force": force or None})
+    return parsed(Deletion, response) if response.content else Deletion.of_one(resource, id)
 
 
 async def items(

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 from limbeck.client.asynchronous.http import AsyncHttp
-from limbeck.client.asynchronous.requests import get, items
+from limbeck.client.asynchronous.requests import delete, get, items
 from limbeck.client.paths import resource_path
 from limbeck.client.responses import parsed
-from limbeck.models import TargetLabels, Teacher, TextTargets
+from limbeck.models import Deletion, TargetLabels, Teacher, TextTargets
 
 
 class AsyncTeachers:
@@ -33,6 +33,15 @@ class AsyncTextTargetSets:
     async def get(self, id: str) -> TextTargets:
         """One set of text targets."""
         return await get(self._http, TextTargets, "text-targets", id)
+
+    async def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete text targets; with `force`, also everything that refers to it.
+
+        Raises:
+            Conflict: something refers to it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return await delete(self._http, "text-targets", id, force=force)
 
     def list(
         self, *, vocabulary_id: str | None = None, attribute_set_id: str | None = None, owner: str | None = None

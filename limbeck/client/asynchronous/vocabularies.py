@@ -6,10 +6,10 @@ from pathlib import PurePath
 import httpx2
 
 from limbeck.client.asynchronous.http import AsyncHttp
-from limbeck.client.asynchronous.requests import get, items, post
+from limbeck.client.asynchronous.requests import delete, get, items, post
 from limbeck.client.paths import resource_path
 from limbeck.client.responses import Param, parsed
-from limbeck.models import CreatedVocabulary, Label, LabelPreview, Vocabulary
+from limbeck.models import CreatedVocabulary, Deletion, Label, LabelPreview, Vocabulary
 
 # A JSON file is posted as octet-stream: `application/json` is the schema of the API.
 _MEDIA_TYPES = {
@@ -76,6 +76,15 @@ class AsyncVocabularies:
     async def get(self, id: str) -> Vocabulary:
         """One vocabulary."""
         return await get(self._http, Vocabulary, "vocabularies", id)
+
+    async def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete a vocabulary; with `force`, also everything that refers to it.
+
+        Raises:
+            Conflict: something refers to it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return await delete(self._http, "vocabularies", id, force=force)
 
     def list(self, *, owner: str | None = None) -> AsyncIterator[Vocabulary]:
         """All vocabularies, or those of an owner, newest first."""

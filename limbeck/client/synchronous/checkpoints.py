@@ -8,8 +8,8 @@ from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS, OnProgress
 from limbeck.client.paths import resource_path
 from limbeck.client.synchronous.download import download_bundle
 from limbeck.client.synchronous.http import Http
-from limbeck.client.synchronous.requests import get, items
-from limbeck.models import Checkpoint, CheckpointWithFiles
+from limbeck.client.synchronous.requests import delete, get, items
+from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion
 
 
 class Checkpoints:
@@ -21,6 +21,15 @@ class Checkpoints:
     def get(self, id: str) -> CheckpointWithFiles:
         """One checkpoint with the files of its bundle."""
         return get(self._http, CheckpointWithFiles, "checkpoints", id)
+
+    def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete a checkpoint and the files of its bundle; with `force`, also everything that refers to it.
+
+        Raises:
+            Conflict: something refers to it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return delete(self._http, "checkpoints", id, force=force)
 
     def list(
         self,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import CHECK_TIMEOUT_S, parsed
 from limbeck.client.synchronous.http import Http
-from limbeck.client.synchronous.requests import get, items, post
-from limbeck.models import CaptionSet, CreatedDataset, Dataset
+from limbeck.client.synchronous.requests import delete, get, items, post
+from limbeck.models import CaptionSet, CreatedDataset, Dataset, Deletion
 from limbeck.shared.images.dataset_report import Check, DatasetReport, DuplicateAction, NearDuplicateAction
 
 
@@ -69,6 +69,15 @@ class Datasets:
         """One dataset."""
         return get(self._http, Dataset, "datasets", id)
 
+    def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete a dataset. The images stay where they are; with `force`, also everything that refers to it.
+
+        Raises:
+            Conflict: something refers to it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return delete(self._http, "datasets", id, force=force)
+
     def list(self, *, vocabulary_id: str | None = None, owner: str | None = None) -> Iterator[Dataset]:
         """All datasets, or those of a vocabulary or an owner, newest first."""
         return items(self._http, Dataset, "/v1/datasets", {"vocabulary_id": vocabulary_id, "owner": owner})
@@ -91,6 +100,15 @@ class CaptionSets:
     def get(self, id: str) -> CaptionSet:
         """One caption set."""
         return get(self._http, CaptionSet, "caption-sets", id)
+
+    def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete a caption set; with `force`, also everything that refers to it.
+
+        Raises:
+            Conflict: something refers to it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return delete(self._http, "caption-sets", id, force=force)
 
     def list(self, *, dataset_id: str | None = None, owner: str | None = None) -> Iterator[CaptionSet]:
         """All caption sets, or those of a dataset or an owner, newest first."""

@@ -19,9 +19,9 @@ from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import CHECK_TIMEOUT_S
 from limbeck.client.synchronous import events
 from limbeck.client.synchronous.http import Http
-from limbeck.client.synchronous.requests import get, items, post
+from limbeck.client.synchronous.requests import delete, get, items, post
 from limbeck.errors import JobFailed
-from limbeck.models import Call, CreatedJob, Estimate, Event, Job, LabelResult
+from limbeck.models import Call, CreatedJob, Deletion, Estimate, Event, Job, LabelResult
 from limbeck.models.plans import JobCheck, Plan
 
 _FIRST_POLL_S = 0.1
@@ -122,6 +122,14 @@ class Jobs:
     def cancel(self, job: Job | str) -> Job:
         """Request a job to stop; no effect on a job that has ended."""
         return post(self._http, Job, resource_path("jobs", _id(job), "cancel"))
+
+    def delete(self, job: Job | str, *, force: bool = False) -> Deletion:
+        """Delete a job that has ended, with its events; with `force`, also everything that it made.
+
+        Raises:
+            Conflict: it has not ended (`job_running`), or what it made exists (`in_use`); `errors` name it.
+        """
+        return delete(self._http, "jobs", _id(job), force=force)
 
     def wait(self, job: Job | str, *, poll_s: float = 0.5, timeout_s: float | None = None) -> Job:
         """Wait until a job has succeeded, and return it.

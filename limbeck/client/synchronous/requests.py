@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from limbeck.client.paths import resource_path
 from limbeck.client.responses import READ_TIMEOUT_S, Model, Param, parsed, parsed_item
 from limbeck.client.synchronous.http import Http
-from limbeck.models import Page
+from limbeck.models import Deletion, Page
 
 
 def get(http: Http, model: type[Model], resource: str, id: str) -> Model:
@@ -25,6 +25,12 @@ def post(
 ) -> Model:
     """The response of a POST request."""
     return parsed(model, http.request("POST", path, params=params, json=body, read_timeout_s=read_timeout_s))
+
+
+def delete(http: Http, resource: str, id: str, *, force: bool) -> Deletion:
+    """Delete one resource by id; with `force`, also what refers to it. Returns what was deleted."""
+    response = http.request("DELETE", resource_path(resource, id), params={"force": force or None})
+    return parsed(Deletion, response) if response.content else Deletion.of_one(resource, id)
 
 
 def items(

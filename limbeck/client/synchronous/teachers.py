@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from limbeck.client.paths import resource_path
 from limbeck.client.responses import parsed
 from limbeck.client.synchronous.http import Http
-from limbeck.client.synchronous.requests import get, items
-from limbeck.models import TargetLabels, Teacher, TextTargets
+from limbeck.client.synchronous.requests import delete, get, items
+from limbeck.models import Deletion, TargetLabels, Teacher, TextTargets
 
 
 class Teachers:
@@ -34,6 +34,15 @@ class TextTargetSets:
     def get(self, id: str) -> TextTargets:
         """One set of text targets."""
         return get(self._http, TextTargets, "text-targets", id)
+
+    def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete text targets; with `force`, also everything that refers to it.
+
+        Raises:
+            Conflict: something refers to it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return delete(self._http, "text-targets", id, force=force)
 
     def list(
         self, *, vocabulary_id: str | None = None, attribute_set_id: str | None = None, owner: str | None = None

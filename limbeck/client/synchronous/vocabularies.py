@@ -9,8 +9,8 @@ import httpx2
 from limbeck.client.paths import resource_path
 from limbeck.client.responses import Param, parsed
 from limbeck.client.synchronous.http import Http
-from limbeck.client.synchronous.requests import get, items, post
-from limbeck.models import CreatedVocabulary, Label, LabelPreview, Vocabulary
+from limbeck.client.synchronous.requests import delete, get, items, post
+from limbeck.models import CreatedVocabulary, Deletion, Label, LabelPreview, Vocabulary
 
 # A JSON file is posted as octet-stream: `application/json` is the schema of the API.
 _MEDIA_TYPES = {
@@ -73,6 +73,15 @@ class Vocabularies:
     def get(self, id: str) -> Vocabulary:
         """One vocabulary."""
         return get(self._http, Vocabulary, "vocabularies", id)
+
+    def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete a vocabulary; with `force`, also everything that refers to it.
+
+        Raises:
+            Conflict: something refers to it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return delete(self._http, "vocabularies", id, force=force)
 
     def list(self, *, owner: str | None = None) -> Iterator[Vocabulary]:
         """All vocabularies, or those of an owner, newest first."""

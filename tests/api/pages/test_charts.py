@@ -15,9 +15,15 @@ def _texts(svg: str) -> list[str]:
 
 def test_a_line_chart_has_its_ends_and_a_legend() -> None:
     rising = Series("loss <a>", [(step, float(step * step)) for step in range(2_000)])
-    svg = str(charts.lines([rising, Series("empty", [(0, math.nan)])], title="Loss", x_label="step"))
+    svg = str(
+        charts.lines(
+            [rising, Series("empty", [(0, math.nan)]), Series("flat", [(0, 1.0), (9, 1.0)])],
+            title="Loss",
+            x_label="step",
+        )
+    )
     root = ElementTree.fromstring(svg)
-    (line,) = [element for element in root.iter() if element.tag.endswith("polyline")]
+    line, _ = [element for element in root.iter() if element.tag.endswith("polyline")]
     points = [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
     assert len(points) == 400
     assert points[0][0] < points[-1][0] <= 520

@@ -1,7 +1,6 @@
 """The editor page: its API requests, and an editing session in a browser."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,6 @@ from tests.api.live import served
 from tests.api.pages.browser import opened
 
 EVIL = '<img src=x onerror="document.title=1">'
-
-
-def test_the_page_needs_no_key_but_its_data_do(make_service: Callable[..., Service]) -> None:
-    service = make_service(host="0.0.0.0")
-    assert service.http.get("/attributes/ats_1").status_code == 200
-    assert service.http.get("/v1/attribute-sets/ats_1").status_code == 401
-    assert service.http.get("/attributes").status_code == 401
-    assert service.http.post("/attributes/ats_1").status_code == 405
 
 
 def test_the_requests_of_the_page(service: Service) -> None:

@@ -71,7 +71,10 @@ def test_a_job_names_its_endpoint_and_is_estimated_there(with_file: Service) -> 
     body["endpoint"] = "default"
     assert "endpoint" not in with_file.post("/v1/jobs", body, status=202)["spec"]
     unknown = with_file.post("/v1/jobs/estimate", {**body, "endpoint": "azure", "model": "two"}, status=200)
-    assert "prices of the endpoint 'azure' or LIMBECK_PRICES can give it" in unknown["usd_unknown"]
+    assert (
+        "set prices of the endpoint 'azure', or LIMBECK_PRICES to a file that has a [[price]] with base_url"
+        in unknown["usd_unknown"]
+    )
 
 
 def test_responses_that_were_cached_with_the_endpoints_settings_are_counted(with_file: Service) -> None:

@@ -9,8 +9,10 @@ import pytest
 import redis
 
 from api.routes.health import router as health_router
-from store.jobs import heartbeats
+from store.jobs import heartbeats, jobs
+from store.jobs.jobs import NewPart
 from tests.api.conftest import Service
+from tests.job_specs import job_spec
 
 
 def test_readiness_lists_missing_processes(service: Service) -> None:
@@ -23,11 +25,26 @@ def test_readiness_lists_missing_processes(service: Service) -> None:
         "enrich workers": False,
         "gpu workers": False,
     }
+    assert checks["gpu workers"]["detail"] == "no GPU worker is running"
+    with service.db.write() as tx:
+        jobs.create(tx, job_spec("encode"), [NewPart(kind="encode", queue="gpu")])
+    checks = service.http.get("/readyz").json()["checks"]
+    assert checks["gpu workers"]["detail"] == "no GPU worker is running; 1 part of jobs waits for one"
+    assert checks["enrich workers"]["detail"] == "no enrich worker is running"
     with service.db.write() as tx:
         for role in ("sweeper", "enrich", "gpu"):
             heartbeats.record(tx, name=role, role=role)
     response = service.http.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (200, "ready")
+
+
+def test_chosen_checks(service: Service) -> None:
+    response = service.http.get("/readyz?checks=database")
+    assert (response.status_code, set(response.json()["checks"])) == (200, {"database"})
+    response = service.http.get("/readyz", params={"checks": "database,gpu workers,redis,keys"})
+    assert (response.status_code, set(response.json()["checks"])) == (503, {"database", "gpu workers"})
+    response = service.http.get("/readyz?checks=databse")
+    assert (response.status_code, response.json()["errors"][0]["parameter"]) == (422, "checks")
 
 
 def test_readiness_without_redis_responds_at_once(make_service: Callable[..., Service]) -> None:
@@ -81,6 +98,7 @@ def test_readiness_when_the_database_is_not_migrated_or_hangs(
         response = service.http.get("/readyz")
         assert response.status_code == 503
         assert response.json()["checks"]["database"]["detail"] == "no response within 0.1 s"
+        assert service.http.get("/readyz?checks=sweeper").status_code == 503
     assert num_calls == 1  # a check that hangs is not started again
     monkeypatch.setattr(health, "_CHECK_TIMEOUT_S", 20)
     gate.set()

@@ -29,7 +29,7 @@ def read(db: Database, job_id: str) -> Waiting | None:
 def test_a_job_waits_for_a_worker_then_for_earlier_jobs_and_then_for_its_turn(db: Database) -> None:
     first, second = create(db, 2), create(db)
     found = read(db, second)
-    assert found == Waiting(name="gpu", ahead=2, running=0, workers=0, retry_in_s=None)
+    assert found == Waiting(name="gpu", ahead=2, running=0, workers=0, sweepers=0, retry_in_s=None)
     assert found.text == "no GPU worker is running"
     with db.write() as tx:
         heartbeats.record(tx, name="w:gpu", role="gpu")
@@ -37,7 +37,12 @@ def test_a_job_waits_for_a_worker_then_for_earlier_jobs_and_then_for_its_turn(db
         claim = claims.claim(tx, claims.ready(tx, ["gpu"])[0], worker="w", lease_s=30)
         assert claim is not None
     found = read(db, second)
-    assert found == Waiting(name="gpu", ahead=1, running=1, workers=1, retry_in_s=None)
+    assert found == Waiting(name="gpu", ahead=1, running=1, workers=1, sweepers=0, retry_in_s=None)
+    assert found.text == "no sweeper is running"
+    with db.write() as tx:
+        heartbeats.record(tx, name="s", role="sweeper")
+    found = read(db, second)
+    assert found == Waiting(name="gpu", ahead=1, running=1, workers=1, sweepers=1, retry_in_s=None)
     assert found.text == "1 part of earlier jobs comes first"
     assert read(db, first) is None  # one of its parts runs
     with db.write() as tx:
@@ -53,6 +58,7 @@ def test_a_deferred_part_waits_for_its_next_attempt_and_delays_nobody(db: Databa
     first, second = create(db), create(db)
     with db.write() as tx:
         heartbeats.record(tx, name="w:gpu", role="gpu")
+        heartbeats.record(tx, name="s", role="sweeper")
         claim = claims.claim(tx, claims.ready(tx, ["gpu"])[0], worker="w", lease_s=30)
         assert claim is not None
         transitions.defer(tx, claim, in_s=90.0)
@@ -77,6 +83,7 @@ def test_a_job_waits_for_a_worker_with_enough_gpus(db: Database) -> None:
     with db.write() as tx:
         heartbeats.record(tx, name="w1:gpu", role="gpu", num_gpus=0)  # without GPUs, it runs all parts on its CPU
         heartbeats.record(tx, name="w2:gpu", role="gpu", num_gpus=8)
+        heartbeats.record(tx, name="s", role="sweeper")
         assert claims.ready(tx, ["gpu"], num_gpus=4) == claims.ready(tx, ["gpu"]) != []
         assert claims.next_part(tx, job_id, "gpu", num_gpus=4) == claims.next_part(tx, job_id, "gpu") is not None
     found = read(db, job_id)
@@ -91,7 +98,7 @@ def test_no_more_than_the_maximum_is_counted(db: Database) -> None:
     assert found.ahead == waiting.MAX_AHEAD
     with db.read() as tx:
         assert tx.scalar(select(func.count()).select_from(Part)) == waiting.MAX_AHEAD + 8
-    assert "at least 1,000 parts" in Waiting(**{**vars(found), "workers": 1}).text
+    assert "at least 1,000 parts" in Waiting(**{**vars(found), "workers": 1, "sweepers": 1}).text
 
 
 def test_the_parts_ahead_are_found_by_the_index_over_queued_parts(sqlite_db: Database) -> None:

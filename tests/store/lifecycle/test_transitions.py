@@ -53,6 +53,17 @@ def test_a_stage_waits_for_every_part_of_the_previous_stage(db: Database) -> Non
     assert get_job(db, job_id).status == "running"
 
 
+def test_a_part_that_ends_while_its_job_is_cancelled_starts_nothing_that_it_has_added(db: Database) -> None:
+    job_id = create_job(db, DISTILL_PARTS[0])
+    claim = must_claim_next(db)
+    with db.write() as tx:
+        transitions.cancel(tx, job_id)
+    with db.write() as tx:
+        jobs.add_parts(tx, claim, [NewPart(kind="train", queue="gpu", stage=claim.stage + 1)])
+        transitions.finish(tx, claim, PartResult())
+    assert (claim_next(db), get_job(db, job_id).status) == (None, "cancelled")
+
+
 @pytest.mark.slow
 def test_a_deferred_part_is_queued_again_without_counting_an_attempt(db: Database) -> None:
     create_job(db)

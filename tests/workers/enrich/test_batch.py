@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
+from attributes.llm.batches import batch_jobs
 from attributes.llm.transport import Transport
 from store.db import Database
 from store.enrich import usage
@@ -23,7 +24,7 @@ from tests.attributes.fake_llm import FakeLLM, FakeResponse, completion, error_r
 from tests.workers.enrich_bench import Bench, make_bench
 from workers.dispatch import run_enrich
 from workers.enrich import batch as batch_module
-from workers.runtime import run_part
+from workers.runtime import lease_renewal, run_part
 from workers.runtime.context import Context
 
 NAMES = [f"bird {n}" for n in range(12)]
@@ -204,6 +205,39 @@ def test_cancel_ends_the_batch_and_keeps_its_responses(bench: Bench, api: FakeBa
     assert (job.status, (job.result or {})["num_described"], batch_sizes(api)) == ("cancelled", 5, [12])
     assert (job.result or {})["attribute_set_id"]
     assert usage_of(bench, job_id) == (5, 5 * CALL_PUSD, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("during", ["upload", "retry of the upload", "next batch"])
+def test_cancel_while_batches_are_submitted_creates_no_further_batch(
+    bench_on_sqlite: Bench, api: FakeBatchAPI, monkeypatch: pytest.MonkeyPatch, during: str
+) -> None:
+    bench = bench_on_sqlite
+    monkeypatch.setattr(lease_renewal, "STOP_POLL_S", 0.02)
+    monkeypatch.setattr(batch_jobs, "MAX_REQUESTS", 6)
+    uploads_before = 1 if during == "next batch" else 0
+    job_id = post(bench)
+
+    def cancel(method: str, path: str, _index: int) -> FakeResponse | None:
+        if (method, path) != ("POST", "/files") or len(api.files) < uploads_before or bench.job(job_id).stopping:
+            return None
+        with bench.db.write() as tx:
+            transitions.cancel(tx, job_id)
+        if during == "retry of the upload":
+            return error_response(503, headers={"Retry-After": "20"})
+        time.sleep(0.5)
+        return None
+
+    api.fault = cancel
+    started_at = time.monotonic()
+    run_until_finished(bench, job_id)
+    assert time.monotonic() - started_at < 10
+    assert (bench.job(job_id).status, len(api.batches)) == ("cancelled", uploads_before)
+    assert all(
+        batch.status == "cancelled" or ("POST", f"/batches/{batch.id}/cancel") in api.requests for batch in api.batches
+    )
+    with bench.db.read() as tx:
+        assert list(tx.scalars(select(LLMFlight.key))) == []
 
 
 @pytest.mark.slow

@@ -74,7 +74,9 @@ def test_only_a_budget_in_dollars_needs_a_price(bench_on_sqlite: Bench) -> None:
     context = bench_on_sqlite.context
     assert llm_settings.resolve(context, describe_spec(model="unheard-of", budget_tokens=10)).price is None
     spec: DescribeSpec = describe_spec(model="unheard-of", budget_usd="1")
-    with pytest.raises(FatalJobError, match="no price of unheard-of at http://stand-in/v1"):
+    with pytest.raises(
+        FatalJobError, match="the price of unheard-of at http://stand-in/v1 .LIMBECK_LLM_BASE_URL. is not known"
+    ):
         llm_settings.resolve(context, spec)
 
 

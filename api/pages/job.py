@@ -1,0 +1,188 @@
+"""The page of a job: stage, rate and remaining time, live curves, spend, events and the error with its remedy.
+
+The page is complete without scripts. With them, `static/live.js` follows the event stream of the job and fetches the
+two fragments again, at most once per two seconds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from markupsafe import Markup
+from sqlalchemy.orm import Session
+from starlette.responses import HTMLResponse
+
+from api.http.dependencies import ServicesDep
+from api.http.schemas import MAX_INT32
+from api.pages import charts, formats
+from api.pages.charts import Series
+from api.pages.links import link, with_query
+from api.pages.rendering import fragment, page
+from api.routes.jobs import JobOut, read_job
+from store.jobs import events, jobs
+from store.models import Event
+
+router = APIRouter(include_in_schema=False)
+
+_NUM_EVENTS = 40
+_MAX_CURVE_EVENTS = 1_000
+_RESULTS = {
+    "attribute_set_id": "Attribute set",
+    "caption_set_id": "Caption set",
+    "text_targets_id": "Text targets",
+    "checkpoint_id": "Student",
+}
+_INPUTS = {
+    "vocabulary_id": "Vocabulary",
+    "attribute_set_id": "Attribute set",
+    "base_set_id": "Base set",
+    "dataset_id": "Images",
+    "start_checkpoint_id": "Initial student",
+}
+Level = Annotated[Literal["all", "warning", "error"], Query(description="Lowest level of the events shown.")]
+Before = Annotated[int | None, Query(ge=1, le=MAX_INT32, description="Show events with smaller numbers.")]
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """An event as the page shows it."""
+
+    number: int
+    at: Markup
+    level: str
+    message: str
+
+
+@router.get("/jobs/{id}")
+def job_page(
+    request: Request, services: ServicesDep, id: str, level: Level = "all", before: Before = None
+) -> HTMLResponse:
+    """The whole page."""
+    with services.db.read() as tx:
+        job = read_job(tx, id)
+        num_events = jobs.get(tx, id).num_events
+        values = {**_progress_values(job), **_curve_values(tx, job), **_event_values(tx, id, level, before)}
+    return page(request, "job.html.jinja", num_events=num_events, inputs=_inputs(job), spec=job.spec, **values)
+
+
+@router.get("/jobs/{id}/progress")
+def progress_fragment(services: ServicesDep, id: str) -> HTMLResponse:
+    """The state, the progress and the buttons."""
+    with services.db.read() as tx:
+        return fragment("job_progress.html.jinja", **_progress_values(read_job(tx, id)))
+
+
+@router.get("/jobs/{id}/news")
+def news_fragment(services: ServicesDep, id: str, level: Level = "all", before: Before = None) -> HTMLResponse:
+    """The curves and the events."""
+    with services.db.read() as tx:
+        job = read_job(tx, id)
+        return fragment("job_news.html.jinja", **_curve_values(tx, job), **_event_values(tx, id, level, before))
+
+
+def _progress_values(job: JobOut) -> Mapping[str, Any]:
+    result = job.result or {}
+    return {
+        "job": job,
+        "has_ended": job.status in jobs.ENDED,
+        "stages": [(stage.name, _bar(stage.done, stage.total), _count(stage), stage.rate) for stage in job.stages],
+        "results": [(name, link(str(result[field]))) for field, name in _RESULTS.items() if result.get(field)],
+        "spend": _spend(job),
+        "failed_reasons": result.get("failed_reasons") or [],
+        "took": _seconds(job),
+    }
+
+
+def _bar(done: int, total: int) -> Markup:
+    return charts.bar(done / total if total else 0.0)
+
+
+def _count(stage: Any) -> str:
+    return f"{stage.done:,} of {stage.total:,} {stage.unit}" if stage.total else ""
+
+
+def _seconds(job: JobOut) -> str:
+    if not job.started_at or not job.finished_at:
+        return ""
+    started, finished = (datetime.fromisoformat(at) for at in (job.started_at, job.finished_at))
+    return formats.duration((finished - started).total_seconds())
+
+
+def _spend(job: JobOut) -> Sequence[tuple[str, object]]:
+    if job.spend is None:
+        return ()
+    spend = job.spend
+    shown: list[tuple[str, object]] = [
+        ("LLM calls", formats.number(spend.calls)),
+        ("Tokens", formats.number(spend.tokens)),
+        ("Spent", formats.dollars(spend.usd) if spend.usd is not None else "no price known"),
+    ]
+    if spend.cap_usd is not None:
+        shown.append(("Cap", formats.dollars(spend.cap_usd)))
+    if spend.cap_tokens is not None:
+        shown.append(("Cap of tokens", formats.number(spend.cap_tokens)))
+    if spend.projected_usd is not None:
+        shown.append(("Projected", formats.dollars(spend.projected_usd)))
+    return shown
+
+
+def _inputs(job: JobOut) -> list[tuple[str, object]]:
+    found = [(name, link(str(job.spec[field]))) for field, name in _INPUTS.items() if job.spec.get(field)]
+    for field in ("teacher", "model", "recipe", "text"):
+        if isinstance(job.spec.get(field), str) and job.spec[field]:
+            found.append((field.capitalize(), formats.isolated(job.spec[field])))
+    return [*found]
+
+
+def _curve_values(tx: Session, job: JobOut) -> Mapping[str, Any]:
+    """The charts of a training: losses, learning rate, accuracy on held-out images, speed and share of waiting."""
+    data: list[Any] = [event.data for event in events.of_type(tx, job.id, "metrics", limit=_MAX_CURVE_EVENTS)]
+    losses: dict[str, list[tuple[float, float]]] = {}
+    for one in data:
+        if "loss" in one:
+            losses.setdefault("total", []).append((one["step"], one["loss"]))
+        for name, value in (one.get("losses") or {}).items():
+            losses.setdefault(name, []).append((one["step"], value))
+    if len(losses) == 2:  # a single term is the total
+        losses.pop("total")
+    accuracies: dict[str, list[tuple[float, float]]] = {}
+    for one in data:
+        for part, value in (one.get("accuracy") or {}).items():
+            if isinstance(value, int | float):
+                name = {"id": "seen labels", "ood": "unseen labels"}.get(part, part)
+                accuracies.setdefault(name, []).append((one["epoch"], value))
+    found = {
+        "Losses": charts.lines([Series(*one) for one in losses.items()], title="Losses", x_label="step"),
+        "Accuracy on held-out images": charts.lines(
+            [Series(*one) for one in accuracies.items()], title="Accuracy", x_label="epoch", percent=True
+        ),
+        "Learning rate": _curve(data, "lr"),
+        "Images per second": _curve(data, "images_per_s", from_zero=True),
+        "Share of time waiting for data": _curve(data, "data_wait", percent=True, from_zero=True),
+    }
+    return {"job": job, "curves": [(title, chart) for title, chart in found.items() if chart]}
+
+
+def _curve(data: Sequence[Mapping[str, Any]], field: str, *, percent: bool = False, from_zero: bool = False) -> Markup:
+    points = [(one["step"], one[field]) for one in data if field in one and "step" in one]
+    return charts.lines([Series(field, points)], title=field, x_label="step", percent=percent, from_zero=from_zero)
+
+
+def _event_values(tx: Session, job_id: str, level: str, before: int | None) -> Mapping[str, Any]:
+    levels = {"all": (), "warning": ("warning", "error"), "error": ("error",)}[level]
+    rows = events.newest(tx, job_id, limit=_NUM_EVENTS + 1, before=before, levels=levels)
+    shown = rows[:_NUM_EVENTS]
+    path = f"/jobs/{job_id}"
+    return {
+        "events": [_event_row(row) for row in shown],
+        "level": level,
+        "levels": [(name, with_query(path, level=name) + "#events") for name in ("all", "warning", "error")],
+        "older_url": with_query(path, level=level, before=shown[-1].id) + "#events" if len(rows) > _NUM_EVENTS else "",
+        "before": before,
+    }
+
+
+def _event_row(row: Event) -> EventRow:
+    return EventRow(row.id, formats.time_tag(row.at), row.level, row.message)
