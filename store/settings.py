@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     alive_file: Path | None = Field(
         None, description="File that a worker or sweeper touches every few seconds, for health checks of its container."
     )
+    stall_limit_s: float = Field(
+        1800.0, gt=0, description="Time without any progress after which a GPU part is ended and tried again."
+    )
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
     tensorboard_dir: Path | None = Field(

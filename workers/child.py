@@ -3,7 +3,7 @@
 The child claims the part and renews its lease itself; it shares only the database with the process that started it. It
 stops when the work ends, on SIGTERM or SIGINT, when its parent dies, when its job is cancelled, when the time limit is
 exceeded and when the lease is lost. When it has to stop early, it saves its state, releases the part and exits within
-`GRACE_S`.
+`GRACE_S`. If it does not stop by itself, its parent ends it (`workers.runtime.watchdog`).
 """
 
 import argparse
@@ -16,6 +16,7 @@ import time
 from distill.data.files.regular_files import confine_to
 from store.jobs import claims
 from store.jobs.claims import Claim
+from workers.runtime.attempt_traces import write_stack_on_signal
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.logs import configure
@@ -30,8 +31,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run one GPU part.")
     parser.add_argument("part_id")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="stop when this process dies")
-    parser.add_argument("--gpus", type=int, default=0, help="GPUs of this worker; 0: none, or not known")
+    parser.add_argument("--stack", help="write where the main thread stands to this file, on SIGUSR1")
     arguments = parser.parse_args()
+    if arguments.stack:
+        write_stack_on_signal(arguments.stack)
     context = Context.open()
     configure(context.settings)
     confine_to(context.settings.data)
@@ -44,7 +47,7 @@ def main() -> int:
         return 0
     while claim is not None:
         run_claimed(context, claim, _work)
-        claim = _claim_next(context, claim, num_gpus=arguments.gpus)
+        claim = _claim_next(context, claim)
     return 0
 
 
@@ -55,12 +58,14 @@ def _work(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     return WORK[claim.kind](context, claim, lease)
 
 
-def _claim_next(context: Context, done: Claim, *, num_gpus: int) -> Claim | None:
+def _claim_next(context: Context, done: Claim) -> Claim | None:
     """Claim the next part of the same job: this process has loaded torch and the teacher already."""
     if context.shutting_down.is_set():
         return None
+    from torch.cuda import device_count  # loaded already, by the work of the part before
+
     with context.db.read() as tx:
-        part_id = claims.next_part(tx, done.job_id, "gpu", num_gpus=num_gpus)
+        part_id = claims.next_part(tx, done.job_id, "gpu", num_gpus=device_count())
     return claim_part(context, part_id) if part_id else None
 
 

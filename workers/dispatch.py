@@ -1,23 +1,12 @@
 """Run a part, if it can be claimed: one function per queue, called by the Celery tasks and by the embedded loop."""
 
-import os
-import subprocess
-import sys
-import time
-
-import structlog
-
-from distill.training.process_environment import training_environment
 from store.jobs import claims, outbox
 from store.jobs.claims import Claim
-from workers.runtime.context import Context, worker_name
+from workers.runtime.context import Context
 from workers.runtime.gpus import count_gpus
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish, claim_part, run_claimed
 
-log = structlog.get_logger()
-_POLL_S = 0.2
-_KILL_AFTER_S = 30.0
 _UNFIT_RESEND_S = 2.0  # then another worker may take the message of a part that needs more GPUs than this one has
 
 
@@ -41,31 +30,19 @@ def _enrich_work(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish
 
 
 def run_gpu(context: Context, part_id: str) -> None:
-    """Run a GPU part in a child process and wait for it, unless this worker has fewer GPUs than the part needs.
+    """Run a GPU part in a child process, unless this worker has fewer GPUs than the part needs.
 
-    If the child died, its lease is expired, so that the part is requeued at once.
+    The process is ended if it does not end by itself.
     """
-    num_gpus = count_gpus()
     with context.db.read() as tx:
-        fits = claims.fits_part(tx, part_id, num_gpus=num_gpus)
+        fits = claims.fits_part(tx, part_id, num_gpus=count_gpus())
     if not fits:
         with context.db.write() as tx:
             outbox.send_again(tx, part_id, in_s=_UNFIT_RESEND_S, resend_s=context.settings.resend_s)
         return
-    command = [sys.executable, "-m", "workers.child", part_id, "--parent", str(os.getpid()), "--gpus", str(num_gpus)]
-    with subprocess.Popen(command, process_group=0, env=training_environment()) as child:
-        terminated_at: float | None = None
-        while child.poll() is None:
-            if context.shutting_down.is_set() and terminated_at is None:
-                terminated_at = time.monotonic()
-                child.terminate()
-            if terminated_at and time.monotonic() - terminated_at > _KILL_AFTER_S:
-                child.kill()
-            time.sleep(_POLL_S)
-    if child.returncode != 0:
-        log.warning("child_died", part=part_id, code=child.returncode)
-        with context.db.write() as tx:
-            claims.expire(tx, worker=worker_name(child.pid))
+    from workers.runtime.gpu_parent import run_child  # imported late: a worker without GPU does not have psutil
+
+    run_child(context, part_id)
 
 
 RUN = {"enrich": run_enrich, "gpu": run_gpu}

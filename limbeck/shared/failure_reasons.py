@@ -159,6 +159,14 @@ _ERRORS: Mapping[str, FailureReason] = {
     "all_images_failed": FailureReason(
         "no image could be captioned", "Follow the remedies of the reasons below, then run the same job again."
     ),
+    "stalled": FailureReason(
+        "the part made no progress for LIMBECK_STALL_LIMIT_S, several times in a row",
+        "The message says where it stood: often a mount or a driver hangs. Repair it. A step that needs longer "
+        "than the limit needs a higher LIMBECK_STALL_LIMIT_S.",
+    ),
+    "time_limit": FailureReason(
+        "the part ran longer than LIMBECK_PART_LIMIT_S", "Raise the limit, or make the job smaller."
+    ),
     "enrich_misconfigured": FailureReason(
         "the settings of the worker do not fit the job",
         f"Correct the setting that the message names, and restart the workers. {_SEND_AGAIN}",

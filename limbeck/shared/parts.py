@@ -46,7 +46,7 @@ MODULES: Mapping[Part, tuple[str, ...]] = {
     "gpu": (
         *_JOBS,
         *("huggingface_hub", "matplotlib", "onnx", "onnxruntime", "onnxscript", "open_clip", "tensorboard", "timm"),
-        *("torch", "torchvision"),
+        *("psutil", "torch", "torchvision"),
     ),
     "s3": ("s3fs",),
     "wandb": ("wandb",),

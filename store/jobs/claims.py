@@ -289,10 +289,3 @@ def begin(tx: Session, claim: Claim, phase: str) -> None:
 def save_state(tx: Session, claim: Claim, state_key: str) -> None:
     """Point the part at the training state that the next attempt resumes from."""
     must_change(tx, held(claim).values(state_key=state_key))
-
-
-def expire(tx: Session, *, worker: str) -> None:
-    """Expire the leases of a worker that is known to be dead, so that its parts are requeued at once."""
-    tx.execute(
-        update(Part).where(Part.worker == worker, Part.status == "running").values(lease_expires_at=now_s() - 1.0)
-    )

@@ -23,7 +23,7 @@ class QueueFigures:
 
 
 @dataclass(frozen=True)
-class RunningPart:
+class HeldPart:
     """A running part that reports gauges, such as `images_per_second`; `worker` is `host:pid`."""
 
     job_id: str
@@ -56,9 +56,9 @@ def queues(tx: Session) -> Mapping[str, QueueFigures]:
     return found
 
 
-def running_gauges(tx: Session) -> list[RunningPart]:
+def running_gauges(tx: Session) -> list[HeldPart]:
     """The running parts that report gauges."""
     query = select(Part.job_id, Part.kind, Part.worker, Part.gauges)
     query = query.where(Part.status == literal_column("'running'"), Part.gauges.is_not(None)).order_by(Part.id)
     rows = tx.execute(query)
-    return [RunningPart(job_id, kind, worker or "", gauges or {}) for job_id, kind, worker, gauges in rows]
+    return [HeldPart(job_id, kind, worker or "", gauges or {}) for job_id, kind, worker, gauges in rows]

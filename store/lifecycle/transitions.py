@@ -176,30 +176,62 @@ def requeue_expired(tx: Session, *, max_attempts: int) -> int:
     for part_id, job_id in tx.execute(expired.order_by(Part.job_id, Part.id)).all():
         job = lock_job(tx, job_id)
         part = tx.get_one(Part, part_id, populate_existing=True)
-        expired_part = update(Part).where(Part.id == part_id, Part.status == "running", Part.lease_expires_at < now_s())
-        ended = {"finished_at": now_s(), "lease_token": None, "rate": None}
-        error = {
-            "code": "worker_lost",
-            "message": f"{part.kind}: its worker stopped responding, {part.attempts} times in a row",
-        }
-        again = part.attempts < max_attempts
-        if job.stopping and not batches.has_open_batch(tx, part_id):
-            statement = expired_part.values(status="cancelled", **ended)
-        elif again:
-            statement = _requeued(expired_part, not_before=0.0)
-        else:
-            statement = expired_part.values(status="failed", error=error, **ended)
-        if not changed(tx, statement):
-            continue  # the worker renewed its lease, or another sweeper was first
-        moved += 1
-        counters.add(tx, [counters.PART_FAILURES.increment(1, part.kind, "worker_lost")])
-        if not job.stopping:
-            message = f"{part.kind}: worker lost" + ("; trying again" if again else "")
-            events.add(tx, job.id, "message", message, level="warning", data={"code": "worker_lost"})
-            if not again and not _is_optional(job, part.kind):
-                stop(tx, job, error)
-        update_job(tx, job)
+        # The worker may have renewed its lease, or another sweeper may have been first.
+        still_expired = update(Part).where(
+            Part.id == part_id, Part.status == "running", Part.lease_expires_at < now_s()
+        )
+        moved += _end_lost(
+            tx,
+            job,
+            part,
+            still_expired,
+            code="worker_lost",
+            message="its worker stopped responding",
+            limit=max_attempts,
+        )
     return moved
+
+
+def lose(tx: Session, part_id: str, token: str, *, code: str, message: str, max_attempts: int) -> bool:
+    """Requeue or end a part whose process is dead or does not react; the parent of the process calls this.
+
+    `token`: of the attempt. Returns False if the part has ended or was requeued already.
+    """
+    job_id = tx.scalar(select(Part.job_id).where(Part.id == part_id))
+    if job_id is None:
+        return False
+    job = lock_job(tx, job_id)
+    part = tx.get_one(Part, part_id, populate_existing=True)
+    of_attempt = update(Part).where(Part.id == part_id, Part.lease_token == token, Part.status == "running")
+    return _end_lost(tx, job, part, of_attempt, code=code, message=message, limit=max_attempts)
+
+
+def _end_lost(tx: Session, job: Job, part: Part, statement: Update, *, code: str, message: str, limit: int) -> bool:
+    """Requeue or end a part that its worker does not end; False if `statement`, an UPDATE of the part, fits no row.
+
+    `limit`: number of attempts. The caller has locked the row of the job.
+    """
+    ended = {"finished_at": now_s(), "lease_token": None, "rate": None}
+    again = part.attempts < limit
+    attempts = f", {part.attempts} times in a row" if part.attempts > 1 and not again else ""
+    error = {"code": code, "message": f"{part.kind}: {message}{attempts}"}
+    if job.stopping and not batches.has_open_batch(tx, part.id):
+        statement = statement.values(status="cancelled", **ended)
+    elif again:
+        statement = _requeued(statement, not_before=0.0)
+    else:
+        statement = statement.values(status="failed", error=error, **ended)
+    if not changed(tx, statement):
+        return False
+    counters.add(tx, [counters.PART_FAILURES.increment(1, part.kind, code)])
+    if not job.stopping:
+        text = f"{part.kind}: {message}" + ("; trying again" if again else attempts)
+        level: events.Level = "warning" if again else "error"
+        events.add(tx, job.id, "message", text, level=level, data={"code": code})
+        if not again and not _is_optional(job, part.kind):
+            stop(tx, job, error)
+    update_job(tx, job)
+    return True
 
 
 def _requeued(statement: Update, *, not_before: float | ColumnElement[float]) -> Update:

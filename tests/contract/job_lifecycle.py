@@ -91,7 +91,7 @@ def test_training_resumes_after_its_process_was_killed(cluster: Cluster, dataset
     assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
     assert get_part(cluster, job, "train").attempts == 2
     messages = [event.message for event in cluster.client.jobs.events(job.id)]
-    assert any("worker lost" in message for message in messages)
+    assert any("its process was ended by SIGKILL" in message and "training, " in message for message in messages)
     assert any("training resumes after step" in message for message in messages)
 
 
@@ -124,33 +124,41 @@ def test_a_terminated_worker_releases_its_part(cluster: Cluster, dataset_id: str
 def test_a_suspended_child_writes_nothing_after_it_lost_its_lease(
     cluster: Cluster, dataset_id: str, expected_sha256: str
 ) -> None:
-    """A process is suspended until its lease has expired, and resumes after another process has finished the job."""
+    """A process is suspended until its lease has expired, and resumes after another process has finished the job.
+
+    The test starts it, because a worker would end its own child.
+    """
+    cluster.kill(cluster.gpu_worker, signal.SIGTERM)
     job = start_distill(cluster, dataset_id, LONG_CONFIG)
+    command = [sys.executable, "-m", "workers.child", get_part(cluster, job, "encode").id]
+    suspended = subprocess.Popen(command, env=cluster.env, cwd=ROOT)
     wait_for_saved_state(cluster, job)
-    suspended = wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process")
-    suspended.suspend()
-    wait_until(lambda: get_part(cluster, job, "train").status == "queued", timeout_s=20, what="expired lease")
-    # The worker still waits for its suspended child, so the test starts another process for the part.
-    command = [sys.executable, "-m", "workers.child", get_part(cluster, job, "train").id]
-    subprocess.run(command, env=cluster.env, cwd=ROOT, check=True, timeout=120)
-    done = wait_for_end(cluster, job, timeout_s=60)
+    suspended.send_signal(signal.SIGSTOP)
+    cluster.start(cluster.gpu_worker)
+    done = wait_for_end(cluster, job, timeout_s=120)
     files = {
         file.path: file.sha256 for file in cluster.client.checkpoints.get((done.result or {})["checkpoint_id"]).files
     }
     with cluster.db.read() as tx:
         before = jobs.get(tx, job.id).num_events
-    suspended.resume()
-    wait_until(
-        lambda: not suspended.is_running() or suspended.status() == psutil.STATUS_ZOMBIE,
-        timeout_s=40,
-        what="end of the suspended process",
-    )
+    suspended.send_signal(signal.SIGCONT)
+    suspended.wait(40)
     assert weights_sha256(cluster, done) == expected_sha256
     checkpoint_after = cluster.client.checkpoints.get((done.result or {})["checkpoint_id"])
     assert {file.path: file.sha256 for file in checkpoint_after.files} == files
     with cluster.db.read() as tx:
         assert jobs.get(tx, job.id).num_events == before
         assert tx.scalar(select(func.count()).select_from(Checkpoint).where(Checkpoint.job_id == job.id)) == 1
+
+
+@pytest.mark.nightly
+def test_a_suspended_child_does_not_block_the_queue(cluster: Cluster, dataset_id: str, expected_sha256: str) -> None:
+    job = start_distill(cluster, dataset_id, LONG_CONFIG)
+    wait_for_saved_state(cluster, job)
+    suspended = wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process")
+    suspended.suspend()
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
+    assert not suspended.is_running()
 
 
 def test_a_part_that_kills_every_worker_fails_with_worker_lost(cluster: Cluster, dataset_id: str) -> None:

@@ -38,7 +38,7 @@ def encode(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     for note in teacher.notes:
         lease.note(f"teacher {teacher.ref}: {note}", level="warning")
     _warn(lease, name_only, num_truncated=len(targets.truncated))
-    with inputs.scratch(context) as folder:
+    with inputs.scratch(context, claim) as folder:
         targets.save(folder / "text_targets.safetensors")
         file = context.artefacts.put_file(
             folder / "text_targets.safetensors", f"{claim.place}/text_targets.safetensors"

@@ -56,7 +56,7 @@ RETRY_S = 30.0
 
 def evaluate(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     """Run the part; its result holds the evaluation, and the checkpoint if one is published."""
-    with _student_kept(context, claim), inputs.scratch(context) as folder, pipeline_errors():
+    with _student_kept(context, claim), inputs.scratch(context, claim) as folder, pipeline_errors():
         return _EvaluationRun(context, claim, lease, folder).run()
 
 

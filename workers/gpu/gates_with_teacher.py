@@ -39,7 +39,7 @@ def check_with_teacher(context: Context, claim: Claim, lease: LeaseRenewal) -> P
         nearest_after=after.nearest.numpy(),
         teacher=f'{ref}, texts "{spec.text}"',
     )
-    with inputs.scratch(context) as folder:
+    with inputs.scratch(context, claim) as folder:
         teacher.save_tokenizer(folder)
         tokenizer = f"{ref}, context {teacher.context_length}"
         tokens = token_counter_from_file((folder / "tokenizer.json").read_bytes(), teacher.context_length, tokenizer)

@@ -19,6 +19,7 @@ from store.jobs.part_results import EncodeResult
 from store.jobs.specs import TextSource
 from store.models import AttributeEntry
 from store.sets import attribute_sets, caption_sets
+from workers.runtime.attempt_traces import scratch_prefix
 from workers.runtime.context import Context
 from workers.runtime.errors import PartError
 
@@ -67,10 +68,10 @@ def teacher(context: Context, ref: str) -> Teacher:
 
 
 @contextmanager
-def scratch(context: Context) -> Iterator[Path]:
+def scratch(context: Context, claim: Claim) -> Iterator[Path]:
     """A temporary folder for this attempt on the local disk."""
     context.settings.cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="part-", dir=context.settings.cache) as folder:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix(claim.token), dir=context.settings.cache) as folder:
         yield Path(folder)
 
 

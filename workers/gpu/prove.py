@@ -29,7 +29,7 @@ from workers.runtime.run_part import Publish
 def prove(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     """Run the part; its result holds the proof and the filtered set, if one is published."""
     spec = claim.job(ProveSpec)
-    with inputs.scratch(context) as folder:
+    with inputs.scratch(context, claim) as folder:
         images = inputs.images(context, spec.dataset_id, folder)
         with context.db.read() as tx:
             entries = attribute_sets.entries(tx, spec.attribute_set_id)

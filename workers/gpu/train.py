@@ -45,7 +45,7 @@ log = structlog.get_logger()
 def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     """Run the part, in this process or in the ranks of the job's `nproc`."""
     spec = claim.job(DistillSpec)
-    with inputs.scratch(context) as folder:
+    with inputs.scratch(context, claim) as folder:
         if spec.nproc > 1:
             result = train_in_ranks(claim, lease, spec, folder)
         else:

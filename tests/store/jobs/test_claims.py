@@ -104,16 +104,6 @@ def test_renewal_extends_the_lease(db: Database) -> None:
             assert transitions.requeue_expired(tx, max_attempts=3) == 0
 
 
-def test_expire_affects_only_the_named_worker(db: Database) -> None:
-    create_job(db)
-    must_claim_next(db)
-    with db.write() as tx:
-        claims.expire(tx, worker="other")
-        assert transitions.requeue_expired(tx, max_attempts=3) == 0
-        claims.expire(tx, worker="w")
-        assert transitions.requeue_expired(tx, max_attempts=3) == 1
-
-
 def test_next_part_is_of_the_same_job_and_of_a_later_stage(db: Database) -> None:
     job_id = create_job(db, *DISTILL_PARTS)
     create_job(db)

@@ -78,9 +78,7 @@ def random_transition(db: Database, rng: random.Random, job_id: str, held: list[
             elif action == "defer":
                 transitions.defer(tx, claim, in_s=0.0)
             elif action == "lose":
-                claims.expire(tx, worker="w")
-                transitions.requeue_expired(tx, max_attempts=3)
-                held.clear()
+                transitions.lose(tx, claim.part_id, claim.token, code="worker_lost", message="lost", max_attempts=3)
             else:
                 jobs.add_parts(tx, claim, [NewPart(kind=claim.kind, queue="gpu", total=2, stage=claim.stage)])
                 transitions.finish(tx, claim, PartResult())
