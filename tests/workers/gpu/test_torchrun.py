@@ -110,8 +110,7 @@ def test_ranks_under_torchrun_do_nothing_without_the_lease(
         jobs.create(tx, spec, [NewPart(kind="train", queue="gpu")])
         claim = claims.claim(tx, claims.ready(tx, ["gpu"])[0], worker="w", lease_s=60)
         assert claim is not None
-        claims.expire(tx, worker="w")
-        tx.execute(claims.held(claim).values(status="queued", lease_token=None))
+        claims.must_change(tx, claims.held(claim).values(status="queued", lease_token=None))
     with pytest.raises(RuntimeError, match="rank [01]: LeaseLost: another worker has this part"):
         torchrun.train_in_ranks(claim, LeaseRenewal(context, claim), spec, tmp_path)
     assert {path.name for path in tmp_path.glob("rank-*")} <= {"rank-0", "rank-1"}
