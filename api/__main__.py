@@ -16,7 +16,9 @@ def main() -> None:
     parser.add_argument("--fd", type=int, help="file descriptor of a listening socket, instead of host and port")
     fd = parser.parse_args().fd
     with exit_if_part_is_missing("python -m api"):
+        from api import transport_security
         from api.server import serve
+        from distill.data.files.regular_files import confine_to
         from store import migrate
         from store.db import Database
         from store.settings import Settings
@@ -26,7 +28,10 @@ def main() -> None:
         settings = Settings()
         warn_of_unknown_settings("python -m api", settings)
         database = Database(settings.database)
+        transport_security.check_certificate(settings)
+        transport_security.trusted_proxies(settings)
         migrate.check(database)
+    confine_to(settings.data)
     serve(settings, socket.socket(fileno=fd) if fd is not None else None, database)
 
 

@@ -9,18 +9,22 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from api import openapi
+from api.access import AccessMiddleware
 from api.auth import AuthMiddleware
 from api.http import body_limits, problems
 from api.http.dependencies import Services
 from api.jobs import estimates
+from api.key_uses import KeyUses
 from api.logs import logger
 from api.metrics.registry import Metrics
 from api.middleware import RequestMiddleware
 from api.pages import editor, job, lists, reference, sign_in, start, static_files
+from api.rate_limits import rate_limiter
 from api.routes import (
     attribute_set_files,
     attribute_sets,
     attributes,
+    audit,
     caption_sets,
     checkpoints,
     comparison,
@@ -31,6 +35,7 @@ from api.routes import (
     health,
     hub,
     jobs,
+    keys,
     llm_profiles,
     llm_responses,
     plan,
@@ -66,6 +71,8 @@ _ROUTERS = (
     datasets,
     teachers,
     checkpoints,
+    keys,
+    audit,
     hub,
     health,
     start,
@@ -83,12 +90,16 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     owned = db is None
     database = db or Database(settings.database)
 
+    limiter, uses = rate_limiter(settings), KeyUses(database)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         from store import migrate  # imported late: Alembic is slow to load, and only the readiness check needs it
 
         app.state.is_current = lambda: migrate.is_current(database)
         yield
+        await uses.finish()
+        await limiter.aclose()
         if owned:
             database.dispose()
 
@@ -112,6 +123,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     problems.install(app)
     openapi.install(app)
     # The middleware added last is the outermost.
+    app.add_middleware(AccessMiddleware, db=database, limiter=limiter, uses=uses)
     app.add_middleware(AuthMiddleware, db=database, host=settings.host)
     app.add_middleware(
         RequestMiddleware,

@@ -1,4 +1,4 @@
-"""Authentication: a key with the needed scope; a service bound to loopback also serves local clients without a key.
+"""Authentication: a key; a service bound to loopback also serves local clients without a key.
 Clients of the Hugging Face Hub send a key as their token (`HF_TOKEN=lbk_...`). A browser sends the cookie of a session
 (`api.pages.sign_in`), and repeats the CSRF token of the session in a header when it changes something.
 
@@ -21,7 +21,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http import hub_errors, problems
-from store import api_keys, browser_sessions
+from store.access import api_keys, browser_sessions
 from store.access.principals import LOCAL_PRINCIPAL, Principal
 from store.db import Database
 
@@ -31,10 +31,10 @@ PUBLIC_PATHS = frozenset({"/healthz", "/readyz", SIGN_IN})  # probes of containe
 STATIC_PREFIX = "/static/"  # styles and scripts of the pages
 COOKIE = "limbeck_session"
 CSRF_HEADER = "X-CSRF-Token"
-_READS = ("GET", "HEAD", "OPTIONS")
+READS = ("GET", "HEAD", "OPTIONS")
 _NOT_LOOPBACK = "the service is not bound to loopback"
 NO_KEY_YET = "no key yet: create one with the settings of the service: limbeck key create --name NAME"
-_REALM = 'Bearer realm="limbeck"'
+REALM = 'Bearer realm="limbeck"'
 
 
 @functools.lru_cache(maxsize=64)  # called up to three times per request, with few different hosts
@@ -49,7 +49,10 @@ def is_loopback(host: str) -> bool:
 
 
 class AuthMiddleware:
-    """Sets `state.principal` (a `Principal`), or responds with 401 or 403 before the body is read."""
+    """Sets `state.principal` (a `Principal`), or responds with 401 or 403 before the body is read.
+
+    `api.access` decides what the principal may do.
+    """
 
     def __init__(self, app: ASGIApp, *, db: Database, host: str) -> None:
         self.app = app
@@ -83,7 +86,7 @@ class AuthMiddleware:
         if remote_reason:
             detail = f"{remote_reason}; only requests from this machine are allowed without a key"
             return problems.problem_response(scope, 403, "not_loopback", detail)
-        if scope["method"] not in _READS and not is_from_own_page(headers):
+        if scope["method"] not in READS and not is_from_own_page(headers):
             detail = "this request comes from a page of another site; only pages of this service may change something"
             return problems.problem_response(scope, 403, "cross_site_request", detail)
         scope["state"]["principal"] = LOCAL_PRINCIPAL
@@ -115,7 +118,8 @@ class AuthMiddleware:
             return found
         if found is None:
             return _unauthorized(scope, "this key is unknown, expired or revoked", error="invalid_token")
-        return _admit(scope, found)
+        scope["state"]["principal"] = found
+        return None
 
     async def _authenticate_session(self, scope: Scope, token: str) -> Response | None:
         found = await self._look_up(scope, functools.partial(self._find_session, token))
@@ -127,11 +131,11 @@ class AuthMiddleware:
             return _unauthorized(scope, "this browser is not signed in any more", error="invalid_token")
         csrf = browser_sessions.csrf_token(token)
         sent = Headers(scope=scope).get(CSRF_HEADER, "")
-        if scope["method"] not in _READS and not secrets.compare_digest(sent.encode(), csrf.encode()):
+        if scope["method"] not in READS and not secrets.compare_digest(sent.encode(), csrf.encode()):
             detail = f"the header {CSRF_HEADER} must repeat the token of the page that sends the request"
             return problems.problem_response(scope, 403, "csrf_token_invalid", detail)
-        scope["state"] |= {"csrf": csrf, "viewer": found.owner}
-        return _admit(scope, found)
+        scope["state"] |= {"principal": found, "csrf": csrf, "viewer": found.owner}
+        return None
 
     async def _look_up(self, scope: Scope, find: Callable[[], Principal | None]) -> Principal | Response | None:
         """The principal, None if there is none, or the 503 of a database that does not respond."""
@@ -162,24 +166,13 @@ def is_from_own_page(headers: Headers) -> bool:
     return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
 
 
-def _admit(scope: Scope, principal: Principal) -> Response | None:
-    """Set the principal and return None, or return the 403 for a scope that the principal lacks."""
-    scope["state"]["principal"] = principal
-    needed = "read" if scope["method"] in _READS or hub_errors.is_read(scope) else "write"
-    if scope["path"] == SESSION or needed in principal.scopes:
-        return None
-    challenge = f'{_REALM}, error="insufficient_scope", scope="{needed}"'
-    detail = f'this key lacks the scope "{needed}"'
-    return problems.problem_response(scope, 403, "scope_missing", detail, headers={"WWW-Authenticate": challenge})
-
-
 def _to_sign_in(scope: Scope) -> Response:
     query = scope["query_string"].decode("latin-1")
     return RedirectResponse(f"{SIGN_IN}?next={quote(scope['path'] + ('?' + query if query else ''))}", 303)
 
 
 def _unauthorized(scope: Scope, detail: str, *, error: str = "") -> Response:
-    challenge = _REALM + (f', error="{error}"' if error else "")
+    challenge = REALM + (f', error="{error}"' if error else "")
     return problems.problem_response(scope, 401, "unauthorized", detail, headers={"WWW-Authenticate": challenge})
 
 

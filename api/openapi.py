@@ -24,7 +24,9 @@ _WITH_BODY = ("post", "patch")
 _PROBLEMS = {
     "400": "The request is malformed",
     "401": "The key is missing, unknown, expired or revoked",
-    "403": "The key lacks the scope; or a request without a key did not come from this machine",
+    "402": "The budget of the job is more than is left of that of the key",
+    "403": "The key lacks the scope, or the resource belongs to another owner; or a request without a key did not come "
+    "from this machine",
     "404": "The resource does not exist",
     "409": "The `Idempotency-Key` was used for another request or is in use",
     "412": "The draft has changed since the version in `If-Match`",
@@ -32,6 +34,7 @@ _PROBLEMS = {
     "415": "The content type of the body is not supported",
     "422": "The request is invalid; `errors` names the fields",
     "428": "`If-Match` with the version of the draft is required",
+    "429": "The key has sent too many requests; `Retry-After` says when it may send the next one",
     "503": "The database does not respond; nothing was changed",
 }
 
@@ -65,10 +68,12 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def _add_security_and_problems(path: str, method: str, operation: dict[str, Any]) -> None:
-    if path in PUBLIC_PATHS:
-        return
-    operation["security"] = [{"key": []}, {}]
-    statuses = {"401", "403", "503"} | ({"404"} if "{" in path else set())
+    statuses: set[str] = set()
+    if path not in PUBLIC_PATHS:
+        operation["security"] = [{"key": []}, {}]
+        statuses |= {"401", "403", "429", "503"} | ({"404"} if "{" in path else set())
+    if (path, method) == ("/v1/jobs", "post"):
+        statuses |= {"402"}
     statuses |= {"400", "409", "413", "415", "422"} if method in _WITH_BODY else {"422"} & set(operation["responses"])
     if any(parameter["name"] == "if-match" for parameter in operation.get("parameters", ())):
         statuses |= {"412", "428"} if method == "patch" else {"412"}

@@ -6,6 +6,7 @@ import socket
 
 import uvicorn
 
+from api import transport_security
 from api.app import create_app
 from api.connections import LimitedConnections, raise_file_limit
 from store.db import Database
@@ -24,20 +25,32 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings, listening: socket.socket | None = None, database: Database | None = None) -> None:
     """Serve until SIGTERM or SIGINT, on the socket `listening` or, if it is None, on the settings' host and port.
 
-    A shutdown closes event streams after 3 s; their clients reconnect.
+    A shutdown closes event streams after 3 s; their clients reconnect. Raises SettingInvalid for an unusable
+    certificate.
     """
+    transport_security.warn_of_plain_text(settings)
     raise_file_limit(settings.max_connections)
+    config = server_config(settings, database)
+    with contextlib.suppress(KeyboardInterrupt):
+        _Server(config).run(sockets=[listening] if listening else None)
+
+
+def server_config(settings: Settings, database: Database | None = None) -> uvicorn.Config:
+    """uvicorn with the app and the settings. Raises SettingInvalid."""
+    transport_security.check_certificate(settings)
+    proxies = transport_security.trusted_proxies(settings)
     limits = LimitedConnections(header_timeout_s=settings.header_timeout_s, max_connections=settings.max_connections)
-    config = uvicorn.Config(
+    return uvicorn.Config(
         create_app(settings, database),
         http=limits.protocol(),
         host=settings.host,
         port=settings.port,
         access_log=False,
         log_level="warning",
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    with contextlib.suppress(KeyboardInterrupt):
-        _Server(config).run(sockets=[listening] if listening else None)

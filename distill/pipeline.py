@@ -20,7 +20,7 @@ from distill.config.image_size import ImageSize, Size
 from distill.config.loss_registry import check_unlabelled_used, required_inputs
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
-from distill.data.crops import Views, sample_shared_views
+from distill.data.crops import SharedViews, Views
 from distill.data.dataset.trained_on import Prefixes, TrainedOn, image_prefixes
 from distill.data.decoded_images import DecodedImages, PixelArray, eval_size, train_size
 from distill.data.few_shot import support_rows
@@ -35,12 +35,14 @@ from distill.evaluation.measured_images import NoImages as NoImages
 from distill.evaluation.none_of_these import none_of_these
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
+from distill.image_encoding import few_shot_rows, shared_views
 from distill.json_types import EpochLine
 from distill.student.features import student_features
 from distill.student.init_from_bundle import InitialStudentError
 from distill.student.model import Student, configured_student
 from distill.teacher.image_features import FeatureEncoder, image_features
 from distill.teacher.teacher import Teacher
+from distill.teacher.view_encoder import ViewEncoder, has_most_views
 from distill.teacher.view_features import LiveTeacher, teacher_side_px, view_features
 from distill.texts.student_texts import caption_features, evaluation_inputs, student_texts
 from distill.texts.text_targets import TextTargets
@@ -124,7 +126,7 @@ def training_data(
     Raises NoImages, ImagesError, TeacherError, FewShotError, TextsError, UnlabelledUnused, Stopped.
     """
     hooks = hooks or PipelineHooks()
-    few = _few_shot_rows(config, image_index)
+    few = few_shot_rows(config, image_index)
     trained, unlabelled = image_index.part("train"), image_index.part("unlabelled")
     check_unlabelled_used(config.objective.losses.above_zero(), len(unlabelled))
     rows = [*trained, *unlabelled, *few]
@@ -210,50 +212,45 @@ def _images_and_views(
         read([pixels, encoder])
         whole = encoder.features()
         return pixels.images(hooks), _TeacherViews(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
+    shared = None if config.data.view == "live" else shared_views(config, has_unlabelled=has_unlabelled)
     teacher_px = teacher_side_px(teacher)
     if ImageSize.of(teacher_px) == train_size(config.student.size):
         read([pixels])
         images = teacher_images = pixels.images(hooks)
+    elif shared is not None and has_most_views(teacher, paths, shared, config.data.background, cache):
+        view_encoder = ViewEncoder(teacher, paths, shared, cache=cache, hooks=hooks)
+        read([pixels, view_encoder])
+        features, bad = view_encoder.features()
+        return pixels.images(hooks), _TeacherViews(features, bad, views=view_encoder.views())
     else:
         teacher_pixels = _pixel_array(config, paths, teacher_px, cache)
         read([pixels, teacher_pixels])
         images, teacher_images = pixels.images(hooks), teacher_pixels.images(hooks)
-    passes = None if has_unlabelled else config.schedule.epochs * config.schedule.passes_per_epoch
-    return images, _views_of_crops(config, teacher, images, teacher_images, cache, hooks, passes=passes)
+    return images, _views_of_crops(teacher, images, teacher_images, shared, cache, hooks)
 
 
 def _views_of_crops(
-    config: TrainConfig,
     teacher: Teacher,
     images: DecodedImages,
     teacher_images: DecodedImages,
+    shared: SharedViews | None,
     cache: Path,
     hooks: PipelineHooks,
-    *,
-    passes: int | None,
 ) -> _TeacherViews:
-    """The teacher's features of the student's crops, or the live teacher that makes them. Bad images have zeros.
-
-    `passes`: the most often that any image is used; None if that is not known.
-    """
-    num_images, size = len(images.pixels), ImageSize(*images.pixels.shape[1:3])
+    """The teacher's features of the crops `shared` with the student, or the live teacher. Bad images have zeros."""
+    num_images = len(images.pixels)
     bad = np.setdiff1d(np.arange(num_images), teacher_images.usable())
-    if config.data.view == "live":
+    if shared is None:
         live = LiveTeacher(teacher, teacher_images.pixels)
         return _TeacherViews(torch.zeros(num_images, 0, teacher.width, dtype=torch.float16), bad, live=live)
-    num_views = config.data.num_views
-    if config.data.sampling == "uniform" and passes is not None:  # else an image can be used more than once in a pass
-        num_views = min(num_views, passes)
-    views = sample_shared_views(
-        config.system.seed, images.contents, num_views=num_views, image_px=size, augmentation=config.data.augmentation
-    )
+    views = shared.of(images.contents)
     features = view_features(
         teacher,
         teacher_images.pixels,
         teacher_images.contents,
         np.intersect1d(teacher_images.usable(), images.usable()),
         views,
-        image_px=size,
+        image_px=shared.image_px,
         cache=cache,
         hooks=hooks,
     )
@@ -349,7 +346,7 @@ def training_contents(
 
     Raises FewShotError, Stopped.
     """
-    rows = [*image_index.part("train"), *image_index.part("unlabelled"), *_few_shot_rows(config, image_index)]
+    rows = [*image_index.part("train"), *image_index.part("unlabelled"), *few_shot_rows(config, image_index)]
     paths = image_paths(image_index, rows, root)
     digests = file_digests(paths, cache=cache, num_workers=num_workers, hooks=hooks or PipelineHooks())
     return image_prefixes(digests[(digests != np.frombuffer(UNREADABLE, np.uint8)).any(axis=1)])
@@ -506,13 +503,6 @@ def measure_teacher(
     features = of_teacher.features[torch.from_numpy(usable)]
     measured = measured_rows(image_index, rows, usable, root)
     return _evaluate(text, features, measured, image_index, targets, 1 / teacher.logit_scale)
-
-
-def _few_shot_rows(config: TrainConfig, image_index: ImageIndex) -> list[int]:
-    """The rows of the few-shot images that are trained on. Raises FewShotError."""
-    # Selected for every protocol, so that too many shots are an error before the training and not after it.
-    support = support_rows(image_index, config.data.shots) if config.data.shots else []
-    return support if config.data.protocol == "fine_tune" else []
 
 
 def _shard_numbers(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:

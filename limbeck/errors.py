@@ -15,6 +15,10 @@ class LimbeckError(Exception):
     """The service returned an error or could not be reached."""
 
 
+class PlainTextKey(UserWarning):
+    """The key is sent over HTTP to another machine, so that everybody on the way can read it."""
+
+
 @dataclass(frozen=True)
 class FieldError:
     """An invalid field of a request: a JSON pointer (RFC 6901) into the body or a parameter's name, and the reason.

@@ -50,6 +50,10 @@ def spend_text(spend: Spend | None, *, ended: bool = False) -> str:
     if spend.cap_tokens is not None:
         caps.append(f"{spend.tokens:,} of {spend.cap_tokens:,} tokens")
     text += f" (cap {', '.join(caps)})" if caps else ""
+    if spend.unconfirmed_calls:
+        most = f"{spend.unconfirmed_tokens:,} tokens" if not spend.unconfirmed_usd else usd_text(spend.unconfirmed_usd)
+        lost = number(spend.unconfirmed_calls, "call")
+        text += f", of which at most {most} for at most {lost} in flight when a worker was lost"
     text += f", {number(spend.repeated_calls, 'call')} repeated" if spend.repeated_calls else ""
     return text + (f", {number(spend.repaired_responses, 'response')} repaired" if spend.repaired_responses else "")
 

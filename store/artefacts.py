@@ -70,6 +70,13 @@ class Artefacts:
         stream: IO[bytes] = self._fs.open(self._path(key), "rb")
         return stream
 
+    def exists(self, key: str) -> bool:
+        """Whether the file exists now."""
+        path = self._path(key)
+        self._fs.invalidate_cache(self._fs._parent(path))
+        found: bool = self._fs.exists(path)
+        return found
+
     def local_path(self, key: str) -> Path | None:
         """The path of the file on this machine, or None if the store is remote."""
         return Path(self._path(key)) if self._is_local else None

@@ -37,6 +37,10 @@ class NotOwner(PermissionError):
         super().__init__(f"the {kind} {id} belongs to {owner!r}: use a key of this name, or one with the scope admin")
 
 
+class BudgetExceeded(RuntimeError):
+    """The job may cost more than is left of the budget of its key."""
+
+
 class Conflict(RuntimeError):
     """The state of the row does not allow the operation."""
 

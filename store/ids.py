@@ -24,4 +24,13 @@ def new_id(prefix: str) -> str:
         if value >> _RANDOM_BITS <= _last >> _RANDOM_BITS:
             value = _last + 1
         _last = value
+    return _text(prefix, value)
+
+
+def first_id_at(prefix: str, at: float) -> str:
+    """The smallest id of this prefix that is made at this time, in seconds since 1970: a bound for ranges of ids."""
+    return _text(prefix, max(0, int(at * 1000)) << _RANDOM_BITS)
+
+
+def _text(prefix: str, value: int) -> str:
     return f"{prefix}_{''.join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))}"

@@ -64,7 +64,10 @@ class Owned:
 
 
 class ApiKey(Base):
-    """An API key. Only the sha256 of its secret is stored."""
+    """An API key. Only the sha256 of its secret is stored. `store.access.limits` has its limits; null: none.
+
+    `last_used_at` is written at most once a minute.
+    """
 
     __tablename__ = "api_keys"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -74,6 +77,30 @@ class ApiKey(Base):
     created_at: Mapped[float]
     expires_at: Mapped[float | None]
     revoked_at: Mapped[float | None]
+    requests_per_min: Mapped[int | None]
+    max_jobs: Mapped[int | None]
+    budget_pusd: Mapped[int | None] = mapped_column(BigInteger)
+    last_used_at: Mapped[float | None]
+
+
+class AuditRecord(Base):
+    """A request or a command that changed something, or was refused (`store.access.audit`)."""
+
+    __tablename__ = "audit_records"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[float]
+    owner: Mapped[str]
+    key_id: Mapped[str | None]
+    method: Mapped[str]
+    route: Mapped[str]
+    resource_id: Mapped[str | None]
+    status: Mapped[int | None]
+    request_id: Mapped[str | None]
+    client: Mapped[str | None]
+    __table_args__ = (
+        Index("ix_audit_records_owner_id", "owner", "id"),
+        Index("ix_audit_records_resource_id_id", "resource_id", "id"),
+    )
 
 
 class BrowserSession(Base):
@@ -242,6 +269,19 @@ class JobUsage(Base):
     repaired_responses: Mapped[int] = mapped_column(server_default=text("0"))
     reserved_pusd: Mapped[int] = mapped_column(BigInteger)
     reserved_tokens: Mapped[int] = mapped_column(BigInteger)
+
+
+class LLMReservation(Base):
+    """What one attempt at a part may still spend on calls that are not recorded yet: money, tokens and calls, each at
+    most. The row of an attempt whose worker died stays: its calls may be billed (`store.enrich.usage`)."""
+
+    __tablename__ = "llm_reservations"
+    part_id: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    pusd: Mapped[int] = mapped_column(BigInteger)
+    tokens: Mapped[int] = mapped_column(BigInteger)
+    calls: Mapped[int]
 
 
 class AttributeEntry(Base):
@@ -425,6 +465,21 @@ class TextTargets(Owned, Base):
     created_at: Mapped[float]
 
 
+class FeatureChunk(Base):
+    """A teacher's features of a range of images, in a file (`distill.image_encoding`).
+
+    `digest` covers the teacher, the view and the contents of the images: whoever needs the same features finds them.
+    """
+
+    __tablename__ = "feature_chunks"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    file_key: Mapped[str]
+    num_rows: Mapped[int]
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float]
+    last_used_at: Mapped[float] = mapped_column(index=True)
+
+
 class Dataset(Owned, Base):
     """Images under the data root, matched to a vocabulary and split. The image index is an artefact.
 
@@ -450,6 +505,9 @@ class Dataset(Owned, Base):
     created_at: Mapped[float]
 
 
+_UNFINISHED = text("finished_at IS NULL")
+
+
 class Job(Owned, Base):
     """A job; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: sums over its parts
     by kind, running parts excluded (see `store.jobs.progress`). `inputs_digest`: of everything that its result depends
@@ -469,6 +527,10 @@ class Job(Owned, Base):
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
+    __table_args__ = (
+        Index("ix_jobs_owner_id", "owner", "id"),
+        Index("ix_jobs_unfinished_owner", "owner", postgresql_where=_UNFINISHED, sqlite_where=_UNFINISHED),
+    )
 
 
 _RUNNING = text("status = 'running'")

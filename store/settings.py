@@ -46,6 +46,20 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8420, ge=0, le=65535, description="Port that the API listens on; 0 picks a free port.")
+    tls_cert: Path | None = Field(
+        None, description="Certificate chain of the API (PEM), with `tls_key`; it then serves HTTPS."
+    )
+    tls_key: Path | None = Field(None, description="Private key of the certificate (PEM, without a password).")
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses and networks of proxies, separated by commas, whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed.",
+    )
+    allow_plain_http: bool = Field(
+        False,
+        description="No warning that keys travel in plain text: a proxy terminates TLS, or the network is private. The "
+        "client reads it too.",
+    )
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, counted while it streams.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -111,6 +125,9 @@ class Settings(BaseSettings):
     max_attempts: int = Field(4, ge=1, description="Number of attempts before a part fails.")
     sweep_s: float = Field(1.0, gt=0, description="Interval between two passes of the sweeper.")
     resend_s: float = Field(30.0, gt=0, description="Delay before a message that no worker took is sent again.")
+    keep_audit_s: float = Field(
+        365 * 86400.0, gt=0, description="How long the record of writes (`GET /v1/audit`) is kept."
+    )
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Time limit of one part.")
     alive_file: Path | None = Field(
         None, description="File that a worker or sweeper touches every few seconds, for health checks of its container."
@@ -119,6 +136,13 @@ class Settings(BaseSettings):
         1800.0, gt=0, description="Time without any progress after which a GPU part is ended and tried again."
     )
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
+
+    features_chunk: int = Field(
+        4096,
+        ge=1,
+        le=65_536,
+        description="Images per part in which GPU workers encode the images of a job; a job with fewer has none.",
+    )
 
     tensorboard_dir: Path | None = Field(
         None, description="Folder of TensorBoard events, one folder per distill job; off unless set."
@@ -166,6 +190,8 @@ class Settings(BaseSettings):
         "llm_ca_file",
         "llm_endpoints",
         "alive_file",
+        "tls_cert",
+        "tls_key",
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:

@@ -6,6 +6,7 @@ need it are skipped with a message.
 
 import os
 import shutil
+import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from store.db import Database
 from store.migrate import upgrade
 from store.models import Base
 from tests.marked_pages import ROWS, rows_of
+from tests.redis_server import start_redis
 
 POSTGRES = os.environ.get("LIMBECK_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -166,3 +168,17 @@ def _published(path: Path) -> Path:
     if not path.exists():
         pytest.skip(f"the published files are not at {path}")
     return path
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A redis-server of the tests of one module."""
+    if not shutil.which("redis-server"):
+        skip_or_fail("Redis", "redis-server is not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = start_redis(port, tmp_path_factory.mktemp("redis"))
+    yield f"redis://127.0.0.1:{port}/0"
+    server.terminate()
+    server.wait()

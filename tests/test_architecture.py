@@ -15,7 +15,8 @@ MAX_MODULES = 15
 ONE_FILE_EACH = ("api/routes", "limbeck/commands", "distill/losses", "migrations/versions")
 # One concept in several layers: a row of the store, a schema of the API, a model of the client, JSON of two servers.
 SAME_CONCEPT = """
-    AgainEstimate AttributeSet BundleError BundleFile Call CaptionSet ChatBody Checkpoint Conflict Dataset Draft Event
+    AgainEstimate AttributeSet AuditRecord BundleError BundleFile Call CaptionSet ChatBody Checkpoint Conflict Dataset
+    Draft Event
     ImageURL InvalidRequest Job LLMAnswer Label Line LineJSON LineViolation NamedSchema NoneOfThese NotFound Page
     Problem Progress Range Report ResponseFormat Stage StatsJSON StrategyEstimate Teacher TextTargets UsdRange
     Vocabulary

@@ -6,12 +6,15 @@ Nothing is prefetched, because it would wait behind a long training.
 """
 
 import os
+import sys
+import traceback
 from typing import Any
 
 import structlog
 from celery import Celery
 from celery.signals import celeryd_after_setup, setup_logging, worker_ready, worker_shutting_down
 
+from distill.data.files.regular_files import confine_to
 from limbeck.shared.parts import exit_if_logger_not_installed, exit_if_not_installed
 from store import migrate
 from store.upkeep.startup import exit_if_misconfigured, warn_of_unknown_settings
@@ -47,10 +50,18 @@ def _configure_logs(**_: object) -> None:
 
 @celeryd_after_setup.connect  # type: ignore[untyped-decorator]
 def _check_installation(instance: Any, **_: object) -> None:
-    """Refuse to take parts that this installation cannot run."""
+    """Refuse to take parts that this installation cannot run. Celery ignores exceptions of signals, but not an exit."""
+    try:
+        _exit_if_unusable(instance)
+    except Exception:
+        sys.exit(f"celery worker: cannot start\n{traceback.format_exc()}")
+
+
+def _exit_if_unusable(instance: Any) -> None:
     with exit_if_misconfigured("celery worker"):
         warn_of_unknown_settings("celery worker", context.settings)
         migrate.check(context.db)
+    confine_to(context.settings.data)
     queues = instance.app.amqp.queues.consume_from
     if "enrich" in queues:
         exit_if_not_installed("service", "celery worker -Q enrich")

@@ -60,13 +60,16 @@ def _work(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
 
 def _claim_next(context: Context, done: Claim) -> Claim | None:
     """Claim the next part of the same job: this process has loaded torch and the teacher already."""
-    if context.shutting_down.is_set():
-        return None
     from torch.cuda import device_count  # loaded already, by the work of the part before
 
-    with context.db.read() as tx:
-        part_id = claims.next_part(tx, done.job_id, "gpu", num_gpus=device_count())
-    return claim_part(context, part_id) if part_id else None
+    while not context.shutting_down.is_set():
+        with context.db.read() as tx:
+            part_id = claims.next_part(tx, done.job_id, "gpu", num_gpus=device_count())
+        if part_id is None:
+            return None
+        if (claim := claim_part(context, part_id)) is not None:
+            return claim  # else another worker was faster: parts of one stage run on all of them
+    return None
 
 
 def _stop_with_parent(context: Context, parent: int) -> None:

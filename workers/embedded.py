@@ -15,6 +15,7 @@ with exit_if_part_is_missing("python -m workers.embedded"):
     import structlog
     from sqlalchemy.exc import SQLAlchemyError
 
+    from distill.data.files.regular_files import confine_to
     from store.jobs import claims
     from workers.dispatch import RUN
     from workers.runtime.context import Context
@@ -60,6 +61,7 @@ def installed_queues() -> list[str]:
 def main() -> None:
     """Work until SIGTERM or SIGINT; running parts then save their state and are released."""
     context = Context.start("python -m workers.embedded")
+    confine_to(context.settings.data)
     configure(context.settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())

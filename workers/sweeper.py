@@ -17,7 +17,7 @@ with exit_if_part_is_missing("python -m workers.sweeper"):
     from store.jobs import counters, heartbeats, outbox
     from store.lifecycle import transitions
     from store.removal.purge import purge
-    from store.upkeep import expired_records
+    from store.upkeep import expired_records, old_audit
     from workers.runtime.context import Context, worker_name
     from workers.runtime.heartbeat import touch
     from workers.runtime.logs import configure
@@ -69,10 +69,11 @@ class Sweeper:
                 num_folded = counters.fold(tx)
 
     def _clean_up(self) -> None:
-        """Delete expired idempotency records, old heartbeats and locks, and training states of ended parts."""
+        """Delete expired idempotency records, heartbeats, locks and records of writes, and states of ended parts."""
         with self._context.db.write() as tx:
             expired_records.delete_expired(tx)
             unused = outbox.unused_states(tx)
+        old_audit.delete_old(self._context.db, self._context.settings.keep_audit_s)
         purge(self._context.db, for_s=_PURGE_S)
         for _, key in unused:
             self._context.artefacts.delete_below(key)

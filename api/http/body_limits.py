@@ -1,7 +1,7 @@
 """The largest body of each route, counted while it streams.
 
-FastAPI parses a JSON body on the event loop, where 4 MB take some tens of milliseconds. Only files may be larger; large
-ones are parsed in a process of their own (`api.http.limited_process`).
+Only files may be larger than `JSON_BYTES`. Large bodies of both kinds are parsed in a process of their own
+(`api.http.limited_process`, `api.http.json_bodies`).
 """
 
 JSON_BYTES = 4 * 2**20

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,9 +13,12 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from api.http.limited_process import LARGE_BYTES
-from api.http.problems import invalid_parameter
+from api.http.problems import ProblemError, invalid_parameter
 from api.http.schemas import MAX_NAME_CHARS
+from api.http.write_requests import write_request
 from store import idempotency
+from store.access import audit
+from store.access.audit import WriteRequest
 from store.access.principals import ME, Principal
 from store.artefacts import Artefacts
 from store.db import Database
@@ -52,6 +55,14 @@ async def _owner_filter(
     return principal.owner if owner == ME else owner
 
 
+async def require_admin(request: Request) -> None:
+    """Refuse a key without the scope admin: 403."""
+    principal: Principal = request.state.principal
+    if not principal.is_admin:
+        headers = {"WWW-Authenticate": 'Bearer realm="limbeck", error="insufficient_scope", scope="admin"'}
+        raise ProblemError(403, "scope_missing", 'this key lacks the scope "admin"', headers=headers)
+
+
 ServicesDep = Annotated[Services, Depends(_services)]
 RawBody = Annotated[bytes, Depends(_raw_body)]
 OwnerFilter = Annotated[str | None, Depends(_owner_filter)]
@@ -65,9 +76,15 @@ Reused = tuple[BaseModel, str, bool]
 
 @dataclass(frozen=True)
 class Idempotency:
-    """Executes a request once per `Idempotency-Key` and principal; repeated requests get the stored response."""
+    """Executes a request once per `Idempotency-Key` and principal; repeated requests get the stored response.
+
+    The transaction that executes it also records it (`store.access.audit`). Every route that changes something writes
+    with this object.
+    """
 
     db: Database
+    request: WriteRequest
+    path_id: str | None
     principal: Principal
     key: str | None
     request_sha256: str
@@ -85,8 +102,12 @@ class Idempotency:
             )
         return _response(response) if response else None
 
-    def respond(self, write: Callable[[Session], Created], *, status: int = 201) -> Response:
+    def respond(
+        self, write: Callable[[Session], Created], *, status: int = 201, secrets: Collection[str] = ()
+    ) -> Response:
         """Call `write` and store its response in one transaction; the response has a Location header.
+
+        `secrets`: the fields of the response that are not stored; they are null in the response to a repetition.
 
         If the key already has a response, return that response without calling `write`. Raises `Conflict` if the key
         was used for a different request.
@@ -96,7 +117,7 @@ class Idempotency:
             resource, location = write(tx)
             return resource, {"Location": location}, status
 
-        return self._respond(with_location)
+        return self._respond(with_location, secrets)
 
     def respond_reusing(self, write: Callable[[Session], Reused], *, status: int = 201) -> Response:
         """Like `respond`, but `write` also says whether the resource existed before; the status is then 200."""
@@ -117,7 +138,9 @@ class Idempotency:
         """Call `write` once per key. The status is 200 with its resource, or 204 if it returns None."""
         return self._respond(lambda tx: (deleted := write(tx), {}, 204 if deleted is None else 200))
 
-    def _respond(self, write: Callable[[Session], tuple[BaseModel | None, Mapping[str, str], int]]) -> Response:
+    def _respond(
+        self, write: Callable[[Session], tuple[BaseModel | None, Mapping[str, str], int]], secrets: Collection[str] = ()
+    ) -> Response:
         """`write` returns the resource (None: no body), the headers and the status of the response."""
         with self.db.write() as tx:
             if self.key is not None:
@@ -128,10 +151,14 @@ class Idempotency:
                     return _response(stored_response)
             resource, headers, status = write(tx)
             body = "" if resource is None else resource.model_dump_json()
-            response = idempotency.StoredResponse(status, headers, body)
             if self.key is not None:
+                stored = body
+                if resource is not None and secrets:
+                    stored = resource.model_copy(update=dict.fromkeys(secrets)).model_dump_json()
+                response = idempotency.StoredResponse(status, headers, stored)
                 idempotency.save_response(tx, principal=self.principal.id, key=self.key, response=response)
-        return _response(response)
+            audit.record(tx, self.request, resource_id=getattr(resource, "id", self.path_id), status=status)
+        return _response(idempotency.StoredResponse(status, headers, body))
 
 
 def _response(response: idempotency.StoredResponse) -> Response:
@@ -163,7 +190,14 @@ async def _idempotency(
         await anyio.to_thread.run_sync(digest.update, body)
     else:
         digest.update(body)
-    return Idempotency(services.db, request.state.principal, idempotency_key, digest.hexdigest())
+    return Idempotency(
+        db=services.db,
+        request=write_request(request.scope),
+        path_id=request.path_params.get("id"),
+        principal=request.state.principal,
+        key=idempotency_key,
+        request_sha256=digest.hexdigest(),
+    )
 
 
 IdempotencyDep = Annotated[Idempotency, Depends(_idempotency)]

@@ -20,7 +20,7 @@ MEMORY_BYTES = 4 * 2**30
 TIME_S = 60.0
 _BATCH = 1000
 _PROCESSES = 2
-_MODULES = ["api.readers.label_files", "api.readers.attribute_files"]
+_MODULES = ["api.readers.label_files", "api.readers.attribute_files", "api.jobs.whole_job", "api.http.json_bodies"]
 
 HeadT = TypeVar("HeadT")
 ItemT = TypeVar("ItemT")

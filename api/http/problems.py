@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from api.http import hub_errors
 from api.http.schemas import RequestModel, unstorable_reason
-from store.errors import Conflict, DraftStale, InUse, InvalidField, InvalidRequest, NotFound, NotOwner
+from store.errors import BudgetExceeded, Conflict, DraftStale, InUse, InvalidField, InvalidRequest, NotFound, NotOwner
 
 MAX_ERRORS = 20
 _FEW_VALUES = 10_000
@@ -286,6 +286,10 @@ def _on_not_owner(request: Request, error: NotOwner) -> Response:
     return problem_response(request.scope, 403, "not_owner", str(error))
 
 
+def _on_budget(request: Request, error: BudgetExceeded) -> Response:
+    return problem_response(request.scope, 402, "budget_exceeded", str(error))
+
+
 def _on_conflict(request: Request, error: Conflict) -> Response:
     return problem_response(request.scope, 409, error.code, str(error))
 
@@ -320,6 +324,7 @@ def install(app: FastAPI) -> None:
         InvalidRequest: _on_invalid_request,
         NotFound: _on_not_found,
         NotOwner: _on_not_owner,
+        BudgetExceeded: _on_budget,
         Conflict: _on_conflict,
         InUse: _on_in_use,
         IntegrityError: _on_integrity,

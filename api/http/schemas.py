@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from limbeck.shared import labels
+from limbeck.shared.money import parsed_usd
 
 MAX_INT32 = 2**31 - 1
 MAX_NAME_CHARS = 200
@@ -104,6 +105,13 @@ def _validate_not_blank(text: str) -> str:
     return text
 
 
+def _validate_usd(amount: str) -> str:
+    parsed_usd(amount)
+    return amount
+
+
+Usd = Annotated[str, AfterValidator(_validate_usd)]
+"""Dollars as decimal text."""
 PlainText = Annotated[str, AfterValidator(_validate_plain_text)]
 Domain = Annotated[str, AfterValidator(_validate_domain)]
 Name = Annotated[str, AfterValidator(_validate_plain_text), AfterValidator(_validate_not_blank)]

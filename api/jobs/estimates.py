@@ -23,6 +23,7 @@ from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
 from api.http.dependencies import ServicesDep
+from api.http.json_bodies import LargeJSONRoute
 from api.http.schemas import ResponseModel
 from api.jobs.plan_enrich import EnrichIn, EnrichPlan, plan_enrich
 from attributes.endpoints.endpoint import DEFAULT_ENDPOINT
@@ -40,7 +41,7 @@ from store.enrich import llm_profiles, results, usage
 from store.enrich.usage import AverageUsage
 from store.jobs.specs import CaptionSpec, DescribeSpec
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LargeJSONRoute)
 MAX_LOOKUPS = 100_000
 _LOOKUPS_PER_QUERY = 4_096
 

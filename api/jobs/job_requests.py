@@ -29,12 +29,22 @@ from distill.config.model_names import NoPublishedWeights, UnknownName, check_st
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.train_config import StudentConfig, TrainConfig, TrainSettings
 from distill.data.image_index import Item
+from distill.data.splits import PARTS
 from distill.texts.text_templates import PromptOptions, TextKind
 from store import resources, vocabularies
+from store.access import limits
 from store.access.principals import Principal
 from store.jobs import jobs
 from store.jobs.jobs import NewPart, distill_spec
-from store.jobs.specs import CheckpointSubject, DistillSpec, EncodeSpec, EvaluateSpec, ProveSpec, TeacherSubject
+from store.jobs.specs import (
+    CheckpointSubject,
+    DistillSpec,
+    EncodeSpec,
+    EvaluateSpec,
+    ProveSpec,
+    RangeSpec,
+    TeacherSubject,
+)
 from store.models import Dataset, Job
 from store.removal import holds
 from store.sets import attribute_sets, caption_sets
@@ -182,10 +192,14 @@ def create(
         jobs.lock_inputs(tx, inputs_digest)
         if (found := jobs.newest_usable(tx, inputs_digest)) is not None:
             return found, True
+    enrich = planned.enrich
+    limits.check_new_job(
+        tx, principal, uses_llm=enrich is not None, cap_pusd=enrich.cap_pusd if enrich is not None else None
+    )
     holds.hold_named(tx, planned.spec.as_json())
     job = jobs.create(tx, planned.spec, planned.parts, inputs_digest=inputs_digest, owner=principal.owner)
-    if planned.enrich is not None:
-        add_usage(tx, planned.enrich, job.id)
+    if enrich is not None:
+        add_usage(tx, enrich, job.id)
     return job, False
 
 
@@ -266,6 +280,7 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [
         _encode_part(num_labels),
+        *_features_parts(dataset, settings, trains=config.data.encodes_training_images),
         NewPart(kind="train", queue="gpu", stage=1, num_gpus=spec.num_gpus),
         NewPart(kind="evaluate", queue="gpu", stage=2),
     ]
@@ -345,8 +360,25 @@ def _evaluate(tx: Session, request: EvaluateIn, settings: Settings) -> JobPlan:
         shots=request.shots,
     )
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
-    parts = [_encode_part(num_labels), NewPart(kind="evaluate", queue="gpu", stage=1)]
+    features = _features_parts(dataset, settings, trains=False) if isinstance(subject, TeacherSubject) else []
+    parts = [_encode_part(num_labels), *features, NewPart(kind="evaluate", queue="gpu", stage=1)]
     return JobPlan(spec, parts)
+
+
+def _features_parts(dataset: Dataset, settings: Settings, *, trains: bool) -> list[NewPart]:
+    """A part for each range of images that GPU workers encode side by side; none if the images are one chunk or less.
+
+    `trains`: whether the training images are encoded, and not only those that are measured.
+    """
+    counts, chunk = dataset.counts, settings.features_chunk
+    used = sum(counts.get(part, 0) for part in (PARTS if trains else ("held_out", "ood")))
+    if used <= chunk:
+        return []
+    num_rows = sum(counts.get(part, 0) for part in PARTS)
+    ranges = [RangeSpec(start=start, stop=min(start + chunk, num_rows)) for start in range(0, num_rows, chunk)]
+    return [
+        NewPart(kind="features", queue="gpu", spec=one, total=one.stop - one.start, unit="images") for one in ranges
+    ]
 
 
 def _teacher(tx: Session, ref: str | None, checkpoint_id: str | None, settings: Settings) -> str:

@@ -7,7 +7,6 @@ last           assemble     responses become the pages of an attribute set, or a
 after it       report       gates judge these pages
 """
 
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -16,7 +15,7 @@ from pydantic import AfterValidator, Field
 from sqlalchemy.orm import Session
 
 from api.http.problems import StorableRequestModel, json_pointer, not_found_at, unprocessable
-from api.http.schemas import ONE_FAULT, PlainText
+from api.http.schemas import ONE_FAULT, PlainText, Usd
 from api.jobs.llm_endpoints import require_price, resolve_endpoint
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
 from attributes.endpoints.endpoint import DEFAULT_ENDPOINT
@@ -45,15 +44,6 @@ REPAIR_STAGE = 80
 LAST_STAGE = 90
 MAX_REPAIR_ROUNDS = 3
 _PART_KINDS: dict[About, str] = {"label": "describe", "pair": "contrast", "image": "caption"}
-_USD = re.compile(r"\d{1,6}(\.\d{1,12})?")
-
-
-def _check_usd(amount: str | None) -> str | None:
-    if amount is None:
-        return None
-    if not _USD.fullmatch(amount) or not Decimal(amount):
-        raise ValueError('must be dollars above 0 as text, such as "2.50", with at most 12 digits after the point')
-    return amount
 
 
 def _check_language(language: str | None) -> str | None:
@@ -116,7 +106,7 @@ class EnrichIn(StorableRequestModel):
     mode: Literal["live", "batch"] = Field(
         "live", description="`batch` uses the server's Batch API: its price, and results within a day."
     )
-    budget_usd: Annotated[str | None, AfterValidator(_check_usd)] = Field(
+    budget_usd: Usd | None = Field(
         None,
         description="Upper bound of the cost of all calls; the price of the model must be known.",
         examples=["2.50"],
@@ -145,14 +135,18 @@ class EnrichPlan:
     parts: list[NewPart]
     llm: ResolvedEndpoint
 
+    @property
+    def cap_pusd(self) -> int | None:
+        """The budget of the job in pico-dollars."""
+        return None if self.spec.budget_usd is None else pusd_from_usd(Decimal(self.spec.budget_usd))
+
 
 def add_usage(tx: Session, plan: EnrichPlan, job_id: str) -> None:
     """Record a usage of 0 for a new job, with its budget."""
-    budget_usd = plan.spec.budget_usd
     usage.create(
         tx,
         job_id,
-        cap_pusd=None if budget_usd is None else pusd_from_usd(Decimal(budget_usd)),
+        cap_pusd=plan.cap_pusd,
         cap_tokens=plan.spec.budget_tokens,
         plan=_questions_by_kind(plan),
     )

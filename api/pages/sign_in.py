@@ -13,7 +13,7 @@ from api.auth import COOKIE, SESSION, SIGN_IN, is_from_own_page
 from api.http.dependencies import ServicesDep
 from api.http.problems import Problem, ProblemError
 from api.pages.rendering import page
-from store import browser_sessions
+from store.access import browser_sessions
 
 router = APIRouter(include_in_schema=False)
 _MAX_KEY_CHARS = 200

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from api.http import deletions
 from api.http.dependencies import Idempotency, IdempotencyDep, OwnerFilter, Reused, Services, ServicesDep
+from api.http.json_bodies import LargeJSONRoute
 from api.http.problems import ProblemError, not_found_at
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from api.readers.dataset_folders import (
@@ -27,7 +28,7 @@ from store import resources, unique_rows, vocabularies
 from store.ids import new_id
 from store.models import Dataset
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=LargeJSONRoute)
 _MAX_CHECKS = 24
 """Registrations that run or wait at a time: each takes one of the 40 threads of the API."""
 _being_checked = FolderLocks(_MAX_CHECKS)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from api.http.dependencies import Created, Idempotency, IdempotencyDep, ServicesDep
+from api.http.json_bodies import LargeJSONRoute
 from api.http.problems import invalid_parameter
 from api.http.schemas import AfterPosition, LongLimit, Page, ResponseModel, Timestamp, page
 from api.readers.draft_changes import DraftChangesIn, apply_operations
@@ -20,7 +21,7 @@ from store.models import AttributeSet
 from store.sets import attribute_sets, drafts
 from store.sets.drafts import Draft
 
-router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"])
+router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"], route_class=LargeJSONRoute)
 
 
 class DraftOut(ResponseModel):

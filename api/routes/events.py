@@ -1,5 +1,6 @@
 """Events of a job: as pages, or as a stream of server-sent events, which `Last-Event-ID` resumes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -7,9 +8,10 @@ import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
 from fastapi.routing import APIRoute
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from pydantic import Field
 from starlette.datastructures import Headers
+from starlette.responses import StreamingResponse
 from starlette.routing import Match
 from starlette.types import Scope
 
@@ -23,6 +25,8 @@ from store.jobs import events, jobs
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+PING_S = 15.0
+"""Pause after which a stream without events sends a comment."""
 _EVENTS_PER_QUERY = 500
 
 
@@ -84,34 +88,45 @@ def _require_events(services: ServicesDep, id: str, last: LastReceived) -> None:
         raise HTTPException(204)  # an EventSource does not reconnect after this status
 
 
-async def stream(
-    request: Request, services: ServicesDep, id: str, last: LastReceived
-) -> AsyncIterator[ServerSentEvent]:
-    """Events with ids greater than `after`, until the job has finished. FastAPI adds keep-alive comments."""
-    yield ServerSentEvent(retry=int(POLL_S * 1000))
-    watch: JobWatch[EventOut] = request.app.state.job_watch
+async def stream(request: Request, services: ServicesDep, id: str, last: LastReceived) -> StreamingResponse:
+    """Events with ids greater than `after`, until the job has finished, with comments that keep the connection."""
+    chunks = _chunks(request.app.state.job_watch, services.db, id, last)
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # the second one for proxies
+    return StreamingResponse(chunks, media_type=EventSourceResponse.media_type, headers=headers)
+
+
+async def _chunks(watch: JobWatch[bytes], db: Database, id: str, last: int) -> AsyncIterator[bytes]:
+    """All events that are new, as one chunk: they were encoded once for the streams of all clients.
+
+    `fastapi.sse` would encode each event for each stream, and pass it through two queues: with 500 streams of a job,
+    other requests would wait for that.
+    """
+    yield format_sse_event(retry=int(POLL_S * 1000))
     async with watch.watch(id, last) as job:
         while not job.ended:
             changed, finished = job.changed, job.finished
-            rows = job.after(last)
-            if rows is None:
-                states = await anyio.to_thread.run_sync(_read_states, services.db, {id: last})
-                rows = states[id].events if id in states else []
-            for row in rows:
-                yield ServerSentEvent(id=str(row.id), event=row.type, data=row)
-                last = row.id
-            if rows:
+            new = job.after(last)
+            if new is None:
+                states = await anyio.to_thread.run_sync(_read_states, db, {id: last})
+                new = states[id].events if id in states else []
+            if new:
+                last += len(new)  # events of a job are numbered without gaps
+                yield b"".join(new)
                 continue
             if finished:
                 return
-            await changed.wait()
+            try:
+                async with asyncio.timeout(PING_S):
+                    await changed.wait()
+            except TimeoutError:
+                yield KEEPALIVE_COMMENT
 
 
 # The route of the pages documents both, because an OpenAPI document has one operation per path and method.
 router.add_api_route(
     "/{id}/events",
     stream,
-    response_class=EventSourceResponse,
+    response_class=StreamingResponse,
     dependencies=[Depends(_require_events)],
     route_class_override=_StreamRoute,
     include_in_schema=False,
@@ -127,17 +142,24 @@ def read(services: ServicesDep, id: str, last: LastReceived, limit: LongLimit = 
         return page([EventOut.model_validate(row) for row in rows[:limit]], len(rows) > limit, lambda item: item.id)
 
 
-def job_watch(db: Database) -> JobWatch[EventOut]:
+def job_watch(db: Database) -> JobWatch[bytes]:
     """The poller of an app."""
     return JobWatch(lambda known: _read_states(db, known))
 
 
-def _read_states(db: Database, known: Mapping[str, int]) -> dict[str, JobState[EventOut]]:
-    """The next events of each job after its number, and whether it has finished; without jobs that do not exist."""
+def _read_states(db: Database, known: Mapping[str, int]) -> dict[str, JobState[bytes]]:
+    """The next events of each job after its number, and whether it has finished; without jobs that do not exist.
+
+    The events are encoded for a stream.
+    """
     with db.read() as tx:
         found = {}
         for job_id, num_events, ended in jobs.event_states(tx, list(known)):
             last = known[job_id]
             rows = events.after(tx, job_id, last, limit=_EVENTS_PER_QUERY) if num_events > last else []
-            found[job_id] = JobState([EventOut.model_validate(row) for row in rows], num_events, ended)
+            found[job_id] = JobState([_encoded(EventOut.model_validate(row)) for row in rows], num_events, ended)
         return found
+
+
+def _encoded(event: EventOut) -> bytes:
+    return format_sse_event(data_str=event.model_dump_json(), event=event.type, id=str(event.id))

@@ -18,7 +18,7 @@ from api.http.dependencies import Services, ServicesDep
 from api.http.problems import invalid_parameter
 from api.metrics.registry import MEDIA_TYPE
 from limbeck.shared.text import number
-from store import api_keys
+from store.access import api_keys
 from store.jobs import heartbeats, outbox
 
 router = APIRouter(tags=["health"])

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.http import deletions
 from api.http.dependencies import Created, IdempotencyDep, OwnerFilter, Reused, ServicesDep
+from api.http.json_bodies import LargeJSONRoute
 from api.http.problems import ProblemError
 from api.http.schemas import OWNER, After, AfterPosition, Limit, LongLimit, Page, ResponseModel, Timestamp, page
 from api.jobs import job_requests
@@ -26,7 +27,7 @@ from attributes.types import Entry, entry_from_json
 from store import resources, vocabularies
 from store.db import Database
 from store.enrich import assembly, results, usage
-from store.enrich.usage import UsageTotals
+from store.enrich.usage import NO_COST, Cost, UsageTotals
 from store.jobs import jobs, progress, waiting
 from store.jobs.progress import Progress
 from store.jobs.specs import DescribeSpec, JobKind, parse_job_spec
@@ -36,7 +37,7 @@ from store.models import Job
 from store.sets.attribute_sets import PAGE_SIZE
 from store.settings import Settings
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LargeJSONRoute)
 
 Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
@@ -133,7 +134,11 @@ _NO_PROGRESS = Progress(stage="", name="", done=0, total=0, unit="", rate=None, 
 
 
 def _job_out(
-    job: Job | Row[Any], job_progress: Progress | None, totals: UsageTotals | None, waits: Waiting | None
+    job: Job | Row[Any],
+    job_progress: Progress | None,
+    totals: UsageTotals | None,
+    waits: Waiting | None,
+    unconfirmed: Cost = NO_COST,
 ) -> JobOut:
     """The response model of a job with this progress, LLM usage and place in its queue."""
     current = job_progress or _NO_PROGRESS
@@ -151,7 +156,7 @@ def _job_out(
         waiting_for=waits.text if waits else None,
         queue=None if waits is None else QueueOut.model_validate(waits),
         spec=job.spec,
-        spend=job_usage_out(totals, current.stages),
+        spend=job_usage_out(totals, current.stages, unconfirmed),
         result=job.result,
         error=JobErrorOut(code=job.error["code"], message=job.error["message"]) if job.error else None,
     )
@@ -162,7 +167,9 @@ def read_job(tx: Session, job_id: str) -> JobOut:
     row, job_progress = progress.of_job(tx, job_id)
     may_wait = row.finished_at is None and row.running_kind is None
     waits = waiting.of_jobs(tx, [job_id]).get(job_id) if may_wait else None
-    return _job_out(row, job_progress, usage.totals_from_row(row), waits)
+    totals = usage.totals_from_row(row)
+    unconfirmed = usage.unconfirmed(tx, [totals] if totals else [])
+    return _job_out(row, job_progress, totals, waits, unconfirmed.get(job_id, NO_COST))
 
 
 @router.post(
@@ -217,8 +224,15 @@ def list_all(
         ids = [job.id for job in rows]
         progress_by_job, totals_by_job = progress.of_jobs(tx, ids), usage.totals_of_jobs(tx, ids)
         waits_by_job = waiting.of_jobs(tx, [job.id for job in rows if job.finished_at is None])
+        unconfirmed = usage.unconfirmed(tx, totals_by_job.values())
         data = [
-            _job_out(job, progress_by_job.get(job.id), totals_by_job.get(job.id), waits_by_job.get(job.id))
+            _job_out(
+                job,
+                progress_by_job.get(job.id),
+                totals_by_job.get(job.id),
+                waits_by_job.get(job.id),
+                unconfirmed.get(job.id, NO_COST),
+            )
             for job in rows
         ]
         return page(data, more, lambda item: item.id)

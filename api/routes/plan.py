@@ -7,13 +7,14 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from api.http.dependencies import ServicesDep
+from api.http.json_bodies import LargeJSONRoute
 from api.http.schemas import ResponseModel
 from api.jobs.whole_job import PlanIn, WholeJob, plan_whole_job
 from api.routes.jobs import JobCheckOut, job_check
 from distill.data.splits import NO_LABEL
 from store.settings import Settings
 
-router = APIRouter(prefix="/v1/plan", tags=["jobs"])
+router = APIRouter(prefix="/v1/plan", tags=["jobs"], route_class=LargeJSONRoute)
 
 
 class PlannedVocabularyOut(ResponseModel):

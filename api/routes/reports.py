@@ -10,12 +10,14 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from api.http.dependencies import Created, IdempotencyDep, ServicesDep
+from api.http.json_bodies import LargeJSONRoute
 from api.http.problems import ProblemError, StorableRequestModel, unprocessable
 from api.http.schemas import AfterPosition, Limit, Page, ResponseModel, Timestamp, page
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
 from api.routes.jobs import JobOut, read_job
 from attributes.gates.types import Gate, Status
 from distill.texts.text_templates import PromptOptions, TextKind
+from store.access import limits
 from store.artefacts import Artefacts
 from store.jobs import jobs
 from store.jobs.jobs import NewPart
@@ -24,7 +26,7 @@ from store.models import SetReport
 from store.removal import holds
 from store.sets import attribute_sets, reports
 
-router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"])
+router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"], route_class=LargeJSONRoute)
 
 _STATUS_OF: Mapping[bool | None, Status] = {True: "holds", False: "fails", None: "not_measured"}
 _Teacher = Annotated[
@@ -196,6 +198,7 @@ def check(services: ServicesDep, idempotency: IdempotencyDep, id: str, body: Rep
         holds.hold_named(tx, spec.as_json())
         queue: Literal["enrich", "gpu"] = "gpu" if teacher else "enrich"
         parts = [NewPart(kind="check", queue=queue, total=num_labels, unit="labels")]
+        limits.check_new_job(tx, idempotency.principal, uses_llm=False)
         job = jobs.create(tx, spec, parts, owner=idempotency.principal.owner)
         return read_job(tx, job.id), f"/v1/jobs/{job.id}"
 

@@ -14,7 +14,7 @@ from api.http.schemas import LongLimit, Page, ResponseModel, Timestamp, iso_utc,
 from limbeck.shared.money import decimal_text, usd_from_pusd
 from store.db import Database
 from store.enrich import usage
-from store.enrich.usage import UsageTotals
+from store.enrich.usage import NO_COST, Cost, UsageTotals
 from store.jobs import jobs
 from store.jobs.progress import Stage
 from store.models import LLMCall
@@ -26,9 +26,17 @@ _ROWS_PER_QUERY = 1_000
 class JobUsageOut(ResponseModel):
     """The LLM usage of a job so far, its caps, and its projected cost."""
 
-    usd: str | None = Field(description="Cost without the `unpriced_calls`; null if no call has a price.")
-    tokens: int = Field(description="Prompt and completion tokens.")
-    calls: int
+    usd: str | None = Field(
+        description="Cost with `unconfirmed_usd`, without the `unpriced_calls`; null if no call has a price."
+    )
+    tokens: int = Field(description="Prompt and completion tokens, with `unconfirmed_tokens`.")
+    calls: int = Field(description="Calls, with `unconfirmed_calls`.")
+    unconfirmed_usd: str | None = Field(
+        description="At most what the calls cost that were in flight when a worker stopped without recording them, and "
+        "that the server may bill; null if the price is unknown."
+    )
+    unconfirmed_tokens: int = Field(description="The same in tokens.")
+    unconfirmed_calls: int = Field(description="At most so many calls were in flight then.")
     unpriced_calls: int = Field(description="Calls whose price or number of tokens is unknown.")
     repeated_calls: int = Field(description="Calls after the first one of a question.")
     repaired_responses: int = Field(description="Responses whose JSON had to be repaired.")
@@ -40,14 +48,21 @@ class JobUsageOut(ResponseModel):
     )
 
 
-def job_usage_out(totals: UsageTotals | None, stages: Sequence[Stage]) -> JobUsageOut | None:
+def job_usage_out(
+    totals: UsageTotals | None, stages: Sequence[Stage], unconfirmed: Cost = NO_COST
+) -> JobUsageOut | None:
     """The response model of a job's usage; None for a job without LLM calls."""
     if totals is None:
         return None
+    has_price = not unconfirmed.calls or unconfirmed.pusd > 0
+    is_priced = totals.is_priced and (has_price or totals.spent_pusd > 0)
     return JobUsageOut(
-        usd=_optional_usd(totals.spent_pusd) if totals.is_priced else None,
-        tokens=totals.prompt_tokens + totals.completion_tokens,
-        calls=totals.calls,
+        usd=_optional_usd(totals.spent_pusd + unconfirmed.pusd) if is_priced else None,
+        tokens=totals.prompt_tokens + totals.completion_tokens + unconfirmed.tokens,
+        calls=totals.calls + unconfirmed.calls,
+        unconfirmed_usd=_optional_usd(unconfirmed.pusd) if has_price else None,
+        unconfirmed_tokens=unconfirmed.tokens,
+        unconfirmed_calls=unconfirmed.calls,
         unpriced_calls=totals.unpriced_calls,
         repeated_calls=totals.repeated_calls,
         repaired_responses=totals.repaired_responses,

@@ -290,6 +290,11 @@ class DataConfig(_Frozen):
     def _background_is_a_colour(cls, background: str) -> str:
         return hex_colour(background)
 
+    @property
+    def encodes_training_images(self) -> bool:
+        """Whether the teacher's features of the training images are encoded once, before the training."""
+        return self.protocol != "closed_set" and self.view != "live"
+
 
 class ObjectiveConfig(_Frozen):
     """The loss terms, their weights and settings."""

@@ -77,6 +77,26 @@ def sample_shared_views(
     return Views(np.stack([view.boxes for view in sampled], axis=1), np.stack([view.flips for view in sampled], axis=1))
 
 
+@dataclass(frozen=True, kw_only=True)
+class SharedViews:
+    """How the views that student and teacher share are sampled: `num_views` of each image, in images of `image_px`."""
+
+    seed: int
+    num_views: int
+    image_px: ImageSize
+    augmentation: Augmentation
+
+    def of(self, contents: Keys) -> Views:
+        """The views of the images with these digests (N, 32): boxes (N, V, 4), flips (N, V)."""
+        return sample_shared_views(
+            self.seed,
+            contents,
+            num_views=self.num_views,
+            image_px=self.image_px,
+            augmentation=self.augmentation,
+        )
+
+
 def _sample_sizes(
     seed: int, pass_index: int | Ints, images: Ints, size: ImageSize, augmentation: Augmentation
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

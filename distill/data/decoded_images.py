@@ -125,7 +125,7 @@ class OnDemandPixels:
                     "restore the file, or start a new run"
                 )
             if file.image is not None:
-                pixels[at] = _squash(file.image, self._size)
+                pixels[at] = squash(file.image, self._size)
 
         with ThreadPoolExecutor(self._num_workers, "decode") as pool:
             for _ in pool.map(fill, range(len(rows))):
@@ -174,7 +174,7 @@ class PixelArray:
 
     def derive(self, image: Image.Image) -> Pixels:
         """The image squashed to the stored size."""
-        return _squash(image, self._size)
+        return squash(image, self._size)
 
     def accept(self, row: int, digest: bytes, derived: Pixels | None, reason: str) -> None:
         self._digests.append(digest)
@@ -292,7 +292,8 @@ def _key(size: ImageSize, contents: Keys) -> str:
     return key_of(FORMAT, str(size), *(content.tobytes() for content in contents)).hex()[:32]
 
 
-def _squash(image: Image.Image, size: ImageSize) -> Pixels:
+def squash(image: Image.Image, size: ImageSize) -> Pixels:
+    """The image (S, T, 3) resized to `size`, whatever its own ratio."""
     if image.size != (size.width, size.height):
         image = shortened(image, size.height).resize((size.width, size.height), Image.Resampling.BICUBIC)
     return np.asarray(image)

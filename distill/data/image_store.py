@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -128,14 +129,43 @@ def file_digests(paths: Sequence[Path], *, cache: Path, num_workers: int, hooks:
     """
     contents = FileContents(cache)
     digests, known = contents.sha256(paths)
+    _read_unknown(paths, digests, known, contents, lambda sha256, _traits: sha256, num_workers, hooks)
+    return digests
+
+
+def pixel_digests(
+    paths: Sequence[Path], *, cache: Path, num_workers: int, hooks: PipelineHooks, background: str = WHITE
+) -> Keys:
+    """The digest (N, 32) of each image, as in `LoadedImage`, without decoding it.
+
+    Only files that are not known to `cache` are read. Raises Stopped.
+    """
+    contents = FileContents(cache, background)
+    digests, known = contents.known(paths)
+    _read_unknown(paths, digests, known, contents, partial(_pixel_digest, background=background), num_workers, hooks)
+    return digests
+
+
+def _read_unknown(
+    paths: Sequence[Path],
+    digests: Keys,
+    known: Mask,
+    contents: "FileContents",
+    digest_of: Callable[[bytes, PixelTraits], bytes],
+    num_workers: int,
+    hooks: PipelineHooks,
+) -> None:
+    """Read the files that are not `known` (N,), and fill in their rows of `digests` (N, 32)."""
     rows = np.flatnonzero(~known).tolist()
 
     def read(row: int) -> bytes:
         stamp = file_stamp(paths[row])
-        data, digest, _ = _read(paths[row])
-        if data is not None:
-            contents.add(stamp, paths[row], digest, OpenedImage(data).traits)
-        return digest
+        data, sha256, _ = _read(paths[row])
+        if data is None:
+            return sha256
+        traits = OpenedImage(data).traits
+        contents.add(stamp, paths[row], sha256, traits)
+        return digest_of(sha256, traits)
 
     with ExitStack() as at_end, ThreadPoolExecutor(num_workers, "hash") as pool:
         at_end.callback(contents.flush)
@@ -146,7 +176,6 @@ def file_digests(paths: Sequence[Path], *, cache: Path, num_workers: int, hooks:
                 if hooks.stop_requested():
                     raise Stopped(f"{done} of {len(rows)} images read")
                 contents.flush_if_due()
-    return digests
 
 
 class FileContents:

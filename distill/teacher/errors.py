@@ -9,9 +9,11 @@ missing here).
 import importlib.util
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import Any
 
 from huggingface_hub.errors import (
@@ -42,7 +44,8 @@ class TeacherError(RuntimeError):
 
 
 def check_supported(ref: str, model_cfg: object) -> None:
-    """Raise TeacherError for a config that lacks a tower, or whose text tower needs transformers and it is missing."""
+    """Raise TeacherError for a config that lacks a tower, that names files outside the teacher's folder, or whose text
+    tower needs transformers and it is missing."""
     if not isinstance(model_cfg, dict):
         raise TeacherError("teacher_incomplete", f"the config of {ref} has no object model_cfg")
     for part, tower in (("text_cfg", "text"), ("vision_cfg", "image")):
@@ -50,6 +53,16 @@ def check_supported(ref: str, model_cfg: object) -> None:
             raise TeacherError(
                 "teacher_incomplete",
                 f"{ref} has no {tower} tower (no {part} in its config): a teacher needs both; choose a CLIP model",
+            )
+    for part, field in (
+        ("text_cfg", "hf_model_name"),
+        ("text_cfg", "hf_tokenizer_name"),
+        ("vision_cfg", "timm_model_name"),
+    ):
+        if not _is_name_inside(name := str(model_cfg[part].get(field) or "")):
+            raise TeacherError(
+                "teacher_not_found",
+                f"{field} {name} of {ref} lies outside its folder: copy the files into it, and name that folder",
             )
     if not isinstance(model_cfg.get("embed_dim"), int):
         raise TeacherError("teacher_incomplete", f"the config of {ref} has no embed_dim: add it")
@@ -59,6 +72,12 @@ def check_supported(ref: str, model_cfg: object) -> None:
             f"the text tower of {ref} needs the transformers library, which is not installed: install the "
             f"dependency group transformers (`pip install transformers`), or choose another teacher",
         )
+
+
+def _is_name_inside(name: str) -> bool:
+    """Whether a name in a config can only mean a model of a library or the Hub, or a folder in the teacher's."""
+    is_path = os.path.isabs(name) or name.startswith(("~", "local-dir:")) or "\\" in name
+    return not is_path and ".." not in PurePosixPath(name).parts
 
 
 def check_preprocess(ref: str, preprocess: Mapping[str, Any]) -> None:

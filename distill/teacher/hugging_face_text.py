@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from distill.json_types import ModelConfig
-from distill.teacher.errors import TeacherError, teacher_errors
+from distill.teacher.errors import teacher_errors
 
 # Fields of a config of transformers that do not change a tower.
 _PROVENANCE = ("_name_or_path", "name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
 
 
-def resolve_text_config(ref: str, model_cfg: ModelConfig, folder: Path | None, root: Path | None) -> dict[str, Any]:
+def resolve_text_config(ref: str, model_cfg: ModelConfig, folder: Path | None) -> dict[str, Any]:
     """The config of the text tower, without provenance; empty for a tower of open_clip.
 
-    A folder named in `hf_model_name` is looked up beside the teacher, and its path replaces the name in `model_cfg`.
-    With a `root` it must lie inside. Raises TeacherError.
+    `hf_model_name` is a repository of the Hub, or a folder in the teacher's, whose path then replaces the name in
+    `model_cfg`. Raises TeacherError.
     """
     text_cfg = model_cfg["text_cfg"]
     name = text_cfg.get("hf_model_name")
@@ -26,8 +26,6 @@ def resolve_text_config(ref: str, model_cfg: ModelConfig, folder: Path | None, r
         return {}
     if folder is not None and (folder / name).is_dir():
         text_cfg["hf_model_name"] = name = str((folder / name).resolve())
-    if root is not None and Path(name).is_dir() and not Path(name).resolve().is_relative_to(root.resolve()):
-        raise TeacherError("teacher_not_found", f"the text tower {name} of {ref} lies outside the data root")
     from transformers import AutoConfig
 
     with teacher_errors(ref, needs=f"the config of {name}, the text tower of {ref} (hf_model_name),"):

@@ -137,23 +137,34 @@ def image_features(
     return encoder.features()
 
 
+def image_cache(teacher: Teacher, cache: Path, view: View) -> RowCache[np.float16]:
+    """The cached features of whole images, below the folder `cache`."""
+    folder = cache / "image" / key_of(teacher.digest, teacher.preprocess_digest, view).hex()[:32]
+    return RowCache(folder, width=teacher.width, dtype=np.float16)
+
+
+def image_keys(teacher: Teacher, digests: Keys, view: View) -> Keys:
+    """The cache keys (N, 32) of the features of images with these `digests` (N, 32)."""
+    return stack_keys(key_of(digest.tobytes(), teacher.digest, teacher.preprocess_digest, view) for digest in digests)
+
+
 class _FeatureStore:
     """The cache of features by content, with a buffer of rows to be written."""
 
     def __init__(self, teacher: Teacher, cache: Path, view: View) -> None:
-        self._key_parts = (teacher.digest, teacher.preprocess_digest, view)
-        self.folder = cache / "image" / key_of(*self._key_parts).hex()[:32]
-        self._cache = RowCache(self.folder, width=teacher.width, dtype=np.float16)
+        self._teacher, self._view = teacher, view
+        self._cache = image_cache(teacher, cache, view)
+        self.folder = self._cache.folder
         self._cached_keys: frozenset[bytes] = frozenset()
         self._new: list[tuple[bytes, Features]] = []
         self._flushed_at = time.monotonic()
 
     def _key(self, digest: bytes) -> bytes:
-        return key_of(digest, *self._key_parts)
+        return image_keys(self._teacher, stack_keys([digest]), self._view).tobytes()
 
     def cached_rows(self, digests: Keys) -> tuple[Features, Mask]:
         """Cached features (N, D) float16 of file contents (N, 32), and whether each was found."""
-        return self._cache.get(stack_keys(self._key(digest.tobytes()) for digest in digests))
+        return self._cache.get(image_keys(self._teacher, digests, self._view))
 
     def load_cached_keys(self, *, needed: bool) -> None:
         """Load the keys of all cached features, if `needed`, so that cached contents are not decoded."""
@@ -172,7 +183,7 @@ class _FeatureStore:
     def flush(self) -> None:
         """Write the buffer to the cache."""
         if self._new:
-            keys = stack_keys(self._key(digest) for digest, _ in self._new)
+            keys = image_keys(self._teacher, stack_keys(digest for digest, _ in self._new), self._view)
             self._cache.add(keys, np.stack([row for _, row in self._new]))
             self._new = []
         self._flushed_at = time.monotonic()

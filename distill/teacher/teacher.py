@@ -11,6 +11,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -26,6 +27,7 @@ from distill.data.row_cache import key_of
 from distill.json_types import JSONObject, ModelConfig, TeacherInfo, TeacherPreprocess, TeacherWeights
 from distill.teacher.clip_model import ClipModel, TextTower
 from distill.teacher.errors import TeacherError, check_preprocess, check_supported, check_vocabulary, teacher_errors
+from distill.teacher.held_files import HeldFiles
 from distill.teacher.hugging_face_text import resolve_text_config
 from distill.teacher.load_model import load_model, tokenizer_of, weights_info
 from distill.teacher.sources import find_teacher
@@ -266,20 +268,26 @@ class Teacher:
 def load_teacher(ref: str, *, device: str = "cpu", root: Path | None = None) -> Teacher:
     """Load the teacher of a reference.
 
-    `root`: folder that paths of `local-dir:` are relative to and must stay in; None allows any path. Raises
-    TeacherError.
+    `root`: folder that paths are relative to and must stay in, as the files that are opened; None allows any path.
+    Raises TeacherError.
     """
     try:
         parsed = check_teacher(ref)
     except UnknownName as error:
         raise TeacherError("teacher_not_found", str(error)) from error
-    with teacher_errors(ref):
-        source = find_teacher(parsed, root)
+    with teacher_errors(ref), ExitStack() as stack:
+        if root is not None and parsed.path is not None:
+            held = stack.enter_context(HeldFiles(parsed, root))
+            source = find_teacher(parsed, held.root)
+            held.open(source.weights.paths)
+        else:
+            source = find_teacher(parsed, None)
         check_supported(ref, source.model_cfg)
         check_preprocess(ref, source.preprocess)
-        text_config = resolve_text_config(ref, source.model_cfg, source.folder, root)
+        text_config = resolve_text_config(ref, source.model_cfg, source.folder)
         model, notes = load_model(ref, source)
         tokenizer = tokenizer_of(ref, source)
+        weights = weights_info(source)
         vocabulary: Mapping[str, Any] = text_config or source.model_cfg["text_cfg"]
         token_ids = [tokenizer.pad_id, *tokenizer.ids(["a photo of a crane"])[0]]
         end = int(vocabulary.get("eos_id", 2)) if vocabulary.get("pool_type") == "eos" else None
@@ -290,7 +298,7 @@ def load_teacher(ref: str, *, device: str = "cpu", root: Path | None = None) -> 
         source.model_cfg,
         tokenizer,
         torch.device(device),
-        weights=weights_info(source),
+        weights=weights,
         text_config=text_config,
         notes=notes,
     )

@@ -76,6 +76,22 @@ def teacher_inputs(teacher: Teacher, pixels: Tensor, views: Views, image_px: Siz
     return (crops - mean) / std
 
 
+def view_cache(teacher: Teacher, cache: Path) -> RowCache[np.float16]:
+    """The cached features of a teacher's views, below the folder `cache`."""
+    folder = cache / "image" / key_of(teacher.digest, teacher.preprocess_digest, FORMAT).hex()[:32]
+    return RowCache(folder, width=teacher.width, dtype=np.float16)
+
+
+def view_keys(contents: Keys, views: Views, image_px: Size) -> Keys:
+    """The cache keys (N * V, 32) of the V `views` of images `contents` (N, 32), sampled for images of `image_px`."""
+    size, num_views = ImageSize.of(image_px), views.flips.shape[1]
+    return stack_keys(
+        key_of(contents[row].tobytes(), f"{views.boxes[row, view].tolist()} of {size}, {views.flips[row, view]}")
+        for row in range(len(contents))
+        for view in range(num_views)
+    )
+
+
 def view_features(
     teacher: Teacher,
     pixels: PixelRows,
@@ -94,13 +110,8 @@ def view_features(
     and TeacherError for features that are not finite.
     """
     (num_images, num_views), size = views.flips.shape, ImageSize.of(image_px)
-    folder = cache / "image" / key_of(teacher.digest, teacher.preprocess_digest, FORMAT).hex()[:32]
-    store = RowCache(folder, width=teacher.width, dtype=np.float16)
-    keys = stack_keys(
-        key_of(contents[row].tobytes(), f"{views.boxes[row, view].tolist()} of {size}, {views.flips[row, view]}")
-        for row in usable
-        for view in range(num_views)
-    )
+    store = view_cache(teacher, cache)
+    keys = view_keys(contents[usable], views.take(usable), size)
 
     def encode(at: Ints, batch_size: int) -> Features:
         """Features (B, D) float16 at positions `at` (B,) of `keys`."""

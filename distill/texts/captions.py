@@ -7,10 +7,10 @@ column of its table (kept in its image index), in `captions.json` in the root, o
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from distill.data.files.regular_files import open_regular
+from distill.data.files.regular_files import open_regular, read_regular
 from distill.texts.text_templates import TextsError
 from limbeck.shared.images.file_names import shown_path
 
@@ -32,7 +32,7 @@ def read_captions(
     source = given if given is not None else default if default.is_file() else None
     if source is None:
         return [_tidy(_caption_file(root / path)) for path in paths]
-    captions = _read_set(source)
+    captions = _read_set(source, Path.read_bytes if given is not None else read_regular)
     if not any(path in captions for path in paths):
         raise TextsError(
             f"{source} has a caption for none of the images: its keys must be paths like {shown_path(paths[0])}"
@@ -40,9 +40,10 @@ def read_captions(
     return [_tidy(captions.get(path)) for path in paths]
 
 
-def _read_set(source: Path) -> dict[str, str]:
+def _read_set(source: Path, read: Callable[[Path], bytes]) -> dict[str, str]:
+    """`read`: the data root holds a file of the dataset, but not one of the artefacts."""
     try:
-        content = source.read_text(encoding="utf-8")
+        content = read(source).decode("utf-8")
         captions = _from_lines(content) if source.suffix == ".jsonl" else json.loads(content)
     except OSError as error:
         raise TextsError(f"{source} cannot be read: {error.strerror}") from error

@@ -19,6 +19,11 @@ def api_key(given: str | None) -> str | None:
     return (os.environ.get("LIMBECK_KEY") if given is None else given) or None
 
 
+def allows_plain_http() -> bool:
+    """Whether LIMBECK_ALLOW_PLAIN_HTTP allows to send a key over HTTP to another machine without a warning."""
+    return os.environ.get("LIMBECK_ALLOW_PLAIN_HTTP", "").strip().lower() in ("1", "true", "yes", "on", "t", "y")
+
+
 def unknown_client_settings(environment: Mapping[str, str]) -> list[str]:
     """A warning for each variable that is almost LIMBECK_URL or LIMBECK_KEY. The operator's settings are not."""
     found = []

@@ -4,13 +4,23 @@ Every request can be repeated safely: reads change nothing, and all other reques
 the service performs them once and returns the same response to each repetition.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from limbeck.errors import FieldError, Problem, UnexpectedResponse, Unreachable, VersionMismatch, problem_for
+from limbeck.client.environment import allows_plain_http
+from limbeck.errors import (
+    FieldError,
+    PlainTextKey,
+    Problem,
+    UnexpectedResponse,
+    Unreachable,
+    VersionMismatch,
+    problem_for,
+)
 from limbeck.shared.parts import VERSION_HEADER, installed_version
 from limbeck.shared.retry import backoff_s, retry_after_s
 
@@ -50,6 +60,17 @@ def uses_proxy(url: httpx2.URL) -> bool:
 def uses_tls(url: httpx2.URL) -> bool:
     """Whether certificates must be loaded, which takes most of a client's start: not for HTTP on this machine."""
     return url.scheme == "https" or uses_proxy(url)
+
+
+def warn_of_plain_text(url: httpx2.URL) -> None:
+    """Warn if a key is sent over HTTP to another machine, unless LIMBECK_ALLOW_PLAIN_HTTP is set."""
+    if url.scheme == "http" and url.host not in _LOOPBACK and not allows_plain_http():
+        warnings.warn(
+            f"the key is sent to {url.host} in plain text: use https://, or set LIMBECK_ALLOW_PLAIN_HTTP=true in a "
+            "private network",
+            PlainTextKey,
+            stacklevel=4,
+        )
 
 
 def timeout(read_s: float) -> httpx2.Timeout:

@@ -2,10 +2,11 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -67,7 +68,7 @@ def service(url: str) -> Iterator["Client"]:
     for warning in unknown_client_settings(os.environ):
         typer.echo(f"limbeck: {warning}", err=True)
     try:
-        with CommandClient(url) as client:
+        with _warnings_as_lines(), CommandClient(url) as client:
             try:
                 yield client
             except KeyboardInterrupt:
@@ -78,6 +79,25 @@ def service(url: str) -> Iterator["Client"]:
         raise CommandFailed(str(error)) from None
     except (LimbeckError, TimeoutError) as error:
         raise CommandFailed(str(error)) from None
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Print the warning of a key in plain text as one line, without the line of code."""
+    from limbeck.errors import PlainTextKey
+
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def echo(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, PlainTextKey):
+                typer.echo(f"limbeck: {message}", err=True)
+            else:
+                show(message, category, *rest, **more)
+
+        warnings.simplefilter("always", PlainTextKey)
+        warnings.showwarning = echo
+        yield
 
 
 def settings(*, warn: bool = True) -> "Settings":

@@ -62,6 +62,7 @@ def gc(
 def _artefacts(config: "Settings", grace_s: float, dry_run: bool) -> dict[str, _Count]:
     """Remove unused artefacts and expired records, or only count them."""
     from store import migrate
+    from store.access import audit
     from store.artefacts import Artefacts
     from store.upkeep import expired_records, unused_artefacts
 
@@ -79,6 +80,7 @@ def _artefacts(config: "Settings", grace_s: float, dry_run: bool) -> dict[str, _
         if not dry_run:
             with db.write() as tx:
                 expired_records.delete_expired(tx)
+                audit.record_command(tx, "limbeck gc")
     counts = _counted((one.kind, one.file.size) for one in found)
     return counts | ({_RECORDS: _Count(number, size)} if number else {})
 

@@ -24,10 +24,17 @@ def serve() -> None:
         export LIMBECK_LLM_BASE_URL=http://127.0.0.1:11434/v1 LIMBECK_LLM_MODEL=qwen3
         limbeck serve
     """
+    from api import transport_security
     from api.auth import is_loopback
+    from store.errors import SettingInvalid
 
     config = settings()
     _check_endpoints(config)
+    try:
+        transport_security.check_certificate(config)
+        transport_security.trusted_proxies(config)
+    except SettingInvalid as error:
+        raise BadInput(str(error)) from None
     if not is_loopback(config.host):
         _warn_without_key(config)
     if config.distributed:
@@ -63,7 +70,7 @@ def _check_endpoints(config: "Settings") -> None:
 
 def _warn_without_key(config: "Settings") -> None:
     """Print that the service waits for its first key: it responds with 503 until there is one."""
-    from store import api_keys
+    from store.access import api_keys
 
     with database(config=config) as db, db.read() as tx:
         if not api_keys.has_active_key(tx):
@@ -117,7 +124,8 @@ def _listen(config: "Settings") -> socket.socket:
 
 def _print_banner(config: "Settings", port: int) -> None:
     host = f"[{config.host}]" if ":" in config.host else config.host
-    typer.echo(f"Limbeck runs at http://{host}:{port} (API documentation: /docs)")
+    scheme = "http" if config.tls_cert is None else "https"
+    typer.echo(f"Limbeck runs at {scheme}://{host}:{port} (API documentation: /docs)")
     typer.echo(f"  images: {config.data}")
     if not config.distributed:
         typer.echo(f"  database and artefacts: {config.home}")

@@ -35,6 +35,7 @@ from limbeck.models.datasets import (
 from limbeck.models.deletions import DeletedResource, Deletion
 from limbeck.models.estimates import AgainEstimate, Estimate, Range, StrategyEstimate, UsdRange
 from limbeck.models.jobs import ENDED, Call, CreatedJob, Event, Job, JobError, JobKind, Progress, Queue, Spend, Stage
+from limbeck.models.keys import AuditRecord, CreatedKey, Key, KeyUsage
 from limbeck.models.llm import FormatLevel, LLMAnswer, LLMEndpoint, LLMProfile, LLMProfilesReset
 from limbeck.models.reports import Gate, GateName, LabelViolation, LineViolation, Report
 from limbeck.models.vocabularies import CreatedVocabulary, Label, LabelPreview, Vocabulary
@@ -44,6 +45,7 @@ __all__ = [
     "AgainEstimate",
     "AttributeSet",
     "Attributes",
+    "AuditRecord",
     "BundleFile",
     "Call",
     "CaptionSet",
@@ -51,6 +53,7 @@ __all__ = [
     "CheckpointWithFiles",
     "CreatedDataset",
     "CreatedJob",
+    "CreatedKey",
     "CreatedVocabulary",
     "Dataset",
     "DeletedResource",
@@ -68,6 +71,8 @@ __all__ = [
     "Job",
     "JobError",
     "JobKind",
+    "Key",
+    "KeyUsage",
     "LLMAnswer",
     "LLMEndpoint",
     "LLMProfile",

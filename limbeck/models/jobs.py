@@ -53,12 +53,16 @@ class Spend(ServiceResponse):
 
     `usd` excludes `unpriced_calls`, and is None if all calls are unpriced. `projected_usd` is the total cost if the
     remaining questions cost as much as those so far. `repeated_calls` come after the first call of a question;
-    `repaired_responses` had nearly valid JSON.
+    `repaired_responses` had nearly valid JSON. `unconfirmed_usd`, `unconfirmed_tokens` and `unconfirmed_calls` are part
+    of `usd`, `tokens` and `calls`: at most what the calls cost that were in flight when a worker was lost.
     """
 
     usd: Decimal | None
     tokens: int
     calls: int
+    unconfirmed_usd: Decimal | None
+    unconfirmed_tokens: int
+    unconfirmed_calls: int
     unpriced_calls: int
     repeated_calls: int
     repaired_responses: int

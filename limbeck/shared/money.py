@@ -3,10 +3,19 @@
 Sums of pico-dollars are exact, because the price of a single token is a whole number of them.
 """
 
+import re
 from decimal import Decimal
 
 PUSD_PER_USD = 10**12
 _CENT = Decimal("0.01")
+_USD = re.compile(r"\d{1,6}(\.\d{1,12})?")
+
+
+def parsed_usd(text: str) -> Decimal:
+    """Dollars above 0 from decimal text. Raises ValueError."""
+    if not _USD.fullmatch(text) or not Decimal(text):
+        raise ValueError('must be dollars above 0 as text, such as "2.50", with at most 12 digits after the point')
+    return Decimal(text)
 
 
 def usd_from_pusd(pusd: int) -> Decimal:

@@ -33,12 +33,25 @@ class OwnedRow(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyLimits:
+    """The limits of a key; None: no limit. `budget_pusd`: of LLM calls, per 30 days (`store.access.limits`)."""
+
+    requests_per_min: int | None = None
+    max_jobs: int | None = None
+    budget_pusd: int | None = None
+
+
+NO_LIMITS = KeyLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """`id`: of the key, or `local`. Keys of one name are one owner, so that a key can be replaced."""
 
     id: str
     owner: str
     scopes: frozenset[str]
+    limits: KeyLimits = NO_LIMITS
 
     @property
     def is_admin(self) -> bool:

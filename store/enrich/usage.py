@@ -1,26 +1,30 @@
 """LLM usage of enrich jobs: totals per job, and the budget that all workers of a job share.
 
     spent + reserved <= cap, at every moment
+    billed <= spent + reserved, at every moment
 
 Each part reserves the maximum cost of its next calls before it makes them, in blocks, so that not every call needs a
-transaction. The transaction that records a call moves its actual cost from the reserved to the spent amount; the unused
-rest of a block is released. The reservation of a call with unknown usage (its worker died, or its server does not
-report tokens) is never released: it counts as spent, because the call may be billed. All workers of a job share one row
-of totals, so a transaction updates this row last.
+transaction; also without a cap, so that the calls of a worker that dies are known. The transaction that records a call
+moves its actual cost from the reserved to the spent amount; the unused rest of a block is released. The reservation of
+a call with unknown usage (its worker died, or its server does not report tokens) is never released: it counts as spent,
+because the call may be billed. All workers of a job share one row of totals, so a transaction updates this row last.
+
+`LLMReservation` has what each attempt at a part holds. What an attempt holds that does not run any more is
+*unconfirmed*: it is shown with the usage of the job.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from limbeck.shared.money import usd_from_pusd, usd_text
 from store.clock import now_s
 from store.jobs import counters
 from store.jobs.batches import HAS_OPEN_BATCH
-from store.models import JobUsage, LLMCall, Part
+from store.models import JobUsage, LLMCall, LLMReservation, Part
 
 if TYPE_CHECKING:
     from store.jobs.claims import Claim
@@ -31,28 +35,30 @@ _NO_SYNC = {"synchronize_session": False}
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Pico-dollars and tokens; prompt and completion tokens count alike."""
+    """Pico-dollars, tokens (prompt and completion tokens count alike), and calls that are not recorded yet."""
 
     pusd: int = 0
     tokens: int = 0
+    calls: int = 0
 
     def __add__(self, other: Self) -> "Cost":
-        return Cost(self.pusd + other.pusd, self.tokens + other.tokens)
+        return Cost(self.pusd + other.pusd, self.tokens + other.tokens, self.calls + other.calls)
 
     def __sub__(self, other: Self) -> "Cost":
-        return Cost(self.pusd - other.pusd, self.tokens - other.tokens)
+        return Cost(self.pusd - other.pusd, self.tokens - other.tokens, self.calls - other.calls)
 
     def times(self, number: int) -> "Cost":
         """Multiply by `number`."""
-        return Cost(self.pusd * number, self.tokens * number)
+        return Cost(self.pusd * number, self.tokens * number, self.calls * number)
 
     def covers(self, other: Self) -> bool:
-        """Whether `other` is not larger, in money and in tokens."""
-        return self.pusd >= other.pusd and self.tokens >= other.tokens
+        """Whether `other` is not larger, in money, in tokens and in calls."""
+        return self.pusd >= other.pusd and self.tokens >= other.tokens and self.calls >= other.calls
 
     def at_most(self, limit: Self) -> "Cost":
-        """Clamp money and tokens each to the range from 0 to `limit`."""
-        return Cost(max(0, min(self.pusd, limit.pusd)), max(0, min(self.tokens, limit.tokens)))
+        """Clamp money, tokens and calls each to the range from 0 to `limit`."""
+        pairs = ((self.pusd, limit.pusd), (self.tokens, limit.tokens), (self.calls, limit.calls))
+        return Cost(*(max(0, min(own, most)) for own, most in pairs))
 
 
 NO_COST = Cost()
@@ -158,6 +164,28 @@ def release(tx: Session, job_id: str, cost: Cost) -> None:
     tx.execute(statement, execution_options=_NO_SYNC)
 
 
+def change_reservation(tx: Session, claim: "Claim", change: Cost) -> None:
+    """Add to what this attempt at the part holds, or subtract from it; allowed after its lease is lost."""
+    mine = (LLMReservation.part_id == claim.part_id, LLMReservation.token == claim.token)
+    statement = update(LLMReservation).where(*mine)
+    statement = statement.values(
+        pusd=LLMReservation.pusd + change.pusd,
+        tokens=LLMReservation.tokens + change.tokens,
+        calls=LLMReservation.calls + change.calls,
+    )
+    found = tx.scalar(statement.returning(LLMReservation.part_id), execution_options=_NO_SYNC)
+    if found is None and change.covers(NO_COST):
+        held = {"pusd": change.pusd, "tokens": change.tokens, "calls": change.calls}
+        tx.add(LLMReservation(part_id=claim.part_id, token=claim.token, job_id=claim.job_id, **held))
+        tx.flush()
+
+
+def end_reservation(tx: Session, claim: "Claim") -> None:
+    """Every call of this attempt at the part is recorded."""
+    mine = (LLMReservation.part_id == claim.part_id, LLMReservation.token == claim.token)
+    tx.execute(delete(LLMReservation).where(*mine), execution_options=_NO_SYNC)
+
+
 def set_holds_budget(tx: Session, claim: "Claim", *, holds: bool) -> None:
     """Store whether the part has a reservation that it may release later."""
     tx.execute(
@@ -199,6 +227,26 @@ class UsageTotals:
 
 
 _FIELDS = UsageTotals.__slots__
+
+
+def unconfirmed(tx: Session, totals: Iterable[UsageTotals]) -> Mapping[str, Cost]:
+    """Job id → at most what its calls cost whose worker died before it could record them; only jobs that have any.
+
+    No query if nothing is reserved.
+    """
+    job_ids = [one.job_id for one in totals if one.reserved_pusd > 0 or one.reserved_tokens > 0]
+    if not job_ids:
+        return {}
+    runs = exists().where(
+        Part.id == LLMReservation.part_id,
+        Part.lease_token == LLMReservation.token,
+        Part.status == "running",
+        Part.lease_expires_at >= now_s(),
+    )
+    sums = (func.sum(getattr(LLMReservation, name)) for name in ("pusd", "tokens", "calls"))
+    query = select(LLMReservation.job_id, *sums).where(LLMReservation.job_id.in_(job_ids), ~runs)
+    rows = tx.execute(query.group_by(LLMReservation.job_id)).all()
+    return {job_id: Cost(int(pusd), int(tokens), int(calls)) for job_id, pusd, tokens, calls in rows}
 
 
 def totals_of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, UsageTotals]:

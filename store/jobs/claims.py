@@ -242,6 +242,13 @@ def result_of(tx: Session, claim: Claim, kind: type[R]) -> R | None:
     return None if stored is None else kind.model_validate(stored)
 
 
+def results_of(tx: Session, claim: Claim, kind: type[R]) -> list[R]:
+    """The results of all succeeded parts of this kind in the claim's job, in order."""
+    query = select(Part.result).where(Part.job_id == claim.job_id, Part.status == "succeeded")
+    stored = tx.scalars(query.where(Part.kind == kind.part_kind).order_by(Part.position))
+    return [kind.model_validate(one) for one in stored]
+
+
 def renew(tx: Session, claim: Claim, *, lease_s: float) -> bool:
     """Extend the lease; False if the job asks its parts to stop (the lease then expires by itself)."""
     stopping = tx.scalar(select(Job.stopping).where(Job.id == claim.job_id))

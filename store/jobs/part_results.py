@@ -34,6 +34,16 @@ class EncodeResult(PartResult):
     num_without_attributes: int = 0
 
 
+class FeaturesResult(PartResult):
+    """The teacher's features of a range of images, as chunks in the artefact store.
+
+    `files`: `view/folder/digest` of a chunk -> its key. `folder` is that of the cache which its rows belong to, and
+    `view` one of `distill.image_encoding.UsedView`.
+    """
+
+    part_kind: ClassVar[str] = "features"
+
+
 class TrainPartResult(PartResult):
     """A trained student.
 

@@ -29,6 +29,7 @@ STAGE_NAMES = {
     "report": "report",
     "check": "gates",
     "encode": "texts",
+    "features": "image features",
     "train": "training",
     "evaluate": "evaluation",
     "prove": "proof",

@@ -226,7 +226,7 @@ class PartSpec(Spec):
 
 
 class RangeSpec(PartSpec):
-    """Labels, images or pages: start <= position < stop."""
+    """Labels, images or pages: start <= position < stop. Of a features part: rows of the image index."""
 
     start: int = 0
     stop: int = 0
@@ -265,6 +265,7 @@ _JOB_SPECS: Mapping[str, type[JobSpec]] = {
 }
 _PART_SPECS: Mapping[str, type[PartSpec]] = {
     "describe": RangeSpec,
+    "features": RangeSpec,
     "caption": RangeSpec,
     "assemble": RangeSpec,
     "contrast": ContrastSpec,

@@ -24,6 +24,7 @@ from store.models import (
     CheckpointFile,
     Dataset,
     JobUsage,
+    LLMReservation,
     Removal,
     SetReport,
     TextTargets,
@@ -183,7 +184,7 @@ _FILES = {
 _OWNED = {
     "checkpoint": (CheckpointFile.checkpoint_id,),
     "attribute_set": (SetReport.set_id, AttributeDraft.set_id),
-    "job": (JobUsage.job_id,),
+    "job": (JobUsage.job_id, LLMReservation.job_id),
 }
 """Tables that are small enough to be deleted in the same transaction."""
 

@@ -2,7 +2,8 @@
 
 from sqlalchemy.orm import Session
 
-from store import browser_sessions, idempotency
+from store import idempotency
+from store.access import browser_sessions
 from store.enrich import single_flight
 from store.jobs import heartbeats
 

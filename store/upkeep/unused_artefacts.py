@@ -19,6 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from store.artefacts import Artefacts, ListedArtefact
 from store.db import Database
 from store.errors import DatabaseUnusable
+from store.jobs.feature_chunks import PREFIX as FEATURES
 from store.jobs.jobs import ENDED
 from store.jobs.part_results import TrainPartResult
 from store.models import (
@@ -27,6 +28,7 @@ from store.models import (
     Checkpoint,
     CheckpointFile,
     Dataset,
+    FeatureChunk,
     Job,
     Part,
     RepairRound,
@@ -45,6 +47,7 @@ FILE_COLUMNS = (
     Dataset.contents_key,
     Dataset.manifest_key,
     Dataset.report_key,
+    FeatureChunk.file_key,
     RepairRound.file_key,
     SetReport.file_key,
     Teacher.tokenizer_key,
@@ -69,7 +72,7 @@ def find_unused(db: Database, artefacts: Artefacts, *, grace_s: float = GRACE_S)
     Raises DatabaseUnusable if the database knows none of the parts and datasets that have files: it is another one.
     """
     before = time.time() - grace_s
-    listed = [file for prefix in (PARTS, DATASETS, IMPORTS) for file in artefacts.list_below(prefix)]
+    listed = [file for prefix in (PARTS, FEATURES, DATASETS, IMPORTS) for file in artefacts.list_below(prefix)]
     with db.read() as tx:
         running = _running_attempts(tx)  # before the references: see the module
         used = set(_used_keys(tx))
@@ -118,8 +121,10 @@ def _owner(key: str) -> str:
 
 
 def _attempt(key: str) -> str:
-    """The folder of the attempt that wrote a file: `parts/PART/TOKEN`."""
-    return "/".join(key.split("/")[:3]) if key.startswith(f"{PARTS}/") else "/".join(key.split("/")[:2])
+    """The folder of the attempt that wrote a file: `parts/PART/TOKEN`, `features/PART/TOKEN`."""
+    return (
+        "/".join(key.split("/")[:3]) if key.startswith((f"{PARTS}/", f"{FEATURES}/")) else "/".join(key.split("/")[:2])
+    )
 
 
 def _kind_of(key: str, published: set[str]) -> str:
@@ -127,6 +132,8 @@ def _kind_of(key: str, published: set[str]) -> str:
         return "datasets that were never registered"
     if key.startswith(f"{IMPORTS}/"):
         return "imports that were never stored"
+    if key.startswith(f"{FEATURES}/"):
+        return "teacher features that were replaced"
     if "/state/" in key:
         return "training states of ended parts"
     if _owner(key) in published:
@@ -149,7 +156,7 @@ def _require_known_owner(tx: Session, owners: set[str]) -> None:
 
 def _running_attempts(tx: Session) -> set[str]:
     query = select(Part.id, Part.lease_token).where(Part.status == "running")
-    return {f"{PARTS}/{part_id}/{token}" for part_id, token in tx.execute(query)}
+    return {f"{prefix}/{part_id}/{token}" for part_id, token in tx.execute(query) for prefix in (PARTS, FEATURES)}
 
 
 def _used_keys(tx: Session) -> Iterator[str]:
@@ -177,7 +184,7 @@ def _published_parts(tx: Session) -> set[str]:
 def _keys_in(value: object) -> Iterator[str]:
     """Every text of a stored JSON value that can be the key of an artefact."""
     if isinstance(value, str):
-        if value.partition("/")[0] in (PARTS, DATASETS, IMPORTS):
+        if value.partition("/")[0] in (PARTS, FEATURES, DATASETS, IMPORTS):
             yield value
     elif isinstance(value, dict):
         for item in value.values():

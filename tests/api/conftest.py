@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from store import api_keys
+from store.access import api_keys
 from store.artefacts import Artefacts
 from store.db import Database
 from store.jobs import claims

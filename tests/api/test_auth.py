@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from api.auth import NO_KEY_YET, is_loopback
-from store import api_keys
+from store.access import api_keys
 from store.models import Vocabulary
 from tests.api.conftest import Service, bearer, create_key
 

@@ -23,7 +23,7 @@ from distill.student.features import student_features
 from distill.student.saved_student import load_bundled_student
 from distill.texts.text_targets import TextTargets
 from limbeck.models import CheckpointWithFiles
-from store import api_keys
+from store.access import api_keys
 from tests.clients.environments import build
 from tests.clients.relay import relaying
 from tests.contract.cluster import ROOT, TEACHER, Cluster, running

@@ -30,6 +30,8 @@ def test_an_enrichment_with_killed_workers_has_the_same_result(cluster: Cluster)
     interrupted = wait_for_end(cluster, job, timeout_s=90)
     calls = cluster.llm.stats()["calls"] - calls_before
     assert len(labels) <= calls <= len(labels) + num_kills * concurrency
+    assert interrupted.spend is not None
+    assert interrupted.spend.calls >= calls
     uninterrupted = cluster.client.jobs.wait(
         cluster.client.jobs.create("enrich", vocabulary_id=vocabularies[1].id, mend_rounds=0)
     )

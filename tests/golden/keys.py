@@ -41,7 +41,8 @@ from distill.texts.student_texts import caption_features
 from distill.texts.text_targets import FORMAT as TARGETS_FORMAT
 from distill.texts.text_targets import encode_text_targets
 from distill.training.training_state import FORMAT as STATE_FORMAT
-from store import api_keys, vocabularies
+from store import vocabularies
+from store.access import api_keys
 from store.enrich import assembly, repair_rounds
 from store.jobs import jobs
 from store.models import EnrichPage, EnrichResult, IdempotencyRecord, LLMAnswer, Vocabulary

@@ -68,7 +68,7 @@ class LiveEnrichment:
         spec = self._claim.job(EnrichSpec)
         self._llm = llm_settings.resolve(context, spec)
         self._settings, price = self._llm.settings, self._llm.price
-        self._budget = PartBudget(context.db, self._claim, price) if spec.has_budget else None
+        self._budget = PartBudget(context.db, self._claim, price, is_capped=spec.has_budget)
         self._recorder = Recorder(self._claim, self._settings, price, mode="live", budget=self._budget)
         self._profiles = llm_settings.learned_profiles(context, self._settings, self._recorder.learn_profile)
         self._owner = self._claim.part_id
@@ -123,8 +123,7 @@ class LiveEnrichment:
             with suppress(SQLAlchemyError):  # the locks expire by themselves
                 await asyncio.to_thread(self._release_locks)
             with suppress(SQLAlchemyError):  # the rest of the reservation then counts as spent
-                if self._budget is not None:
-                    await self._budget.close()
+                await self._budget.close()
 
     def _after_outage(self, error: ServerUnavailable) -> Deferred | FatalJobError:
         """Defer the part while the server is away; end the job if it is away for longer than the limit.
@@ -259,8 +258,7 @@ class LiveEnrichment:
             with self._context.db.write() as tx:
                 self._recorder.record_paid(tx, calls, questions)
             raise
-        if self._budget is not None:
-            self._budget.confirm_recorded(calls)
+        self._budget.confirm_recorded(calls)
 
     def _call_rows(self, finished: Sequence[QuestionResult]) -> list[CallRow]:
         rows: list[CallRow] = []

@@ -68,7 +68,7 @@ class FinishedQuestion:
 
 
 class Recorder:
-    """Writes the rows of one part. `budget`: releases what the part reserved for the recorded calls."""
+    """Writes the rows of one part. `budget`: what a live part has reserved for its calls."""
 
     def __init__(
         self, claim: Claim, settings: LLMSettings, price: Price | None, *, mode: Mode, budget: PartBudget | None = None
@@ -141,7 +141,7 @@ class Recorder:
         results.record_failures(tx, self._claim, failed)
 
     def _record_usage(self, tx: Session, calls: Sequence[CallRow], finished: Sequence[FinishedQuestion]) -> None:
-        released = self._budget.releasable(calls) if self._budget is not None else usage.NO_COST
+        released = self._budget.record(tx, calls) if self._budget is not None else usage.NO_COST
         num_repaired = sum(one.result.is_repaired for one in finished)
         usage.add_calls(tx, self._claim.job_id, calls, num_repaired=num_repaired, released=released)
 

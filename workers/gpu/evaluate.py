@@ -44,6 +44,7 @@ from store.jobs.part_results import EvaluateResult, TrainPartResult
 from store.jobs.specs import CheckpointSubject, DistillSpec, EvaluateSpec
 from store.models import AttributeEntry, Checkpoint
 from workers.gpu import inputs
+from workers.gpu.features import fetch_features
 from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
 from workers.gpu.run_log import open_run_log
 from workers.runtime.context import Context
@@ -94,6 +95,7 @@ class _EvaluationRun:
 
     def run(self) -> Publish:
         self.lease.begin("evaluation")
+        fetch_features(self.context, self.claim, self.lease, views=["center"])
         if isinstance(self.spec, DistillSpec):
             return self._publish_student(self.spec)
         subject = self.spec.subject

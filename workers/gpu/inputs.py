@@ -60,11 +60,19 @@ def device() -> str:
 
 
 def teacher(context: Context, ref: str) -> Teacher:
-    """Load the teacher. Raises PartError if it cannot be loaded."""
+    """Load the teacher, or take the one that `keep_teacher` kept. Raises PartError if it cannot be loaded."""
+    kept: Teacher | None = context.kept.pop("teacher", None)
+    if kept is not None and kept.ref == ref:
+        return kept
     try:
         return load_teacher(ref, device=device(), root=context.settings.data)
     except TeacherError as error:
         raise PartError(error.code, str(error)) from error
+
+
+def keep_teacher(context: Context, teacher: Teacher) -> None:
+    """Keep a teacher in memory for the next part of the job that this process runs."""
+    context.kept["teacher"] = teacher
 
 
 @contextmanager
@@ -93,8 +101,7 @@ def images(context: Context, dataset_id: str, folder: Path) -> JobImages:
     """The dataset as it was registered, below the data root of this worker. Raises PartError without its folder."""
     with context.db.read() as tx:
         row = resources.dataset(tx, dataset_id)
-    context.artefacts.get_file(row.manifest_key, folder / "manifest.jsonl")
-    image_index = ImageIndex.load(folder / "manifest.jsonl")
+    image_index = _image_index(context, row.manifest_key, folder)
     contents: Path | None = None
     if row.contents_key is not None:
         contents = folder / "contents.safetensors"
@@ -105,6 +112,17 @@ def images(context: Context, dataset_id: str, folder: Path) -> JobImages:
             "dataset_missing", f'dataset folder "{row.path}" is not under the data root of this worker: mount it there'
         )
     return JobImages(row.id, row.digest, image_index, root, contents)
+
+
+def _image_index(context: Context, key: str, folder: Path) -> ImageIndex:
+    """The image index, which the next part in this process takes from memory: it never changes."""
+    kept_key, kept = context.kept.get("image_index", ("", None))
+    if kept is None or kept_key != key:
+        context.artefacts.get_file(key, folder / "manifest.jsonl")
+        kept = ImageIndex.load(folder / "manifest.jsonl")
+        context.kept["image_index"] = (key, kept)
+    image_index: ImageIndex = kept
+    return image_index
 
 
 def captions(context: Context, caption_set_id: str | None, folder: Path) -> Path | None:

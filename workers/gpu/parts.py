@@ -3,6 +3,7 @@
 from workers.gpu.confusable_labels import neighbours
 from workers.gpu.encode import encode
 from workers.gpu.evaluate import evaluate
+from workers.gpu.features import features
 from workers.gpu.gates_with_teacher import check_with_teacher
 from workers.gpu.prove import prove
 from workers.gpu.train import train
@@ -10,6 +11,7 @@ from workers.runtime.run_part import Work
 
 WORK: dict[str, Work] = {
     "encode": encode,
+    "features": features,
     "train": train,
     "evaluate": evaluate,
     "prove": prove,

@@ -32,6 +32,7 @@ from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
 from workers.gpu import inputs
 from workers.gpu.device_memory import gpu_memory
+from workers.gpu.features import fetch_features
 from workers.gpu.pipeline_hooks import note_changed_images, pipeline_errors, pipeline_hooks
 from workers.gpu.run_log import open_run_log
 from workers.gpu.torchrun import train_in_ranks
@@ -133,6 +134,7 @@ def _train(
         if before is not None:
             check_start(before, config, images.image_index, cache=context.settings.cache, root=images.root, hooks=hooks)
         if ranks.is_first:
+            fetch_features(context, claim, lease)
             is_new = initial_student is None and not claim.state_key
             _report_student(context, lease, config, width=teacher.width, is_new=is_new)
         data = training_data(

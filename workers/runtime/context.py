@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 from store import migrate
 from store.artefacts import Artefacts
@@ -15,13 +16,17 @@ from workers.runtime.client_pool import ClientPool
 
 @dataclass(frozen=True)
 class Context:
-    """Opened once per process and passed to every part. `shutting_down` is set when the process has to stop."""
+    """Opened once per process and passed to every part. `shutting_down` is set when the process has to stop.
+
+    `kept`: what a part has loaded and the next part of its job in this process needs again (`workers.gpu.inputs`).
+    """
 
     settings: Settings
     db: Database
     artefacts: Artefacts
     shutting_down: threading.Event = field(default_factory=threading.Event)
     client_pool: ClientPool = field(default_factory=ClientPool)
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def start(cls, program: str) -> "Context":

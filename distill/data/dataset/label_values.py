@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from distill.data.files.regular_files import read_regular
 from distill.data.image_folders import FolderError
 from distill.data.image_source import ImageSource
 from distill.data.layouts.listing import Listing
@@ -83,7 +84,7 @@ def _by_index(labels: Sequence[str], values: Sequence[str], source: ImageSource)
 
 def _label_file(root: Path, name: str) -> list[FileLabel]:
     try:
-        return read_label_file(file_below(root, name, "label_names").read_bytes(), name).labels
+        return read_label_file(read_regular(file_below(root, name, "label_names")), name).labels
     except LabelFileError as error:
         raise FolderError("bad_table", f"{name} {error}", "/images/label_names") from None
 

@@ -18,12 +18,12 @@ import httpx2
 from limbeck.client.asynchronous import runtime
 from limbeck.client.asynchronous.attribute_sets import AsyncAttributeSets
 from limbeck.client.asynchronous.checkpoints import AsyncCheckpoints
-from limbeck.client.asynchronous.datasets import AsyncCaptionSets, AsyncDatasets
+from limbeck.client.asynchronous.datasets import AsyncCaptionSets, AsyncDatasets, AsyncTeachers, AsyncTextTargetSets
 from limbeck.client.asynchronous.drafts import AsyncDrafts
 from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.jobs import AsyncJobs
+from limbeck.client.asynchronous.keys import AsyncAudit, AsyncKeys
 from limbeck.client.asynchronous.llm import AsyncLLM
-from limbeck.client.asynchronous.teachers import AsyncTeachers, AsyncTextTargetSets
 from limbeck.client.asynchronous.vocabularies import AsyncVocabularies
 from limbeck.client.environment import api_key, service_url
 from limbeck.client.responses import ATTEMPTS
@@ -48,6 +48,8 @@ class AsyncClient:
     text_targets: AsyncTextTargetSets
     checkpoints: AsyncCheckpoints
     llm: AsyncLLM
+    keys: AsyncKeys
+    audit: AsyncAudit
 
     def __init__(
         self,
@@ -96,6 +98,8 @@ class AsyncClient:
         self.text_targets = AsyncTextTargetSets(http)
         self.checkpoints = AsyncCheckpoints(http)
         self.llm = AsyncLLM(http)
+        self.keys = AsyncKeys(http)
+        self.audit = AsyncAudit(http)
 
     def with_options(self, *, attempts: int | None = None, timeout_s: float | None = None) -> Self:
         """A copy with other options; None keeps the option. The copy shares the connections: closing one closes both.

@@ -1,4 +1,4 @@
-"""Datasets, and captions of their images."""
+"""Datasets, captions of their images, teachers, and text targets."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
@@ -6,7 +6,7 @@ from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.requests import delete, get, items, post
 from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import CHECK_TIMEOUT_S, parsed
-from limbeck.models import CaptionSet, CreatedDataset, Dataset, Deletion
+from limbeck.models import CaptionSet, CreatedDataset, Dataset, Deletion, TargetLabels, Teacher, TextTargets
 from limbeck.shared.images.dataset_report import Check, DatasetReport, DuplicateAction, NearDuplicateAction
 
 
@@ -116,3 +116,53 @@ class AsyncCaptionSets:
     async def export(self, id: str) -> bytes:
         """The captions as a file: JSON Lines, `{"path", "sha256", "caption"}` per image."""
         return (await self._http.request("GET", resource_path("caption-sets", id, "file"))).content
+
+
+class AsyncTeachers:
+    """Teachers that a worker has loaded: `client.teachers`."""
+
+    def __init__(self, http: AsyncHttp) -> None:
+        self._http = http
+
+    async def get(self, id: str) -> Teacher:
+        """One teacher."""
+        return await get(self._http, Teacher, "teachers", id)
+
+    def list(self, *, ref: str | None = None) -> AsyncIterator[Teacher]:
+        """All teachers, or those of one reference, newest first."""
+        return items(self._http, Teacher, "/v1/teachers", {"ref": ref})
+
+
+class AsyncTextTargetSets:
+    """Sets of text targets: `client.text_targets`."""
+
+    def __init__(self, http: AsyncHttp) -> None:
+        self._http = http
+
+    async def get(self, id: str) -> TextTargets:
+        """One set of text targets."""
+        return await get(self._http, TextTargets, "text-targets", id)
+
+    async def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete text targets; with `force`, also everything that refers to it.
+
+        Raises:
+            Conflict: something refers to it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return await delete(self._http, "text-targets", id, force=force)
+
+    def list(
+        self, *, vocabulary_id: str | None = None, attribute_set_id: str | None = None, owner: str | None = None
+    ) -> AsyncIterator[TextTargets]:
+        """All text targets, or those of a vocabulary, an attribute set or an owner, newest first."""
+        filters = {"vocabulary_id": vocabulary_id, "attribute_set_id": attribute_set_id, "owner": owner}
+        return items(self._http, TextTargets, "/v1/text-targets", filters)
+
+    async def labels(self, id: str) -> TargetLabels:
+        """The labels of the features, in their order, and the teacher whose students can use them."""
+        return parsed(TargetLabels, await self._http.request("GET", resource_path("text-targets", id, "labels.json")))
+
+    async def export(self, id: str) -> bytes:
+        """The features as a safetensors file: `features` (K, D), L2-normalised, in the order of the labels."""
+        return (await self._http.request("GET", resource_path("text-targets", id, "file"))).content

@@ -21,6 +21,7 @@ from limbeck.client.responses import (
     uses_proxy,
     uses_tls,
     wait_before_retry_s,
+    warn_of_plain_text,
 )
 from limbeck.errors import Unreachable
 
@@ -43,6 +44,8 @@ class AsyncHttp:
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         url = parse_url(base_url)
+        if key:
+            warn_of_plain_text(url)
         self._client = httpx2.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"} if key else {},

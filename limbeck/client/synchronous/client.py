@@ -21,12 +21,12 @@ from limbeck.client.responses import ATTEMPTS
 from limbeck.client.synchronous import runtime
 from limbeck.client.synchronous.attribute_sets import AttributeSets
 from limbeck.client.synchronous.checkpoints import Checkpoints
-from limbeck.client.synchronous.datasets import CaptionSets, Datasets
+from limbeck.client.synchronous.datasets import CaptionSets, Datasets, Teachers, TextTargetSets
 from limbeck.client.synchronous.drafts import Drafts
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.jobs import Jobs
+from limbeck.client.synchronous.keys import Audit, Keys
 from limbeck.client.synchronous.llm import LLM
-from limbeck.client.synchronous.teachers import Teachers, TextTargetSets
 from limbeck.client.synchronous.vocabularies import Vocabularies
 from limbeck.errors import Problem
 
@@ -49,6 +49,8 @@ class Client:
     text_targets: TextTargetSets
     checkpoints: Checkpoints
     llm: LLM
+    keys: Keys
+    audit: Audit
 
     def __init__(
         self,
@@ -97,6 +99,8 @@ class Client:
         self.text_targets = TextTargetSets(http)
         self.checkpoints = Checkpoints(http)
         self.llm = LLM(http)
+        self.keys = Keys(http)
+        self.audit = Audit(http)
 
     def with_options(self, *, attempts: int | None = None, timeout_s: float | None = None) -> Self:
         """A copy with other options; None keeps the option. The copy shares the connections: closing one closes both.

@@ -21,6 +21,7 @@ from limbeck.client.responses import (
     uses_proxy,
     uses_tls,
     wait_before_retry_s,
+    warn_of_plain_text,
 )
 from limbeck.client.synchronous import runtime
 from limbeck.errors import Unreachable
@@ -44,6 +45,8 @@ class Http:
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         url = parse_url(base_url)
+        if key:
+            warn_of_plain_text(url)
         self._client = httpx2.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"} if key else {},

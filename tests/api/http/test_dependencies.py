@@ -84,7 +84,7 @@ def test_a_rejected_request_does_not_consume_the_key(service: Service) -> None:
 
 
 def test_keys_are_validated_and_scoped_to_the_principal(make_service: Callable[..., Service]) -> None:
-    from store import api_keys
+    from store.access import api_keys
 
     service = make_service(host="0.0.0.0")
     with service.db.write() as tx:

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from api.app import create_app
 from api.auth import COOKIE
-from store import api_keys, browser_sessions
+from store.access import api_keys, browser_sessions
 from store.db import Database
 from store.models import BrowserSession
 from tests.api.conftest import Service, create_key, settings_at

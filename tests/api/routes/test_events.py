@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import routing
 from sqlalchemy.exc import OperationalError
 
 from api.routes import events as api_events
@@ -87,7 +86,7 @@ def test_the_stream_of_a_finished_job_has_the_events_of_the_pages(service: Servi
 @pytest.mark.slow
 def test_an_interrupted_stream_is_resumed_without_gaps(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_events, "POLL_S", 0.02)
-    monkeypatch.setattr(routing, "_PING_INTERVAL", 0.05)
+    monkeypatch.setattr(api_events, "PING_S", 0.05)
     id = create_job(service)
 
     def work() -> None:
@@ -158,7 +157,15 @@ def test_all_streams_of_a_job_share_one_poller(service: Service, monkeypatch: py
         polls.append(dict(known))
         return read_states(db, known)
 
+    encoded: list[int] = []
+    encode = api_events._encoded
+
+    def encoded_once(event: api_events.EventOut) -> bytes:
+        encoded.append(event.id)
+        return encode(event)
+
     monkeypatch.setattr(api_events, "_read_states", counted)
+    monkeypatch.setattr(api_events, "_encoded", encoded_once)
     seen: list[list[int]] = []
 
     def watch(url: str) -> None:
@@ -172,12 +179,14 @@ def test_all_streams_of_a_job_share_one_poller(service: Service, monkeypatch: py
         while len(polls) < 2 * len(watchers):  # one to admit each stream, one for what it missed
             time.sleep(0.05)
         polls.clear()
+        encoded.clear()
         time.sleep(3 * api_events.POLL_S)
         idle = len(polls)
         cancel(service, id)
         for watcher in watchers:
             watcher.join()
     assert idle <= 4
+    assert encoded == seen[0][-len(encoded) :]  # each new event once, not once per stream
     assert len(seen) == 12
     assert seen[0] == list(range(1, len(seen[0]) + 1))
     assert all(ids == seen[0] for ids in seen)

@@ -1,11 +1,15 @@
 """`limbeck db` and `limbeck key`."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from limbeck.cli import main
+from store.access import audit
+from store.db import Database
+from store.settings import Settings
 from tests.limbeck.helpers import failed
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -36,6 +40,36 @@ def test_a_secret_is_printed_once_on_stdout_and_not_stored(capsys: Capture, tmp_
     assert capsys.readouterr().out == f"{key_id} is revoked\n"
     assert main(["key", "list"]) == 0
     assert "revoked" in capsys.readouterr().out
+
+
+def test_limits_of_a_key(capsys: Capture) -> None:
+    assert main(["key", "create", "--name", "ann", "--scope", "admin", "--max-jobs", "4", "--budget-usd", "$2.50"]) == 0
+    key_id = capsys.readouterr().err.split()[1]
+    assert main(["key", "limit", key_id, "--requests-per-min", "60", "--max-jobs", "none"]) == 0
+    assert capsys.readouterr().out == f"limits of {key_id}: 60 requests/min, $2.50 per 30 days\n"
+    assert main(["key", "list", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["scopes"] == ["admin", "read", "write"]
+    assert (listed["requests_per_min"], listed["max_jobs"], listed["budget_usd"]) == (60, None, "2.5")
+    with Database(Settings().database).read() as tx:
+        recorded = [(row.route, row.owner, row.resource_id) for row in audit.page(tx, limit=9, after=None)[0]]
+    assert recorded == [("limbeck key limit", "local", key_id), ("limbeck key create", "local", key_id)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["create", "--name", "me"], "reserved"),
+        (["create", "--name", "a", "--max-jobs", "-1"], "--max-jobs"),
+        (["create", "--name", "a", "--budget-usd", "1e3"], "--budget-usd"),
+        (["limit", "key_1"], "name a limit"),
+        (["limit", "key_1", "--max-jobs", "1"], "key_1"),
+    ],
+)
+def test_invalid_limits_and_names(arguments: list[str], message: str, capsys: Capture) -> None:
+    code, line = failed(["key", *arguments], capsys)
+    assert code == 2
+    assert message in line
 
 
 def test_db_check_and_upgrade(capsys: Capture) -> None:

@@ -1,12 +1,10 @@
 """Limits shared by all workers, on a redis-server that the tests start: processes, recounts, outages."""
 
 import asyncio
-import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,35 +13,10 @@ from attributes.endpoints.endpoints import RateLimits, ResolvedEndpoint
 from attributes.llm.limits import LocalLimiter, NoLimit
 from attributes.llm.settings import LLMSettings
 from store.settings import Settings
-from tests.conftest import skip_or_fail
+from tests.redis_server import start_redis
 from workers.runtime.redis_limits import SharedLimiter, limiter
 
 WINDOW_S = 1.0
-
-
-def start_redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    command = ["redis-server", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", str(folder)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    for _ in range(100):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return server
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError("redis-server does not start")
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if not shutil.which("redis-server"):
-        skip_or_fail("Redis", "redis-server is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = start_redis(port, tmp_path_factory.mktemp("redis"))
-    yield f"redis://127.0.0.1:{port}/0"
-    server.terminate()
-    server.wait()
 
 
 def max_in_window(times: list[float], window_s: float) -> int:

@@ -4,11 +4,13 @@ Of the images no byte is read: a row of a Parquet file is found by its number, a
 range, because Arrow stores the values of a column one after the other.
 """
 
+import mmap
 from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
+from distill.data.files.regular_files import open_regular
 from distill.data.image_files.location import arrow_member, parquet_member
 from distill.data.image_files.parquet_rows import MAX_GROUPS_BYTES
 from distill.data.image_folders import FolderError
@@ -40,15 +42,21 @@ def open_table(file: Path, name: str) -> ImageTable:
     """A Parquet or Arrow file. Raises FolderError bad_table or needs_pyarrow."""
     arrow = arrow_library("pyarrow", name)
     try:
-        return _Parquet(file, name) if name.lower().endswith(".parquet") else _Arrow(file, name, arrow)
+        return _Parquet(file, name, arrow) if name.lower().endswith(".parquet") else _Arrow(file, name, arrow)
     except (OSError, ValueError) as error:
         detail = f"{name} is damaged, or no data set of images: {first_line(error)}"
         raise FolderError("bad_table", detail, "/images/file") from None
 
 
+def _mapped(file: Path, arrow: Any) -> Any:
+    with open_regular(file) as source:
+        return arrow.py_buffer(mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ))
+
+
 class _Parquet:
-    def __init__(self, file: Path, name: str) -> None:
-        self._file = arrow_library("pyarrow.parquet", name).ParquetFile(file)
+    def __init__(self, file: Path, name: str, arrow: Any) -> None:
+        reader = arrow.BufferReader(_mapped(file, arrow))
+        self._file = arrow_library("pyarrow.parquet", name).ParquetFile(reader)
         self._name, self.schema = name, self._file.schema_arrow
 
     def sample(self, columns: Sequence[str]) -> list[ParsedRow]:
@@ -95,7 +103,7 @@ class _Parquet:
 class _Arrow:
     def __init__(self, file: Path, name: str, arrow: Any) -> None:
         self._name, self._arrow = name, arrow
-        self._bytes = arrow.memory_map(str(file)).read_buffer()
+        self._bytes = _mapped(file, arrow)
         is_file = self._bytes.slice(0, 6).to_pybytes() == b"ARROW1"
         reader = (arrow.ipc.open_file if is_file else arrow.ipc.open_stream)(arrow.BufferReader(self._bytes))
         self._table, self.schema = reader.read_all(), reader.schema

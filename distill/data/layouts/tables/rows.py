@@ -11,6 +11,7 @@ from itertools import count, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from distill.data.files.regular_files import open_regular, read_regular
 from distill.data.image_files.parquet_rows import NEEDS_PYARROW
 from distill.data.image_folders import FolderError
 from limbeck.shared.images.kinds import IMAGE_SUFFIXES, is_image_name
@@ -68,7 +69,9 @@ def read_table(file: Path, name: str) -> Table:
 def read_text(file: Path, name: str, pointer: str = "/images/file") -> str:
     """The text of a file in any usual encoding. Raises FolderError bad_table."""
     try:
-        return decode(file.read_bytes(), expected="a table of images").text
+        return decode(read_regular(file), expected="a table of images").text
+    except OSError as error:
+        raise FolderError("bad_table", f"{name} cannot be read: {error.strerror}", pointer) from None
     except TextFileError as error:
         raise FolderError("bad_table", f"{name} {error}", pointer) from None
 
@@ -249,7 +252,7 @@ def arrow_library(module: str, name: str) -> Any:
 def _parquet_table(file: Path, name: str) -> Table:
     parquet = arrow_library("pyarrow.parquet", name)
     try:
-        with parquet.ParquetFile(file) as opened:
+        with open_regular(file) as source, parquet.ParquetFile(source) as opened:
             simple = [field.name for field in opened.schema_arrow if "binary" not in str(field.type)]
             num_rows = opened.metadata.num_rows
     except (OSError, ValueError) as error:
@@ -260,7 +263,7 @@ def _parquet_table(file: Path, name: str) -> Table:
 
     def rows(columns: Sequence[int]) -> Iterator[ParsedRow]:
         numbers = count(1)
-        with parquet.ParquetFile(file) as opened:
+        with open_regular(file) as source, parquet.ParquetFile(source) as opened:
             for batch in opened.iter_batches(columns=[simple[at] for at in columns]):
                 cells = [batch.column(simple[at]).to_pylist() for at in columns]
                 for row in zip(*cells, strict=True):

@@ -3,12 +3,13 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from store.access.principals import RESERVED_NAMES, SCOPES, Principal
+from store.access.principals import NO_LIMITS, RESERVED_NAMES, SCOPES, KeyLimits, Principal
 from store.errors import InvalidField, InvalidRequest, NotFound
 from store.ids import new_id
 from store.models import ApiKey
@@ -16,7 +17,14 @@ from store.models import ApiKey
 _PREFIX = "lbk_"
 
 
-def create(tx: Session, *, name: str, scopes: Sequence[str], expires_at: float | None) -> tuple[ApiKey, str]:
+def create(
+    tx: Session,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    expires_at: float | None,
+    limits: KeyLimits = NO_LIMITS,
+) -> tuple[ApiKey, str]:
     """Create a key and return it with its secret. The secret is not stored and cannot be shown again.
 
     `name` is the owner of what is created with the key. The scope admin includes the others. Raises `InvalidRequest`.
@@ -37,6 +45,8 @@ def create(tx: Session, *, name: str, scopes: Sequence[str], expires_at: float |
         created_at=time.time(),
         expires_at=expires_at,
         revoked_at=None,
+        last_used_at=None,
+        **asdict(limits),
     )
     tx.add(key)
     tx.flush()
@@ -56,7 +66,26 @@ def is_active(key: ApiKey) -> bool:
 
 def principal_of(key: ApiKey) -> Principal:
     """Who sends a request with this key."""
-    return Principal(id=key.id, owner=key.name, scopes=frozenset(key.scopes))
+    limits = KeyLimits(requests_per_min=key.requests_per_min, max_jobs=key.max_jobs, budget_pusd=key.budget_pusd)
+    return Principal(id=key.id, owner=key.name, scopes=frozenset(key.scopes), limits=limits)
+
+
+def note_use(tx: Session, key_id: str, *, at: float, every_s: float) -> None:
+    """Store the time of the last use of the key, unless one within `every_s` is stored."""
+    is_old = ApiKey.last_used_at.is_(None) | (ApiKey.last_used_at <= at - every_s)
+    tx.execute(
+        update(ApiKey).where(ApiKey.id == key_id, is_old).values(last_used_at=at),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def set_limits(tx: Session, key_id: str, changes: Mapping[str, int | None]) -> ApiKey:
+    """Change the limits of a key, by the names of `KeyLimits`; None removes one. Raises `NotFound`."""
+    key = get(tx, key_id)
+    for name, value in changes.items():
+        setattr(key, name, value)
+    tx.flush()
+    return key
 
 
 def get(tx: Session, key_id: str) -> ApiKey:

@@ -11,7 +11,7 @@ import time
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from store import api_keys
+from store.access import api_keys
 from store.access.principals import Principal
 from store.models import ApiKey, BrowserSession
 

@@ -1,0 +1,1 @@
+"""Benchmark of work on millions of images: `python -m benchmarks.fanout features`."""

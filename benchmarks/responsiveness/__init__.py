@@ -1,0 +1,1 @@
+"""How fast the API answers beside other load: `python -m benchmarks.responsiveness.{streams,bodies,scrape}`."""
