@@ -44,6 +44,7 @@ from api.routes import (
     text_targets,
     usage,
     vocabularies,
+    webhooks,
 )
 from store.artefacts import Artefacts
 from store.db import Database
@@ -71,6 +72,7 @@ _ROUTERS = (
     datasets,
     teachers,
     checkpoints,
+    webhooks,
     keys,
     audit,
     hub,
@@ -96,7 +98,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         from store import migrate  # imported late: Alembic is slow to load, and only the readiness check needs it
 
-        app.state.is_current = lambda: migrate.is_current(database)
+        app.state.revision_fault = lambda: migrate.revision_of(database).fault
         yield
         await uses.finish()
         await limiter.aclose()

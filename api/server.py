@@ -9,6 +9,8 @@ import uvicorn
 from api import transport_security
 from api.app import create_app
 from api.connections import LimitedConnections, raise_file_limit
+from api.tracing import instrument
+from limbeck.shared.tracing import spans
 from store.db import Database
 from store.settings import Settings
 
@@ -29,6 +31,7 @@ def serve(settings: Settings, listening: socket.socket | None = None, database: 
     certificate.
     """
     transport_security.warn_of_plain_text(settings)
+    spans.start("limbeck-api")
     raise_file_limit(settings.max_connections)
     config = server_config(settings, database)
     with contextlib.suppress(KeyboardInterrupt):
@@ -40,8 +43,10 @@ def server_config(settings: Settings, database: Database | None = None) -> uvico
     transport_security.check_certificate(settings)
     proxies = transport_security.trusted_proxies(settings)
     limits = LimitedConnections(header_timeout_s=settings.header_timeout_s, max_connections=settings.max_connections)
+    app = create_app(settings, database)
+    instrument(app)
     return uvicorn.Config(
-        create_app(settings, database),
+        app,
         http=limits.protocol(),
         host=settings.host,
         port=settings.port,

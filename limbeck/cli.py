@@ -41,6 +41,9 @@ class _Limbeck(CommandGroup):
         CommandEntry("dataset", "limbeck.commands.dataset:cli", _WORK, "Images: register, list, show, report, rm."),
         CommandEntry("jobs", "limbeck.commands.jobs:cli", _FOLLOW, "Jobs: list, show, events, rm."),
         CommandEntry("watch", "limbeck.commands.watch:watch", _FOLLOW, "Follow a job: messages, stage, loss curve."),
+        CommandEntry(
+            "webhooks", "limbeck.commands.webhooks:cli", _FOLLOW, "URLs to call at the end of jobs: add, list."
+        ),
         CommandEntry("cancel", "limbeck.commands.cancel:cancel", _FOLLOW, "Cancel jobs."),
         CommandEntry("checkpoints", "limbeck.commands.checkpoints:cli", _STUDENTS, "Students: list, show, files, rm."),
         CommandEntry("download", "limbeck.commands.download:download", _STUDENTS, "Download a student."),

@@ -113,6 +113,34 @@ class BrowserSession(Base):
     expires_at: Mapped[float] = mapped_column(index=True)
 
 
+class Webhook(Base):
+    """A URL that is called when a job of `owner` ends. `secret` signs the messages, so it is stored as it is."""
+
+    __tablename__ = "webhooks"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    url: Mapped[str]
+    events: Mapped[list[str]]
+    owner: Mapped[str | None] = mapped_column(index=True)
+    secret: Mapped[str]
+    created_at: Mapped[float]
+
+
+class WebhookDelivery(Base):
+    """A message to a webhook. `next_at`: the time of the next attempt, null after the last one."""
+
+    __tablename__ = "webhook_deliveries"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id"), index=True)
+    event: Mapped[str]
+    data: Mapped[dict[str, object]]
+    created_at: Mapped[float]
+    next_at: Mapped[float | None] = mapped_column(index=True)
+    attempts: Mapped[int]
+    delivered_at: Mapped[float | None]
+    http_status: Mapped[int | None]
+    error: Mapped[str | None]
+
+
 class IdempotencyRecord(Base):
     """The response to a POST with this `Idempotency-Key`, written in the transaction that executed the POST."""
 
@@ -511,7 +539,8 @@ _UNFINISHED = text("finished_at IS NULL")
 class Job(Owned, Base):
     """A job; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: sums over its parts
     by kind, running parts excluded (see `store.jobs.progress`). `inputs_digest`: of everything that its result depends
-    on (`api.jobs.inputs_digest`); jobs of earlier versions have none."""
+    on (`api.jobs.inputs_digest`); jobs of earlier versions have none. `trace_parent`: the W3C `traceparent` of the
+    request that created it, if requests are traced."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -524,6 +553,7 @@ class Job(Owned, Base):
     stopping: Mapped[str | None]
     tally: Mapped[list[TallyJSON]]
     num_events: Mapped[int]
+    trace_parent: Mapped[str | None]
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]

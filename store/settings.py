@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     )
     header_timeout_s: float = Field(10.0, gt=0, description="Time for the head of a request.")
 
+    webhook_hosts: str = Field(
+        "", description="Hosts that webhooks may call, by commas: `ci.example.org, hooks:8443`; if empty, none."
+    )
     session_s: float = Field(
         7 * 86400.0, gt=0, description="How long a browser stays signed in; it ends earlier with its key."
     )

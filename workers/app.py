@@ -16,6 +16,7 @@ from celery.signals import celeryd_after_setup, setup_logging, worker_ready, wor
 
 from distill.data.files.regular_files import confine_to
 from limbeck.shared.parts import exit_if_logger_not_installed, exit_if_not_installed
+from limbeck.shared.tracing import spans
 from store import migrate
 from store.upkeep.startup import exit_if_misconfigured, warn_of_unknown_settings
 from workers.runtime.context import Context
@@ -46,6 +47,7 @@ app.conf.update(
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logs(**_: object) -> None:
     configure(context.settings)
+    spans.start("limbeck-worker")
 
 
 @celeryd_after_setup.connect  # type: ignore[untyped-decorator]

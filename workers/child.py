@@ -14,6 +14,7 @@ import threading
 import time
 
 from distill.data.files.regular_files import confine_to
+from limbeck.shared.tracing import spans
 from store.jobs import claims
 from store.jobs.claims import Claim
 from workers.runtime.attempt_traces import write_stack_on_signal
@@ -37,6 +38,7 @@ def main() -> int:
         write_stack_on_signal(arguments.stack)
     context = Context.open()
     configure(context.settings)
+    spans.start("limbeck-gpu")
     confine_to(context.settings.data)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
@@ -45,9 +47,10 @@ def main() -> int:
     claim = claim_part(context, arguments.part_id)
     if claim is None:
         return 0
-    while claim is not None:
-        run_claimed(context, claim, _work)
-        claim = _claim_next(context, claim)
+    with spans.span("GPU process", parent=claim.trace_parent, pid=os.getpid(), job=claim.job_id):
+        while claim is not None:
+            run_claimed(context, claim, _work)
+            claim = _claim_next(context, claim)
     return 0
 
 

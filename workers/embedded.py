@@ -10,6 +10,7 @@ import threading
 import traceback
 
 from limbeck.shared.parts import Part, exit_if_part_is_missing, install_command, is_installed
+from limbeck.shared.tracing import spans
 
 with exit_if_part_is_missing("python -m workers.embedded"):
     import structlog
@@ -63,6 +64,7 @@ def main() -> None:
     context = Context.start("python -m workers.embedded")
     confine_to(context.settings.data)
     configure(context.settings)
+    spans.start("limbeck-worker")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
     queues = installed_queues()

@@ -21,6 +21,7 @@ with exit_if_part_is_missing("python -m workers.sweeper"):
     from workers.runtime.context import Context, worker_name
     from workers.runtime.heartbeat import touch
     from workers.runtime.logs import configure
+    from workers.webhooks import start_sender
 
 log = structlog.get_logger()
 _CLEANUP_EVERY_S = 600.0
@@ -36,7 +37,8 @@ class Sweeper:
         self._last_cleanup = self._last_fold = float("-inf")
 
     def run(self) -> None:
-        """Sweep until shutdown; errors of the database are logged, and the next round retries."""
+        """Sweep until shutdown, and send webhooks. Errors of the database are logged, and the next round retries."""
+        start_sender(self._context)
         while not self._context.shutting_down.wait(self._context.settings.sweep_s):
             try:
                 self.sweep()

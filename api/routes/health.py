@@ -136,7 +136,7 @@ def metrics(request: Request) -> Response:
 
 def _database(request: Request, services: Services) -> dict[str, ReadinessCheckOut]:
     try:
-        current = request.app.state.is_current()
+        fault = request.app.state.revision_fault()
         with services.db.read() as tx:
             alive = heartbeats.alive(tx)
             has_key = is_loopback(services.settings.host) or api_keys.has_active_key(tx)
@@ -144,8 +144,7 @@ def _database(request: Request, services: Services) -> dict[str, ReadinessCheckO
             waiting = outbox.count_queued(tx) if missing else {}
     except Exception as error:
         return {"database": ReadinessCheckOut(ok=False, detail=type(error).__name__)}
-    detail = "at the newest revision" if current else "not at the newest revision: run limbeck db upgrade"
-    checks = {"database": ReadinessCheckOut(ok=current, detail=detail)}
+    checks = {"database": ReadinessCheckOut(ok=not fault, detail=fault or "at the newest revision")}
     if not is_loopback(services.settings.host):
         checks["keys"] = ReadinessCheckOut(ok=has_key, detail="there is an active key" if has_key else NO_KEY_YET)
     for name, worker in _WORKERS.items():

@@ -25,6 +25,7 @@ from attributes.llm.response_format import ChatBody, sent_parameters
 from attributes.llm.settings import LLMSettings
 from attributes.text import database_safe
 from limbeck.shared.text import clean
+from limbeck.shared.tracing import spans
 
 if TYPE_CHECKING:
     import httpx2
@@ -68,6 +69,22 @@ class Transport:
 
     async def send(self, body: ChatBody) -> RawResponse:
         """Make one attempt. Server and network faults are returned, not raised; cancelling it ends the request."""
+        model = self._settings.model
+        with spans.span(
+            f"chat {model}", is_client=True, gen_ai__operation__name="chat", gen_ai__request__model=model
+        ) as span:
+            raw = await self._send(body)
+            span.set(
+                status=raw.status,
+                http__response__status_code=raw.http_status,
+                gen_ai__usage__input_tokens=raw.prompt_tokens,
+                gen_ai__usage__output_tokens=raw.completion_tokens,
+            )
+            if raw.status != "ok":
+                span.fail(raw.status)
+        return raw
+
+    async def _send(self, body: ChatBody) -> RawResponse:
         import httpx2
         import openai
 

@@ -39,6 +39,7 @@ from limbeck.models.keys import AuditRecord, CreatedKey, Key, KeyUsage
 from limbeck.models.llm import FormatLevel, LLMAnswer, LLMEndpoint, LLMProfile, LLMProfilesReset
 from limbeck.models.reports import Gate, GateName, LabelViolation, LineViolation, Report
 from limbeck.models.vocabularies import CreatedVocabulary, Label, LabelPreview, Vocabulary
+from limbeck.models.webhooks import CreatedWebhook, Webhook, WebhookDelivery, WebhookWithDeliveries
 from limbeck.shared.templates import TEXT_KINDS, TextKind
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "CreatedJob",
     "CreatedKey",
     "CreatedVocabulary",
+    "CreatedWebhook",
     "Dataset",
     "DeletedResource",
     "Deletion",
@@ -108,4 +110,7 @@ __all__ = [
     "TextTargets",
     "UsdRange",
     "Vocabulary",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookWithDeliveries",
 ]

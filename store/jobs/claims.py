@@ -45,6 +45,7 @@ class Claim:
     state_key: str | None
     stage: int
     fault: str = ""
+    trace_parent: str | None = None
     claimed_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -151,6 +152,7 @@ def _claim_of(job: Job, part: Part, token: str) -> Claim:
         state_key=part.state_key,
         stage=part.stage,
         fault=fault,
+        trace_parent=job.trace_parent,
     )
 
 

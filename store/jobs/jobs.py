@@ -14,6 +14,7 @@ from typing import Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from limbeck.shared.tracing import spans
 from store.errors import NotFound
 from store.ids import new_id
 from store.jobs import events
@@ -74,6 +75,7 @@ def create(
         stopping=None,
         tally=[],
         num_events=0,
+        trace_parent=spans.traceparent(),
         created_at=time.time(),
         started_at=None,
         finished_at=None,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from sqlalchemy import ColumnElement, Update, select, update
 from sqlalchemy.orm import Session
 
+from store import webhooks
 from store.clock import now_s
 from store.jobs import batches, counters, events
 from store.jobs.claims import Claim, changed, held, lock, lock_job, must_change
@@ -162,6 +163,7 @@ def update_job(tx: Session, job: Job) -> None:
     level: events.Level = "error" if job.status == "failed" else "info"
     message = f"failed: {job.error['message']}" if job.error else job.status
     events.add(tx, job.id, "state", message, level=level, data={"status": job.status, "error": job.error})
+    webhooks.add_job_end(tx, job)
 
 
 def _ended(job: Job) -> list[counters.Increment]:

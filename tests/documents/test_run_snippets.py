@@ -33,7 +33,7 @@ PAGES = [
     "docs/how-to/keys.md",
     "docs/how-to/backup.md",
     "docs/how-to/paper.md",
-    "docs/how-to/deploy.md",
+    "docs/operations.md",
     "docs/how-to/scale.md",
     "docs/hub.md",
 ]

@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from limbeck.shared.tracing import spans
 from store.errors import LeaseLost
 from store.jobs import claims, events
 from store.jobs.claims import Claim
@@ -61,6 +62,7 @@ class LeaseRenewal:
         self._lock = threading.Lock()
         self._flush_lock = threading.Lock()
         self._events: deque[tuple[events.Type, str, events.Level, Mapping[str, Any]]] = deque(maxlen=_MAX_QUEUED_EVENTS)
+        self._phase = spans.NO_SPAN
         self._progress: list[_PhaseProgress] = []  # not written yet
         self._started = self._renewed = time.monotonic()
         self._last_metrics = float("-inf")
@@ -71,6 +73,7 @@ class LeaseRenewal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._phase.end()
         self._ended.set()
         self._thread.join()
 
@@ -90,6 +93,8 @@ class LeaseRenewal:
     def begin(self, phase: str) -> None:
         """Begin a phase of the part (`teacher features`), which the next progress belongs to. Written now, with an
         event; within seconds if the database does not respond."""
+        self._phase.end()
+        self._phase = spans.begin(phase)
         with self._lock:
             self._progress.append(_PhaseProgress(begins=phase))
         self.note(f"stage: {phase}", stage=phase)

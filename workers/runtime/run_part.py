@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from limbeck.shared.tracing import spans
 from store.errors import LeaseLost
 from store.jobs import claims
 from store.jobs.claims import Claim
@@ -34,6 +35,21 @@ def claim_part(context: Context, part_id: str) -> Claim | None:
 
 def run_claimed(context: Context, claim: Claim, work: Work) -> None:
     """Do the work and store how the part ended. Exceptions of the work end the part and are not raised."""
+    with spans.span(
+        f"part {claim.kind}",
+        parent=claim.trace_parent,
+        job=claim.job_id,
+        part=claim.part_id,
+        kind=claim.kind,
+        attempt=claim.attempt,
+    ) as span:
+        ending = _run(context, claim, work)
+        span.set(ending=ending)
+        if ending == "failed":
+            span.fail(ending)
+
+
+def _run(context: Context, claim: Claim, work: Work) -> str:
     log.info("part_started", part=claim.part_id, job=claim.job_id, kind=claim.kind, attempt=claim.attempt)
     lease = LeaseRenewal(context, claim)
     try:
@@ -55,6 +71,7 @@ def run_claimed(context: Context, claim: Claim, work: Work) -> None:
         log.error("part_crashed", part=claim.part_id, error=traceback.format_exc(limit=12))
         ending = _failed(context, claim, lease, error, retry_in_s=_RETRY_S)
     log.info("part_ended", part=claim.part_id, job=claim.job_id, kind=claim.kind, ending=ending)
+    return ending
 
 
 def _finish(tx: Session, claim: Claim, publish: Publish) -> None:

@@ -25,6 +25,7 @@ from limbeck.client.asynchronous.jobs import AsyncJobs
 from limbeck.client.asynchronous.keys import AsyncAudit, AsyncKeys
 from limbeck.client.asynchronous.llm import AsyncLLM
 from limbeck.client.asynchronous.vocabularies import AsyncVocabularies
+from limbeck.client.asynchronous.webhooks import AsyncWebhooks
 from limbeck.client.environment import api_key, service_url
 from limbeck.client.responses import ATTEMPTS
 from limbeck.errors import Problem
@@ -48,6 +49,7 @@ class AsyncClient:
     text_targets: AsyncTextTargetSets
     checkpoints: AsyncCheckpoints
     llm: AsyncLLM
+    webhooks: AsyncWebhooks
     keys: AsyncKeys
     audit: AsyncAudit
 
@@ -98,6 +100,7 @@ class AsyncClient:
         self.text_targets = AsyncTextTargetSets(http)
         self.checkpoints = AsyncCheckpoints(http)
         self.llm = AsyncLLM(http)
+        self.webhooks = AsyncWebhooks(http)
         self.keys = AsyncKeys(http)
         self.audit = AsyncAudit(http)
 

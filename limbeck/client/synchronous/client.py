@@ -28,6 +28,7 @@ from limbeck.client.synchronous.jobs import Jobs
 from limbeck.client.synchronous.keys import Audit, Keys
 from limbeck.client.synchronous.llm import LLM
 from limbeck.client.synchronous.vocabularies import Vocabularies
+from limbeck.client.synchronous.webhooks import Webhooks
 from limbeck.errors import Problem
 
 
@@ -49,6 +50,7 @@ class Client:
     text_targets: TextTargetSets
     checkpoints: Checkpoints
     llm: LLM
+    webhooks: Webhooks
     keys: Keys
     audit: Audit
 
@@ -99,6 +101,7 @@ class Client:
         self.text_targets = TextTargetSets(http)
         self.checkpoints = Checkpoints(http)
         self.llm = LLM(http)
+        self.webhooks = Webhooks(http)
         self.keys = Keys(http)
         self.audit = Audit(http)
 

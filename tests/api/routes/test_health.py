@@ -80,7 +80,7 @@ def test_readiness_with_redis(make_service: Callable[..., Service]) -> None:
 def test_readiness_when_the_database_is_not_migrated_or_hangs(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.app.state.is_current = lambda: False
+    service.app.state.revision_fault = lambda: "the database is old: run limbeck db upgrade"
     assert "limbeck db upgrade" in service.http.get("/readyz").json()["checks"]["database"]["detail"]
     from api.routes import health
 
@@ -88,12 +88,13 @@ def test_readiness_when_the_database_is_not_migrated_or_hangs(
     gate = threading.Event()
     num_calls = 0
 
-    def hang() -> bool:
+    def hang() -> str:
         nonlocal num_calls
         num_calls += 1
-        return gate.wait(timeout=20)
+        gate.wait(timeout=20)
+        return ""
 
-    service.app.state.is_current = hang
+    service.app.state.revision_fault = hang
     for _ in range(3):
         response = service.http.get("/readyz")
         assert response.status_code == 503

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import select
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from distill.data.dataset.scan import scan
@@ -17,7 +18,7 @@ from store.artefacts import Artefacts
 from store.db import Database
 from store.jobs import claims, events, jobs, progress
 from store.jobs.jobs import NewPart
-from store.models import Event, Job
+from store.models import Event, Job, Part
 from store.settings import Settings
 from store.vocabularies import NewLabel
 from tests.distill.conftest import save_clip, tiny_clip_config
@@ -159,6 +160,11 @@ def test_a_student_without_a_pairing_is_announced_and_published(
         (found,) = progress.of_jobs(tx, [job_id]).values()
     assert [stage.name for stage in found.stages] == stages
     assert found.stages[3].unit == "steps"
+    with context.db.read() as tx:
+        gauges = tx.scalars(select(Part.gauges).where(Part.job_id == job_id, Part.kind == "train")).one()
+    assert gauges is not None
+    assert gauges["images_per_second"] > 0
+    assert 0 <= gauges["data_wait_ratio"] <= 1
     (measured,) = [event for event in listed if "accuracy" in event.data]
     logged = EventAccumulator(str(context.settings.home / "events" / job_id)).Reload()
     assert [event.step for event in logged.Scalars("loss/total")] == list(range(1, found.stages[3].total + 1))
