@@ -98,6 +98,9 @@ def part_ended(kind: str, outcome: str, duration_s: float) -> list[Increment]:
     return [_BUCKET.increment(1, kind, outcome, bound), _SUM.increment(duration_s, kind, outcome)]
 
 
+_INSERT = insert(CounterIncrement.__table__)  # type: ignore[arg-type]  # built once: it is in every group commit
+
+
 def add(tx: Session, increments: Iterable[Increment]) -> None:
     """Insert the increments, summed by series, without those of 0."""
     sums: Counter[Series] = Counter()
@@ -109,7 +112,7 @@ def add(tx: Session, increments: Iterable[Increment]) -> None:
         if by
     ]
     if rows:
-        tx.connection().execute(insert(CounterIncrement.__table__), rows)  # type: ignore[arg-type]
+        tx.connection().execute(_INSERT, rows)
 
 
 def fold(tx: Session) -> int:
