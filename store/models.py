@@ -10,7 +10,7 @@ written once.
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, Text, text
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, ForeignKeyConstraint, Index, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
@@ -43,6 +43,7 @@ class Base(DeclarativeBase):
         list[dict[str, object]]: Json,
         list[str | None]: Json,
         list[str]: Json,
+        list[int]: Json,
         float: Double,
         str: Text,
     }
@@ -646,14 +647,43 @@ class Checkpoint(Owned, Base):
 
 
 class CheckpointFile(Base):
-    """A file of a bundle."""
+    """A file of a bundle, which consists of its `BlobPiece` rows. `file_key`: its artefact, of an earlier release."""
 
     __tablename__ = "checkpoint_files"
     checkpoint_id: Mapped[str] = mapped_column(ForeignKey("checkpoints.id"), primary_key=True)
     path: Mapped[str] = mapped_column(primary_key=True)
     sha256: Mapped[str]
-    size: Mapped[int]
+    size: Mapped[int] = mapped_column(BigInteger)
+    file_key: Mapped[str | None]
+
+
+class Blob(Base):
+    """A run of bytes that is stored once for all bundles that contain it (`store.blobs.writing`).
+
+    `ends`: where the stored form of each block ends in the file; the last one is the size of the file.
+    """
+
+    __tablename__ = "blobs"
+    sha256: Mapped[str] = mapped_column(primary_key=True)
     file_key: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    ends: Mapped[list[int]]
+    created_at: Mapped[float]
+
+
+class BlobPiece(Base):
+    """A piece of a file of a bundle: bytes `start` to `start + size` of a blob."""
+
+    __tablename__ = "blob_pieces"
+    checkpoint_id: Mapped[str] = mapped_column(primary_key=True)
+    path: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
+    start: Mapped[int] = mapped_column(BigInteger)
+    size: Mapped[int] = mapped_column(BigInteger)
+    __table_args__ = (
+        ForeignKeyConstraint(["checkpoint_id", "path"], ["checkpoint_files.checkpoint_id", "checkpoint_files.path"]),
+    )
 
 
 class Removal(Base):
@@ -663,6 +693,22 @@ class Removal(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
     created_at: Mapped[float]
+
+
+class UnlistedEntry(Base):
+    """An attribute entry of a deleted page, which other pages may contain (`store.upkeep.unused_pages`)."""
+
+    __tablename__ = "unlisted_entries"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+
+
+class UpkeepTurn(Base):
+    """A turn of one process to do something that two must not do at a time (`store.upkeep.turns`)."""
+
+    __tablename__ = "upkeep_turns"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    expires_at: Mapped[float]
 
 
 class Heartbeat(Base):

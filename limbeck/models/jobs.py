@@ -60,9 +60,10 @@ class Spend(ServiceResponse):
     usd: Decimal | None
     tokens: int
     calls: int
-    unconfirmed_usd: Decimal | None
-    unconfirmed_tokens: int
-    unconfirmed_calls: int
+    # Services of earlier releases send none of these three.
+    unconfirmed_usd: Decimal | None = None
+    unconfirmed_tokens: int = 0
+    unconfirmed_calls: int = 0
     unpriced_calls: int
     repeated_calls: int
     repaired_responses: int

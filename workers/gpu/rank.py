@@ -23,7 +23,7 @@ from store.errors import LeaseLost
 from store.jobs import claims
 from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
-from workers.gpu.rank_outcome import outcome_of, write_outcome
+from workers.gpu.torchrun import outcome_of, write_outcome
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.logs import configure

@@ -2,7 +2,8 @@
 
 The child renews the lease and ends the part; the ranks (`workers.gpu.rank`) train. If one rank is lost, torchrun ends
 the others, and the part is tried again from its last training state. torchrun is in the process group of the child and
-dies with it, and each rank dies with torchrun, so that no rank survives the child.
+dies with it, and each rank dies with torchrun, so that no rank survives the child. Each rank writes how it ended to a
+file; a rank that was killed writes none.
 """
 
 import os
@@ -10,16 +11,20 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
+import structlog
 import torch
+from pydantic import BaseModel
 
 from distill.config.train_config import TrainConfig
 from limbeck.shared.child_process import end_with_parent
+from limbeck.shared.text import first_line
 from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
-from workers.gpu.rank_outcome import RankOutcome, read_outcome
 from workers.runtime.errors import PartError, Stopped
 from workers.runtime.lease_renewal import LeaseRenewal
 
@@ -27,6 +32,66 @@ from workers.runtime.lease_renewal import LeaseRenewal
 SHUTDOWN_S = 15
 _POLL_S = 0.1
 _RETRY_S = 2.0
+_OUTCOME_FILE = "outcome.json"
+log = structlog.get_logger()
+
+
+class RankOutcome(BaseModel):
+    """`at`: time of the end. `result`: of the first rank. `stopped`: the training was stopped and its state saved.
+
+    `error`: message of an exception; `code` and `retry_in_s`: those of a PartError.
+    """
+
+    at: float
+    result: TrainPartResult | None = None
+    stopped: bool = False
+    error: str | None = None
+    code: str | None = None
+    retry_in_s: float | None = None
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the rank trained to the end."""
+        return not self.stopped and self.error is None
+
+    def as_error(self, rank: int) -> Exception:
+        """The exception that ended the rank."""
+        if self.stopped:
+            return Stopped(f"rank {rank} was stopped")
+        if self.code is not None:
+            return PartError(self.code, self.error or "", retry_in_s=self.retry_in_s)
+        return RuntimeError(f"rank {rank}: {self.error}")
+
+
+def outcome_of(work: Callable[[], TrainPartResult | None]) -> RankOutcome:
+    """Do the work of a rank; an exception becomes an outcome."""
+    try:
+        result = work()
+    except Stopped:
+        return RankOutcome(at=time.time(), stopped=True)
+    except PartError as error:
+        return RankOutcome(at=time.time(), error=str(error), code=error.code, retry_in_s=error.retry_in_s)
+    except Exception as error:
+        log.error("rank_crashed", error=traceback.format_exc(limit=12))
+        return RankOutcome(at=time.time(), error=f"{type(error).__name__}: {first_line(error)}")
+    return RankOutcome(at=time.time(), result=result)
+
+
+def write_outcome(outcome: RankOutcome, folder: Path) -> None:
+    """Store the outcome in the folder of the rank. The first one that is stored stays."""
+    path = folder / _OUTCOME_FILE
+    if not path.exists():
+        draft = path.with_suffix(".part")
+        draft.write_text(outcome.model_dump_json(exclude_unset=True), encoding="utf-8")
+        draft.rename(path)
+
+
+def read_outcome(folder: Path) -> RankOutcome | None:
+    """The outcome of the rank with this folder; None if it wrote none."""
+    try:
+        return RankOutcome.model_validate_json((folder / _OUTCOME_FILE).read_bytes())
+    except FileNotFoundError:
+        return None
 
 
 def train_in_ranks(claim: Claim, lease: LeaseRenewal, spec: DistillSpec, folder: Path) -> TrainPartResult:

@@ -25,7 +25,8 @@ from distill.training.hooks import OnEpoch, SaveState, TrainHooks, WriteState
 from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
 from distill.training.metrics import StepMetrics
-from store import resources, vocabularies
+from store import vocabularies
+from store.blobs import reading
 from store.jobs import claims, events
 from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
@@ -270,10 +271,10 @@ def _initial_student(context: Context, spec: DistillSpec, teacher: Teacher, fold
     if checkpoint_id is None:
         return None
     with context.db.read() as tx:
-        keys = {file.path: file.file_key for file in resources.checkpoint_files(tx, checkpoint_id)}
-    for path in (MANIFEST_FILE, WEIGHTS, TARGETS, LABELS_FILE, IMAGES_FILE):
-        if path in keys:
-            context.artefacts.get_file(keys[path], folder / "start" / path)
+        paths = (MANIFEST_FILE, WEIGHTS, TARGETS, LABELS_FILE, IMAGES_FILE)
+        files = reading.contents(tx, checkpoint_id, paths)
+    for path, content in files.items():
+        reading.get_file(context.artefacts, content, folder / "start" / path)
     return read_initial_student(folder / "start", spec.config, teacher.digest)
 
 

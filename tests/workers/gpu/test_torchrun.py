@@ -14,8 +14,7 @@ from store.jobs.part_results import TrainPartResult
 from store.settings import Settings
 from tests.job_specs import distill_spec
 from workers.gpu import torchrun
-from workers.gpu.rank_outcome import RankOutcome, outcome_of, read_outcome, write_outcome
-from workers.gpu.torchrun import check_gpus, result_of
+from workers.gpu.torchrun import RankOutcome, check_gpus, outcome_of, read_outcome, result_of, write_outcome
 from workers.runtime.context import Context
 from workers.runtime.errors import PartError, Stopped
 from workers.runtime.lease_renewal import LeaseRenewal
