@@ -21,7 +21,7 @@ def test_a_part_that_needs_more_gpus_is_left_for_another_worker(
         (part_id,) = claims.ready(tx, ["gpu"])
         outbox.mark_sent(tx, [part_id])
     monkeypatch.setattr(dispatch, "count_gpus", lambda: 2)
-    dispatch.run_gpu(context, part_id)
+    dispatch.run_for_message(context, "gpu", part_id)
     assert started == []
     with context.db.read() as tx:
         assert tx.get_one(Part, part_id).status == "queued"
@@ -30,5 +30,5 @@ def test_a_part_that_needs_more_gpus_is_left_for_another_worker(
         assert outbox.to_send(tx, resend_s=context.settings.resend_s - dispatch._UNFIT_RESEND_S) == [(part_id, "gpu")]
     for num_gpus in (0, 4):
         monkeypatch.setattr(dispatch, "count_gpus", lambda num_gpus=num_gpus: num_gpus)
-        dispatch.run_gpu(context, part_id)
+        dispatch.run_for_message(context, "gpu", part_id)
         assert started.pop() == part_id
