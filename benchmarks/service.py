@@ -29,6 +29,7 @@ from benchmarks import load
 from benchmarks.measurement import Measurement
 from store import resources, vocabularies
 from store.artefacts import Artefacts, StoredArtefact
+from store.blobs.writing import StoredFiles, store_files
 from store.db import Database
 from store.enrich import results
 from store.jobs import claims, jobs
@@ -205,7 +206,8 @@ def download(run: ApiUnderTest) -> Measurement:
         for _ in range(FILE_BYTES // 2**20):
             out.write(os.urandom(2**20))
     stored = artefacts.put_file(source, "bench/big")
-    path = f"/v1/checkpoints/{_publish(run.db, stored)}/files/image/model.safetensors"
+    files = store_files(run.db, artefacts, [("image/model.safetensors.bin", source)], place="bench")
+    path = f"/v1/checkpoints/{_publish(run.db, stored, files)}/files/image/model.safetensors.bin"
     port = load.free_port()
     with load.process(["-m", "benchmarks.service", "--static", str(run.home), "--port", str(port)], {}) as child:
         load.wait_for(f"http://127.0.0.1:{port}/", child)
@@ -226,7 +228,7 @@ def download(run: ApiUnderTest) -> Measurement:
     )
 
 
-def _publish(db: Database, stored: StoredArtefact) -> str:
+def _publish(db: Database, stored: StoredArtefact, files: StoredFiles) -> str:
     with db.write() as tx:
         row = vocabularies.create(tx, name="v", domain="", labels=[NewLabel("crane")])
         job = jobs.create(tx, EncodeSpec(vocabulary_id=row.id, teacher="t", text="names"), [])
@@ -271,7 +273,7 @@ def _publish(db: Database, stored: StoredArtefact) -> str:
                 evaluation={},
                 digest="0" * 64,
             ),
-            files=[("image/model.safetensors", stored)],
+            files=files,
         )
         return made.id
 

@@ -60,6 +60,10 @@ class Artefacts:
         """Upload these bytes."""
         return self._write(iter([content]), key)
 
+    def put_blocks(self, blocks: Iterator[bytes], key: str) -> StoredArtefact:
+        """Upload the bytes of these blocks, one after the other."""
+        return self._write(blocks, key)
+
     def get_file(self, key: str, target: Path) -> None:
         """Download a file to a local path."""
         target.parent.mkdir(parents=True, exist_ok=True)

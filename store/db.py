@@ -83,7 +83,8 @@ def _parse_url(url: str) -> URL:
         parsed = make_url(url)
     except (SQLAlchemyError, ValueError):
         raise not_a_url from None
-    if "@" in (parsed.host or ""):  # an unescaped @ of the password: what follows it would be taken for the host
+    # An unescaped @ of the password: what follows it would be taken for the host and the name of the database.
+    if parsed.get_backend_name() == "postgresql" and "@" in f"{parsed.host}{parsed.database}":
         raise not_a_url
     if parsed.drivername not in _DRIVERS:
         raise SettingInvalid(

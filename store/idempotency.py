@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from store.errors import Conflict
 from store.models import IdempotencyRecord
 
-KEEP_S = 24 * 3600.0
 MAX_KEY_CHARS = 200
 
 
@@ -66,17 +65,17 @@ def save_response(tx: Session, *, principal: str, key: str, response: StoredResp
     record.status, record.headers, record.body = response.status, dict(response.headers), response.body
 
 
-def count_expired(tx: Session) -> tuple[int, int]:
-    """The number of records older than one day, and the size of their bodies in characters."""
+def count_expired(tx: Session, *, keep_s: float) -> tuple[int, int]:
+    """The number of records older than `keep_s`, and the size of their bodies in characters."""
     size = func.coalesce(func.sum(func.length(IdempotencyRecord.body)), 0)
-    number, num_chars = tx.execute(select(func.count(), size).where(_is_expired())).one()
+    number, num_chars = tx.execute(select(func.count(), size).where(_is_expired(keep_s))).one()
     return number, num_chars
 
 
-def delete_expired(tx: Session) -> None:
-    """Delete records older than one day."""
-    tx.execute(delete(IdempotencyRecord).where(_is_expired()))
+def delete_expired(tx: Session, *, keep_s: float) -> None:
+    """Delete records older than `keep_s`."""
+    tx.execute(delete(IdempotencyRecord).where(_is_expired(keep_s)))
 
 
-def _is_expired() -> ColumnElement[bool]:
-    return IdempotencyRecord.created_at < time.time() - KEEP_S
+def _is_expired(keep_s: float) -> ColumnElement[bool]:
+    return IdempotencyRecord.created_at < time.time() - keep_s

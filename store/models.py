@@ -10,7 +10,7 @@ written once.
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, Text, text
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, ForeignKeyConstraint, Index, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
@@ -43,6 +43,7 @@ class Base(DeclarativeBase):
         list[dict[str, object]]: Json,
         list[str | None]: Json,
         list[str]: Json,
+        list[int]: Json,
         float: Double,
         str: Text,
     }
@@ -537,10 +538,10 @@ _UNFINISHED = text("finished_at IS NULL")
 
 
 class Job(Owned, Base):
-    """A job; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: sums over its parts
-    by kind, running parts excluded (see `store.jobs.progress`). `inputs_digest`: of everything that its result depends
-    on (`api.jobs.inputs_digest`); jobs of earlier versions have none. `trace_parent`: the W3C `traceparent` of the
-    request that created it, if requests are traced."""
+    """A job; its state is derived from its parts. `stopping`: null, `cancel`, `failure` or `pause`. `tally`: sums over
+    its parts by kind, running parts excluded (see `store.jobs.progress`). `inputs_digest`: of everything that its
+    result depends on (`api.jobs.inputs_digest`); jobs of earlier versions have none. `priority` orders queues.
+    `trace_parent`: the W3C `traceparent` of the request that created it, if requests are traced."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -551,6 +552,7 @@ class Job(Owned, Base):
     result: Mapped[dict[str, object] | None]
     error: Mapped[dict[str, str] | None]
     stopping: Mapped[str | None]
+    priority: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     tally: Mapped[list[TallyJSON]]
     num_events: Mapped[int]
     trace_parent: Mapped[str | None]
@@ -572,6 +574,8 @@ class Part(Base):
 
     The parts of a stage may run at the same time; the next stage begins when all of them have ended. `holds_budget`:
     see `store.enrich.usage`. `gauges`: figures of a running part for Prometheus. `queued_at`: when it was queued last.
+    `attempts` counts all claims, and `idle_attempts` those in a row without progress, which are limited. `saved_units`:
+    steps in the saved training state, or units of an enrichment whose results are stored. `priority`: of its job.
     """
 
     __tablename__ = "parts"
@@ -586,6 +590,9 @@ class Part(Base):
     result: Mapped[dict[str, object] | None]
     error: Mapped[dict[str, str] | None]
     attempts: Mapped[int]
+    idle_attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    saved_units: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    priority: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     lease_token: Mapped[str | None]
     lease_expires_at: Mapped[float | None]
     worker: Mapped[str | None]
@@ -607,6 +614,12 @@ class Part(Base):
         Index("ix_parts_running", "job_id", "kind", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
         # The place of a job in its queue.
         Index("ix_parts_queued", "queue", "job_id", "not_before", postgresql_where=_QUEUED, sqlite_where=_QUEUED),
+        Index(
+            "ix_parts_urgency",
+            *("queue", "priority", "job_id", "not_before"),
+            postgresql_where=_QUEUED,
+            sqlite_where=_QUEUED,
+        ),
         # Workers and the sweeper look for a few live rows among all parts that ever ran.
         Index("ix_parts_status_queue", "status", "queue", "not_before"),
     )
@@ -644,14 +657,43 @@ class Checkpoint(Owned, Base):
 
 
 class CheckpointFile(Base):
-    """A file of a bundle."""
+    """A file of a bundle, which consists of its `BlobPiece` rows. `file_key`: its artefact, of an earlier release."""
 
     __tablename__ = "checkpoint_files"
     checkpoint_id: Mapped[str] = mapped_column(ForeignKey("checkpoints.id"), primary_key=True)
     path: Mapped[str] = mapped_column(primary_key=True)
     sha256: Mapped[str]
-    size: Mapped[int]
+    size: Mapped[int] = mapped_column(BigInteger)
+    file_key: Mapped[str | None]
+
+
+class Blob(Base):
+    """A run of bytes that is stored once for all bundles that contain it (`store.blobs.writing`).
+
+    `ends`: where the stored form of each block ends in the file; the last one is the size of the file.
+    """
+
+    __tablename__ = "blobs"
+    sha256: Mapped[str] = mapped_column(primary_key=True)
     file_key: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    ends: Mapped[list[int]]
+    created_at: Mapped[float]
+
+
+class BlobPiece(Base):
+    """A piece of a file of a bundle: bytes `start` to `start + size` of a blob."""
+
+    __tablename__ = "blob_pieces"
+    checkpoint_id: Mapped[str] = mapped_column(primary_key=True)
+    path: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
+    start: Mapped[int] = mapped_column(BigInteger)
+    size: Mapped[int] = mapped_column(BigInteger)
+    __table_args__ = (
+        ForeignKeyConstraint(["checkpoint_id", "path"], ["checkpoint_files.checkpoint_id", "checkpoint_files.path"]),
+    )
 
 
 class Removal(Base):
@@ -661,6 +703,22 @@ class Removal(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
     created_at: Mapped[float]
+
+
+class UnlistedEntry(Base):
+    """An attribute entry of a deleted page, which other pages may contain (`store.upkeep.unused_pages`)."""
+
+    __tablename__ = "unlisted_entries"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+
+
+class UpkeepTurn(Base):
+    """A turn of one process to do something that two must not do at a time (`store.upkeep.turns`)."""
+
+    __tablename__ = "upkeep_turns"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    expires_at: Mapped[float]
 
 
 class Heartbeat(Base):

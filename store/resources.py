@@ -7,19 +7,19 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from store import vocabularies
 from store.access.principals import owner_of_job
 from store.artefacts import StoredArtefact
+from store.blobs.writing import StoredFiles, record_blobs
 from store.errors import NotFound
 from store.ids import new_id
 from store.jobs.specs import DistillSpec
-from store.models import Base, CaptionSet, Checkpoint, CheckpointFile, Dataset, Teacher, TextTargets
+from store.models import Base, BlobPiece, CaptionSet, Checkpoint, CheckpointFile, Dataset, Teacher, TextTargets
 from store.sets import attribute_sets
-from store.sets.attribute_sets import insert_ignore
-from store.unique_rows import put_unique
+from store.unique_rows import insert_ignore, put_unique
 
 RowT = TypeVar("RowT", bound=Base)
 
@@ -187,20 +187,28 @@ def add_text_targets(
     return row
 
 
-def add_checkpoint(tx: Session, checkpoint: Checkpoint, *, files: Sequence[tuple[str, StoredArtefact]]) -> Checkpoint:
-    """Publish a bundle: its files as (path, artefact); `checkpoint.digest` is that of its manifest.
+def add_checkpoint(tx: Session, checkpoint: Checkpoint, *, files: StoredFiles) -> Checkpoint:
+    """Publish a bundle with its stored files; `checkpoint.digest` is that of its manifest.
 
-    Its owner is that of the job.
+    Its owner is that of the job. Raises BlobsGone.
     """
+    record_blobs(tx, files)
     checkpoint.created_at = time.time()
     checkpoint.owner = owner_of_job(tx, checkpoint.job_id)
     tx.add(checkpoint)
     tx.flush()
     tx.add_all(
-        CheckpointFile(checkpoint_id=checkpoint.id, path=path, sha256=file.sha256, size=file.size, file_key=file.key)
-        for path, file in files
+        CheckpointFile(checkpoint_id=checkpoint.id, path=file.path, sha256=file.sha256, size=file.size, file_key=None)
+        for file in files.files
     )
     tx.flush()
+    pieces = [
+        {"checkpoint_id": checkpoint.id, "path": file.path, "position": position, **vars(piece)}
+        for file in files.files
+        for position, piece in enumerate(file.pieces)
+    ]
+    if pieces:
+        tx.execute(insert(BlobPiece), pieces)
     return checkpoint
 
 

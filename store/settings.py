@@ -138,8 +138,26 @@ class Settings(BaseSettings):
     stall_limit_s: float = Field(
         1800.0, gt=0, description="Time without any progress after which a GPU part is ended and tried again."
     )
+    keep_states_s: float = Field(
+        7 * 86400.0, ge=0, description="How long the training state of a failed or cancelled job is kept for a retry."
+    )
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
+    keep_idempotency_s: float = Field(
+        24 * 3600.0, ge=60, description="How long a POST can be repeated with its `Idempotency-Key`."
+    )
+    keep_events_s: float = Field(
+        180 * 86400.0, ge=0, description="How long the events of a job are kept after its end; 0: as long as the job."
+    )
+    keep_drafts_s: float = Field(
+        0.0, ge=0, description="How long the edits of a draft are kept after the last one; 0: until they are sealed."
+    )
+    cache_max_age_s: float = Field(
+        30 * 86400.0, ge=0, description="Cached results that no part used for so long are removed; 0: never."
+    )
+    cache_max_bytes: int = Field(
+        0, ge=0, description="The least recently used cached results above this size are removed; 0: no limit."
+    )
     features_chunk: int = Field(
         4096,
         ge=1,

@@ -1,12 +1,15 @@
 """Rows that are stored once: an equal row is found by its `inputs_digest`, also while another transaction writes it."""
 
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from store.models import Dataset, Vocabulary
+from store.models import Base, Dataset, Vocabulary
+
+_BATCH = 1_000
 
 RowT = TypeVar("RowT", Vocabulary, Dataset)
 
@@ -33,3 +36,14 @@ def put_unique(tx: Session, row: RowT) -> RowT:
         stored = tx.scalar(select(model).where(same).with_for_update(read=True, key_share=True))
         if stored is not None:
             return stored
+
+
+def insert_ignore(tx: Session, model: type[Base], rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert rows; skip those whose key exists."""
+    tx.flush()
+    # Use the connection: the session has nothing to track here, and an insert through it would cost twice as much.
+    connection = tx.connection()
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(model.__table__).on_conflict_do_nothing()
+    for start in range(0, len(rows), _BATCH):
+        connection.execute(statement, [dict(row) for row in rows[start : start + _BATCH]])

@@ -19,7 +19,7 @@ SAME_CONCEPT = """
     Draft Event
     ImageURL InvalidRequest Job LLMAnswer Label Line LineJSON LineViolation NamedSchema NoneOfThese NotFound Page
     Problem Progress Range Report ResponseFormat Stage StatsJSON StrategyEstimate Teacher TextTargets UsdRange
-    Vocabulary
+    Vocabulary Webhook WebhookDelivery
 """.split()  # noqa: SIM905
 
 

@@ -22,6 +22,7 @@ from store.upkeep.startup import exit_if_misconfigured, warn_of_unknown_settings
 from workers.runtime.context import Context
 from workers.runtime.heartbeat import start_heartbeats
 from workers.runtime.logs import configure
+from workers.upkeep import start_upkeep
 
 log = structlog.get_logger()
 with exit_if_misconfigured("workers.app"):
@@ -79,6 +80,8 @@ def _exit_if_unusable(instance: Any) -> None:
 def _start_heartbeats(sender: Any, **_: object) -> None:
     roles = [role for role in ("enrich", "gpu") if role in sender.app.amqp.queues.consume_from]
     start_heartbeats(context, roles)
+    if "gpu" in roles:
+        start_upkeep(context, has_files=False)
     log.info("worker_ready", pid=os.getpid(), roles=roles)
 
 

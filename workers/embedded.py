@@ -23,6 +23,7 @@ with exit_if_part_is_missing("python -m workers.embedded"):
     from workers.runtime.heartbeat import start_heartbeats
     from workers.runtime.logs import configure
     from workers.sweeper import Sweeper
+    from workers.upkeep import start_upkeep
 
 log = structlog.get_logger()
 _IDLE_S = 0.2
@@ -72,6 +73,7 @@ def main() -> None:
         for _ in range(_NUM_THREADS[queue])
     ]
     start_heartbeats(context, queues)
+    start_upkeep(context)
     for thread in threads:
         thread.start()
     log.info("embedded_worker_ready")

@@ -16,16 +16,15 @@ with exit_if_part_is_missing("python -m workers.sweeper"):
 
     from store.jobs import counters, heartbeats, outbox
     from store.lifecycle import transitions
-    from store.removal.purge import purge
-    from store.upkeep import expired_records, old_audit
+    from store.upkeep import sweep
     from workers.runtime.context import Context, worker_name
     from workers.runtime.heartbeat import touch
     from workers.runtime.logs import configure
+    from workers.upkeep import start_upkeep
     from workers.webhooks import start_sender
 
 log = structlog.get_logger()
-_CLEANUP_EVERY_S = 600.0
-_PURGE_S = 5.0
+_CLEANUP_EVERY_S = 60.0
 _FOLD_EVERY_S = 10.0
 
 
@@ -71,16 +70,10 @@ class Sweeper:
                 num_folded = counters.fold(tx)
 
     def _clean_up(self) -> None:
-        """Delete expired idempotency records, heartbeats, locks and records of writes, and states of ended parts."""
-        with self._context.db.write() as tx:
-            expired_records.delete_expired(tx)
-            unused = outbox.unused_states(tx)
-        old_audit.delete_old(self._context.db, self._context.settings.keep_audit_s)
-        purge(self._context.db, for_s=_PURGE_S)
-        for _, key in unused:
-            self._context.artefacts.delete_below(key)
-        with self._context.db.write() as tx:
-            outbox.forget_states(tx, [part_id for part_id, _ in unused])
+        """Delete expired records, rows of deleted resources, and training states of ended parts."""
+        context = self._context
+        sweep.sweep_records(context.db, context.settings)
+        sweep.sweep_states(context.db, context.artefacts, worker_name(), keep_s=context.settings.keep_states_s)
 
     def _send_messages(self) -> None:
         """Send a message for each queued part that is due; parts that the broker did not accept are sent next time."""
@@ -110,6 +103,7 @@ def main() -> None:
     configure(context.settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
+    start_upkeep(context, has_cache=False)
     Sweeper(context).run()
 
 

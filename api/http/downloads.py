@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.http.problems import ProblemError
 from store.artefacts import Artefacts
+from store.blobs.reading import Composed, ComposedStream, open_content
 
 _BLOCK_BYTES = 2**20
 _MEDIA_TYPES = {
@@ -40,7 +41,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 class StoredFile:
     """A file of the artefact store. `size` is in bytes; `name` is the name of the downloaded file."""
 
-    key: str
+    content: Composed
     sha256: str
     size: int
     name: str
@@ -74,16 +75,16 @@ def file_response(request: Request, artefacts: Artefacts, file: StoredFile) -> R
     return StreamingResponse(_blocks(_open_at(artefacts, file, start), stop - start), status, headers)
 
 
-def _open_at(artefacts: Artefacts, file: StoredFile, start: int) -> IO[bytes]:
+def _open_at(artefacts: Artefacts, file: StoredFile, start: int) -> IO[bytes] | ComposedStream:
     try:
-        stream = artefacts.open(file.key)
+        stream = open_content(artefacts, file.content)
     except FileNotFoundError as error:
         raise ProblemError(410, "file_gone", f"{file.name} is no longer in the artefact store") from error
     stream.seek(start)
     return stream
 
 
-async def _blocks(stream: IO[bytes], num_bytes: int) -> AsyncIterator[bytes]:
+async def _blocks(stream: IO[bytes] | ComposedStream, num_bytes: int) -> AsyncIterator[bytes]:
     with stream:
         while num_bytes:
             block = await anyio.to_thread.run_sync(stream.read, min(_BLOCK_BYTES, num_bytes))

@@ -16,7 +16,7 @@ _MAX_POINTS = 400
 
 
 @dataclass(frozen=True)
-class Series:
+class Curve:
     """A named line of points (x, y). Points that are not finite are left out."""
 
     name: str
@@ -44,7 +44,7 @@ class Frame:
 
 
 def lines(
-    series: Sequence[Series],
+    series: Sequence[Curve],
     *,
     title: str,
     x_label: str = "",
@@ -54,7 +54,7 @@ def lines(
     height: int = 200,
 ) -> Markup:
     """A line chart, with a legend below it for several lines; screen readers read `title` out. Empty without points."""
-    shown = [Series(one.name, _thinned(_finite(one.points))) for one in series]
+    shown = [Curve(one.name, _thinned(_finite(one.points))) for one in series]
     shown = [one for one in shown if one.points]
     if not shown:
         return Markup("")
@@ -158,7 +158,7 @@ def _grid(
     for tick in y_ticks:
         _, y = place(x_low, tick)
         parts.append(_rule(frame.left, y, frame.left + frame.plot_width, y))
-        parts.append(_text(frame.left - 6, y + 4, f"{tick:.0%}" if percent else f"{tick:g}", "end"))
+        parts.append(_text(frame.left - 6, y + 4, f"{100 * tick:g}%" if percent else f"{tick:g}", "end"))
     for tick in x_ticks:
         if x_low <= tick <= x_high:
             x, _ = place(tick, y_ticks[0])
@@ -166,7 +166,7 @@ def _grid(
     return Markup("").join(parts)
 
 
-def _line(series: Series, colour: str, place: Callable[[float, float], tuple[float, float]]) -> Markup:
+def _line(series: Curve, colour: str, place: Callable[[float, float], tuple[float, float]]) -> Markup:
     placed = [place(x, y) for x, y in series.points]
     if len(placed) == 1:
         (x, y) = placed[0]

@@ -17,10 +17,10 @@ from starlette.responses import HTMLResponse
 from api.http.dependencies import ServicesDep
 from api.http.schemas import MAX_INT32
 from api.pages import charts, formats
-from api.pages.charts import Series
+from api.pages.charts import Curve
 from api.pages.links import link, with_query
 from api.pages.rendering import fragment, page
-from api.routes.jobs import JobOut, read_job
+from api.routes.jobs import JobOut, StageOut, read_job
 from store.jobs import events, jobs
 from store.models import Event
 
@@ -87,7 +87,10 @@ def _progress_values(job: JobOut) -> Mapping[str, Any]:
     return {
         "job": job,
         "has_ended": job.status in jobs.ENDED,
-        "stages": [(stage.name, _bar(stage.done, stage.total), _count(stage), stage.rate) for stage in job.stages],
+        "stages": [
+            (stage.name, _bar(stage, has_begun_next=index + 1 < len(job.stages)), _count(stage), stage.rate)
+            for index, stage in enumerate(job.stages)
+        ],
         "results": [(name, link(str(result[field]))) for field, name in _RESULTS.items() if result.get(field)],
         "spend": _spend(job),
         "failed_reasons": result.get("failed_reasons") or [],
@@ -95,11 +98,13 @@ def _progress_values(job: JobOut) -> Mapping[str, Any]:
     }
 
 
-def _bar(done: int, total: int) -> Markup:
-    return charts.bar(done / total if total else 0.0)
+def _bar(stage: StageOut, *, has_begun_next: bool) -> Markup:
+    if not stage.total:  # a stage that does not count its work
+        return charts.bar(1.0 if has_begun_next else 0.0)
+    return charts.bar(stage.done / stage.total)
 
 
-def _count(stage: Any) -> str:
+def _count(stage: StageOut) -> str:
     return f"{stage.done:,} of {stage.total:,} {stage.unit}" if stage.total else ""
 
 
@@ -151,12 +156,12 @@ def _curve_values(tx: Session, job: JobOut) -> Mapping[str, Any]:
     for one in data:
         for part, value in (one.get("accuracy") or {}).items():
             if isinstance(value, int | float):
-                name = {"id": "seen labels", "ood": "unseen labels"}.get(part, part)
+                name = {"id": "seen labels", "ood": "unseen labels"}.get(part, part.replace("_", " "))
                 accuracies.setdefault(name, []).append((one["epoch"], value))
     found = {
-        "Losses": charts.lines([Series(*one) for one in losses.items()], title="Losses", x_label="step"),
+        "Losses": charts.lines([Curve(*one) for one in losses.items()], title="Losses", x_label="step"),
         "Accuracy on held-out images": charts.lines(
-            [Series(*one) for one in accuracies.items()], title="Accuracy", x_label="epoch", percent=True
+            [Curve(*one) for one in accuracies.items()], title="Accuracy", x_label="epoch", percent=True
         ),
         "Learning rate": _curve(data, "lr"),
         "Images per second": _curve(data, "images_per_s", from_zero=True),
@@ -167,7 +172,7 @@ def _curve_values(tx: Session, job: JobOut) -> Mapping[str, Any]:
 
 def _curve(data: Sequence[Mapping[str, Any]], field: str, *, percent: bool = False, from_zero: bool = False) -> Markup:
     points = [(one["step"], one[field]) for one in data if field in one and "step" in one]
-    return charts.lines([Series(field, points)], title=field, x_label="step", percent=percent, from_zero=from_zero)
+    return charts.lines([Curve(field, points)], title=field, x_label="step", percent=percent, from_zero=from_zero)
 
 
 def _event_values(tx: Session, job_id: str, level: str, before: int | None) -> Mapping[str, Any]:

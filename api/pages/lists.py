@@ -22,7 +22,7 @@ _ROWS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class ListPage:
     """One list page: `row` makes the cells of a database row; `numeric` are the numbers of columns aligned right."""
 
     path: str
@@ -41,7 +41,7 @@ def _badge(status: str) -> Markup:
 
 
 LISTINGS = (
-    Listing(
+    ListPage(
         path="/vocabularies",
         title="Vocabularies",
         model=Vocabulary,
@@ -56,7 +56,7 @@ LISTINGS = (
         actions=(("New vocabulary", "/vocabularies/new"),),
         empty="There is no vocabulary yet. Enter or drop a list of labels to begin.",
     ),
-    Listing(
+    ListPage(
         path="/images",
         title="Images",
         model=Dataset,
@@ -71,7 +71,7 @@ LISTINGS = (
         actions=(("Add images", "/images/new"),),
         empty="There are no images yet. Add a folder or an archive with a folder for each label.",
     ),
-    Listing(
+    ListPage(
         path="/attributes",
         title="Attribute sets",
         model=AttributeSet,
@@ -86,7 +86,7 @@ LISTINGS = (
         numeric=(2, 3),
         empty="There is no attribute set yet. Enrich a vocabulary: an LLM then writes what each label looks like.",
     ),
-    Listing(
+    ListPage(
         path="/jobs",
         title="Jobs",
         model=Job,
@@ -101,7 +101,7 @@ LISTINGS = (
         filters=("kind", "status"),
         empty="There are no such jobs.",
     ),
-    Listing(
+    ListPage(
         path="/students",
         title="Students",
         model=Checkpoint,
@@ -119,7 +119,7 @@ LISTINGS = (
 )
 
 
-def _add(listing: Listing) -> None:
+def _add(listing: ListPage) -> None:
     def show(request: Request, services: ServicesDep, after: After = None) -> HTMLResponse:
         chosen = {name: request.query_params.get(name) or None for name in listing.filters}
         with services.db.read() as tx:

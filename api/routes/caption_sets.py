@@ -10,6 +10,7 @@ from api.http import deletions, downloads
 from api.http.dependencies import IdempotencyDep, OwnerFilter, ServicesDep
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from store import resources
+from store.blobs.reading import whole_file
 from store.models import CaptionSet
 from store.sets import caption_sets
 
@@ -66,5 +67,5 @@ def file(request: Request, services: ServicesDep, id: str) -> Response:
     supported."""
     with services.db.read() as tx:
         row = caption_sets.get(tx, id)
-    stored = downloads.StoredFile(row.file_key, row.digest, row.size, f"{row.id}.jsonl")
+    stored = downloads.StoredFile(whole_file(row.file_key), row.digest, row.size, f"{row.id}.jsonl")
     return downloads.file_response(request, services.artefacts, stored)

@@ -12,6 +12,7 @@ from api.http.dependencies import IdempotencyDep, OwnerFilter, ServicesDep
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from distill.texts.text_templates import TextKind
 from store import resources
+from store.blobs.reading import content_of
 from store.models import Checkpoint
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
@@ -102,5 +103,6 @@ def file(request: Request, services: ServicesDep, id: str, path: str) -> Respons
     """Download a file of the bundle. The ETag is the sha256; Range, If-Range and If-None-Match are supported."""
     with services.db.read() as tx:
         row = resources.checkpoint_file(tx, id, path)
-    stored = downloads.StoredFile(row.file_key, row.sha256, row.size, path.rpartition("/")[2])
+        content = content_of(tx, row)
+    stored = downloads.StoredFile(content, row.sha256, row.size, path.rpartition("/")[2])
     return downloads.file_response(request, services.artefacts, stored)

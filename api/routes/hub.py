@@ -26,6 +26,7 @@ from limbeck.shared.bundle import hub_layout
 from limbeck.shared.bundle.hub_layout import ORGANIZATION, PAIRING_SUFFIX
 from store import resources
 from store.access.principals import Principal
+from store.blobs.reading import content_of
 from store.models import Checkpoint, CheckpointFile
 
 router = APIRouter(include_in_schema=False)
@@ -183,10 +184,11 @@ def resolve(request: Request, services: ServicesDep, name: str, revision: str, p
     """Download a file. The ETag is the sha256; Range, If-Range and If-None-Match are supported."""
     with services.db.read() as tx:
         repository = _repository(tx, name, revision)
-    row = repository.files.get(path)
-    if row is None:
-        raise ProblemError(404, "file_not_found", f"no file {path!r} in {ORGANIZATION}/{name}")
-    stored = downloads.StoredFile(row.file_key, row.sha256, row.size, path.rpartition("/")[2])
+        row = repository.files.get(path)
+        if row is None:
+            raise ProblemError(404, "file_not_found", f"no file {path!r} in {ORGANIZATION}/{name}")
+        content = content_of(tx, row)
+    stored = downloads.StoredFile(content, row.sha256, row.size, path.rpartition("/")[2])
     response = downloads.file_response(request, services.artefacts, stored)
     response.headers["X-Repo-Commit"] = repository.revision
     # A proxy that compresses removes the size, and weakens the ETag.

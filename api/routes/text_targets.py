@@ -11,6 +11,7 @@ from api.http.dependencies import IdempotencyDep, OwnerFilter, ServicesDep
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from distill.texts.text_templates import TextKind
 from store import resources, vocabularies
+from store.blobs.reading import whole_file
 from store.models import TextTargets
 
 router = APIRouter(prefix="/v1/text-targets", tags=["text targets"])
@@ -120,5 +121,5 @@ def file(request: Request, services: ServicesDep, id: str) -> Response:
     """Download the features (safetensors). The ETag is the sha256; Range, If-Range and If-None-Match are supported."""
     with services.db.read() as tx:
         row = resources.text_targets(tx, id)
-    stored = downloads.StoredFile(row.file_key, row.digest, row.size, f"{row.id}.safetensors")
+    stored = downloads.StoredFile(whole_file(row.file_key), row.digest, row.size, f"{row.id}.safetensors")
     return downloads.file_response(request, services.artefacts, stored)

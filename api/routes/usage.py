@@ -31,12 +31,14 @@ class JobUsageOut(ResponseModel):
     )
     tokens: int = Field(description="Prompt and completion tokens, with `unconfirmed_tokens`.")
     calls: int = Field(description="Calls, with `unconfirmed_calls`.")
+    # Services of earlier releases sent none of these: the client has the same defaults.
     unconfirmed_usd: str | None = Field(
+        None,
         description="At most what the calls cost that were in flight when a worker stopped without recording them, and "
-        "that the server may bill; null if the price is unknown."
+        "that the server may bill; null if the price is unknown.",
     )
-    unconfirmed_tokens: int = Field(description="The same in tokens.")
-    unconfirmed_calls: int = Field(description="At most so many calls were in flight then.")
+    unconfirmed_tokens: int = Field(0, description="The same in tokens.")
+    unconfirmed_calls: int = Field(0, description="At most so many calls were in flight then.")
     unpriced_calls: int = Field(description="Calls whose price or number of tokens is unknown.")
     repeated_calls: int = Field(description="Calls after the first one of a question.")
     repaired_responses: int = Field(description="Responses whose JSON had to be repaired.")

@@ -93,6 +93,7 @@ def work(home: Path, batch_ms: float) -> None:
     from distill.teacher.teacher import Teacher
     from store.jobs import claims
     from workers.child import _claim_next
+    from workers.gpu import inputs
     from workers.gpu.parts import WORK
     from workers.runtime.context import Context
     from workers.runtime.run_part import claim_part, run_claimed
@@ -106,6 +107,7 @@ def work(home: Path, batch_ms: float) -> None:
     Teacher.encode_images = encode_images  # type: ignore[method-assign]
     torch.set_num_threads(1)
     context = Context.open()
+    inputs.keep_teacher(context, inputs.teacher(context, "local-dir:teacher"))  # what each process loads once
     (home / f"ready-{os.getpid()}").touch()
     while not (home / "go").exists():
         time.sleep(0.02)

@@ -61,7 +61,7 @@ class ViewEncoder:
         """Whether all views of each image (N,) have a feature."""
         if len(digests) == 0:
             return np.zeros(0, dtype=np.bool_)
-        _, found = self._store.get(self._keys(digests, self._shared.of(digests)))
+        found = self._store.open(self._keys(digests, self._shared.of(digests))).found
         all_found: Mask = np.logical_and.reduce(found.reshape(len(digests), -1), axis=1)
         return all_found
 
@@ -146,5 +146,5 @@ def has_most_views(teacher: Teacher, paths: Sequence[Path], shared: SharedViews,
     digests, known = FileContents(cache, background).known(paths)
     if known.mean() < MOST:
         return False
-    _, found = view_cache(teacher, cache).get(view_keys(digests, shared.of(digests), shared.image_px))
+    found = view_cache(teacher, cache).open(view_keys(digests, shared.of(digests), shared.image_px)).found
     return bool(found.mean() >= MOST)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, Url, service
+from limbeck.commands.common import DEFAULT_URL, Priority, Url, service
 from limbeck.commands.evaluations import Row, is_measured, results_table
 from limbeck.commands.plans import check_out, print_job_check, refusals_by_option
 from limbeck.commands.started_jobs import start
@@ -39,6 +39,7 @@ def distill(
         str, typer.Option("--start", help="For protocol fine_tune: the checkpoint to continue from.")
     ] = "",
     out: Annotated[Path | None, typer.Option(help="Download the student to this folder.")] = None,
+    priority: Priority = 0,
     dry_run: DryRun = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -63,6 +64,7 @@ def distill(
         "teacher": teacher,
         "text": text_kind(text, has_attributes=bool(attributes)),
         "concept": concept,
+        "priority": priority or None,
         "recipe": recipe,
         "config": train_config(set_, student, text_onnx=text_onnx),
         "caption_set_id": captions or None,

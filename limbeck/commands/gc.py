@@ -1,5 +1,6 @@
 """`limbeck gc`: remove the artefacts, the cache files and the records that nothing refers to any more."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from store.settings import Settings
 
 _RECORDS = "stored responses to repeated requests"
+_PAGES = "pages of deleted attribute sets"
 
 
 @dataclass
@@ -64,25 +66,31 @@ def _artefacts(config: "Settings", grace_s: float, dry_run: bool) -> dict[str, _
     from store import migrate
     from store.access import audit
     from store.artefacts import Artefacts
-    from store.upkeep import expired_records, unused_artefacts
+    from store.upkeep import expired_records, sweep, unused_artefacts, unused_pages
 
     with database(config=config, upgraded=False) as db:
         migrate.check(db)
+        keep_s = config.keep_idempotency_s
+        with db.read() as tx:
+            number, size = expired_records.count_expired(tx, keep_s=keep_s)
+            num_pages = unused_pages.count_unused_pages(tx)
         try:
             artefacts = Artefacts(config.artefacts)
-            found = unused_artefacts.find_unused(db, artefacts, grace_s=grace_s)
-            if not dry_run:
-                found = unused_artefacts.delete_unused(db, artefacts, found)
+            if dry_run:
+                found = unused_artefacts.find_unused(db, artefacts, grace_s=grace_s)
+            else:
+                sweep.sweep_records(db, config)
+                swept = sweep.sweep(db, artefacts, config, f"gc:{os.getpid()}", grace_s=grace_s)
+                if swept is None:
+                    raise CommandFailed("another process cleans up, or a backup is being made: try again later")
+                found, num_pages = list(swept.files), swept.num_pages
+                with db.write() as tx:
+                    audit.record_command(tx, "limbeck gc")
         except OSError as error:
             raise CommandFailed(f"the artefact store does not respond: {error}") from None
-        with db.read() as tx:
-            number, size = expired_records.count_expired(tx)
-        if not dry_run:
-            with db.write() as tx:
-                expired_records.delete_expired(tx)
-                audit.record_command(tx, "limbeck gc")
     counts = _counted((one.kind, one.file.size) for one in found)
-    return counts | ({_RECORDS: _Count(number, size)} if number else {})
+    counts |= {_RECORDS: _Count(number, size)} if number else {}
+    return counts | ({_PAGES: _Count(num_pages)} if num_pages else {})
 
 
 def _cache(

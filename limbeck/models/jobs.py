@@ -60,9 +60,10 @@ class Spend(ServiceResponse):
     usd: Decimal | None
     tokens: int
     calls: int
-    unconfirmed_usd: Decimal | None
-    unconfirmed_tokens: int
-    unconfirmed_calls: int
+    # Services of earlier releases send none of these three.
+    unconfirmed_usd: Decimal | None = None
+    unconfirmed_tokens: int = 0
+    unconfirmed_calls: int = 0
     unpriced_calls: int
     repeated_calls: int
     repaired_responses: int
@@ -99,7 +100,8 @@ class Job(ServiceResponse):
 
     id: str
     kind: JobKind | str
-    status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"] | str
+    status: Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"] | str
+    priority: int = 0
     stage: str | None
     owner: str | None = None
     created_at: datetime

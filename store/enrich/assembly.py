@@ -19,7 +19,8 @@ from store.jobs.specs import DescribeSpec
 from store.json_types import LineJSON
 from store.models import EnrichPage, EnrichResult, Label, LLMAnswer
 from store.sets import attribute_sets
-from store.sets.attribute_sets import PAGE_SIZE, EntryContent, insert_ignore
+from store.sets.attribute_sets import PAGE_SIZE, EntryContent
+from store.unique_rows import insert_ignore
 
 _ALGORITHM = 1  # version of how pages are assembled; part of the key under which a page is reused
 ROUND = 1_000  # steps between the results of two repair rounds
@@ -138,6 +139,7 @@ def record_page(tx: Session, job_id: str, spec: DescribeSpec, page: int) -> None
 
     A page that an earlier job assembled from the same responses is reused without reading them.
     """
+    attribute_sets.share_contents(tx)
     labels = _labels_of_page(tx, spec, page)
     inputs = _page_inputs(tx, job_id, spec, labels)
     reused = tx.scalar(select(EnrichPage.digest).where(EnrichPage.inputs == inputs).limit(1))

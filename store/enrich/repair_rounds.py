@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from store import vocabularies
 from store.jobs.specs import DescribeSpec
 from store.models import EnrichResult, RepairRound
-from store.sets.attribute_sets import insert_ignore
+from store.unique_rows import insert_ignore
 
 _LABELS_PER_QUERY = 1_024
 

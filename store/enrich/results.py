@@ -21,7 +21,7 @@ from store.ids import new_id
 from store.jobs import counters
 from store.jobs.claims import Claim
 from store.models import EnrichResult, LLMAnswer, LLMCall
-from store.sets.attribute_sets import insert_ignore
+from store.unique_rows import insert_ignore
 
 _POSITIONS_PER_QUERY = 5_000
 

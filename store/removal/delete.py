@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from store.blobs.unused import blobs_of, delete_unused
 from store.errors import InUse, NotFound, UserOfResource
 from store.models import (
     AttributeDraft,
     AttributeDraftEntry,
+    BlobPiece,
     CaptionSet,
     CheckpointFile,
     Dataset,
@@ -91,12 +93,14 @@ def delete_resource(
         doomed = found
     _refuse_if_running(tx, sorted(doomed, key=_lock_order))
     ordered = [root, *sorted(doomed - {root}, key=_lock_order)]
-    keys = tuple(_file_keys(tx, ordered))
+    keys = list(_file_keys(tx, ordered))
+    blobs = blobs_of(tx, [one.id for one in ordered if one.kind == "checkpoint"])
     for kind_to_delete in reversed(ORDER):
         # A newer set refers to an older one: the newest first.
         ids = sorted((one.id for one in ordered if one.kind == kind_to_delete), reverse=True)
         _delete_rows(tx, kind_to_delete, ids)
-    return DeletedResources(tuple(ordered), keys)
+    keys += delete_unused(tx, sorted(blobs))
+    return DeletedResources(tuple(ordered), tuple(keys))
 
 
 def _lock_order(one: Deleted) -> tuple[int, str]:
@@ -181,8 +185,8 @@ _FILES = {
     "dataset": tuple((key, Dataset.id) for key in (Dataset.manifest_key, Dataset.report_key, Dataset.contents_key)),
     "attribute_set": ((SetReport.file_key, SetReport.set_id),),
 }
-_OWNED = {
-    "checkpoint": (CheckpointFile.checkpoint_id,),
+OWNED = {
+    "checkpoint": (BlobPiece.checkpoint_id, CheckpointFile.checkpoint_id),
     "attribute_set": (SetReport.set_id, AttributeDraft.set_id),
     "job": (JobUsage.job_id, LLMReservation.job_id),
 }
@@ -193,7 +197,7 @@ def _delete_rows(tx: Session, kind: Kind, ids: Sequence[str]) -> None:
     model = MODELS[kind]
     for start in range(0, len(ids), _BATCH):
         some = ids[start : start + _BATCH]
-        for owner in _OWNED.get(kind, ()):
+        for owner in OWNED.get(kind, ()):
             tx.execute(delete(owner.class_).where(owner.in_(some)), execution_options=_NO_SYNC)
         tx.execute(delete(model).where(model.id.in_(some)), execution_options=_NO_SYNC)
         if kind in PURGED:

@@ -15,15 +15,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from sqlalchemy import Row, Select, insert, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Row, Select, delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from store import vocabularies
 from store.errors import NotFound
 from store.ids import new_id
 from store.json_types import LineJSON
-from store.models import AttributeEntry, AttributePage, AttributeSet, AttributeSetPage, Base, Vocabulary
+from store.models import (
+    AttributeEntry,
+    AttributePage,
+    AttributeSet,
+    AttributeSetPage,
+    UnlistedEntry,
+    Vocabulary,
+)
+from store.unique_rows import insert_ignore
 
 PAGE_SIZE = 256
 _BATCH = 1_000
@@ -64,15 +71,20 @@ def _digest(content: object) -> str:
     ).hexdigest()
 
 
-def insert_ignore(tx: Session, model: type[Base], rows: Sequence[Mapping[str, object]]) -> None:
-    """Insert rows; skip those whose key exists."""
-    tx.flush()
-    # Use the connection: the session has nothing to track here, and an insert through it would cost twice as much.
-    connection = tx.connection()
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(model.__table__).on_conflict_do_nothing()
-    for start in range(0, len(rows), _BATCH):
-        connection.execute(statement, [dict(row) for row in rows[start : start + _BATCH]])
+_CONTENTS_LOCK = 0x11BEC3  # an arbitrary number that no other advisory lock in the database uses
+
+
+def share_contents(tx: Session) -> None:
+    """Until the transaction ends, no entry and no page is deleted. SQLite has one writer at a time anyway."""
+    if tx.get_bind().dialect.name == "postgresql":
+        tx.execute(select(func.pg_advisory_xact_lock_shared(_CONTENTS_LOCK)))
+
+
+def try_to_own_contents(tx: Session) -> bool:
+    """Whether no other transaction stores entries or pages, nor begins to until this one ends."""
+    if tx.get_bind().dialect.name != "postgresql":
+        return True
+    return bool(tx.scalar(select(func.pg_try_advisory_xact_lock(_CONTENTS_LOCK))))
 
 
 def put_entries(tx: Session, entries: Iterable[EntryContent]) -> list[str]:
@@ -88,7 +100,13 @@ def _entry_row(entry: EntryContent) -> EntryRow:
 
 def _insert_entries(tx: Session, rows: Iterable[EntryRow]) -> None:
     # The same order in every transaction, so that two transactions that store the same entries cannot deadlock.
-    insert_ignore(tx, AttributeEntry, sorted(rows, key=lambda row: str(row["digest"])))
+    ordered = sorted(rows, key=lambda row: str(row["digest"]))
+    share_contents(tx)
+    insert_ignore(tx, AttributeEntry, ordered)
+    if tx.scalar(select(UnlistedEntry.digest).limit(1)) is not None:  # an unused entry is used again
+        for start in range(0, len(ordered), _BATCH):
+            digests = [row["digest"] for row in ordered[start : start + _BATCH]]
+            tx.execute(delete(UnlistedEntry).where(UnlistedEntry.digest.in_(digests)))
 
 
 def flag_mark(flag: str) -> str:
@@ -119,6 +137,7 @@ def put_pages(tx: Session, entries: Sequence[EntryContent | None]) -> list[str]:
     rows = [_entry_row(entry) if entry else None for entry in entries]
     pages = [rows[start : start + PAGE_SIZE] for start in range(0, len(rows), PAGE_SIZE)]
     digests = [_digest([row["digest"] if row else None for row in page]) for page in pages]
+    share_contents(tx)
     # All entries of a stored page are stored too, so only new pages and their entries are written.
     stored = set(tx.scalars(select(AttributePage.digest).where(AttributePage.digest.in_(digests))))
     new = [page for page, digest in zip(pages, digests, strict=True) if digest not in stored]
@@ -129,6 +148,7 @@ def put_pages(tx: Session, entries: Sequence[EntryContent | None]) -> list[str]:
 
 def put_page_rows(tx: Session, pages: Sequence[Sequence[PageSlot]]) -> list[str]:
     """Store pages whose entries are already stored; returns their digests in the same order."""
+    share_contents(tx)
     rows = [_page_row(page) for page in pages]
     insert_ignore(tx, AttributePage, sorted(rows, key=lambda row: str(row["digest"])))
     return [row["digest"] for row in rows]
@@ -221,6 +241,7 @@ def derive(
 ) -> AttributeSet:
     """Create a set that differs from `parent` at these positions. Unchanged pages are neither read nor written. Only
     the INSERT … SELECT of the list of pages and the digest over that list are linear in the size of the set."""
+    share_contents(tx)
     rows = AttributeSetPage.__table__.c
     listed = tx.execute(select(rows.page, rows.digest).where(rows.set_id == parent.id))
     digests = {number: digest for number, digest in listed}

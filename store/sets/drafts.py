@@ -20,7 +20,8 @@ from store.json_types import LineJSON
 from store.models import AttributeDraft, AttributeDraftEntry, AttributeSet
 from store.removal.holds import hold
 from store.sets import attribute_sets
-from store.sets.attribute_sets import EntryContent, insert_ignore
+from store.sets.attribute_sets import EntryContent
+from store.unique_rows import insert_ignore
 
 _BATCH = 1_000
 _INHERITED = ("strategy", "model", "domain", "label2text")

@@ -24,6 +24,7 @@ from store.jobs.jobs import ENDED
 from store.jobs.part_results import TrainPartResult
 from store.models import (
     AttributeSet,
+    Blob,
     CaptionSet,
     Checkpoint,
     CheckpointFile,
@@ -36,12 +37,14 @@ from store.models import (
     Teacher,
     TextTargets,
 )
+from store.upkeep import turns
 
 GRACE_S = 3600.0
 """How old a file must be. A registration stores its files before the transaction that refers to them."""
 
 PARTS, DATASETS, IMPORTS = "parts", "datasets", "imports"
 FILE_COLUMNS = (
+    Blob.file_key,
     CaptionSet.file_key,
     CheckpointFile.file_key,
     Dataset.contents_key,
@@ -97,9 +100,12 @@ def delete_unused(db: Database, artefacts: Artefacts, unused: Iterable[UnusedArt
 
 
 def delete_unreferenced(db: Database, artefacts: Artefacts, keys: Iterable[str]) -> None:
-    """Delete the files with these keys that no resource names. Errors of the store are left to `delete_unused`."""
+    """Delete the files with these keys that no resource names. What cannot be deleted now is left to `delete_unused`:
+    files of a store that does not respond, and all files while a backup copies them."""
     wanted = sorted(set(keys))
     with db.read() as tx:
+        if turns.is_taken(tx, turns.FILES):
+            return
         used = {key for column in FILE_COLUMNS for key in _among(tx, column, wanted)}
     for key in wanted:
         if key not in used:
@@ -164,6 +170,9 @@ def _used_keys(tx: Session) -> Iterator[str]:
         yield from (key for key in tx.scalars(select(column)) if key is not None)
     for source in tx.scalars(select(AttributeSet.source)):
         yield from _keys_in(source)
+    # A part that failed or was cancelled can be retried as long as its row points at its training state.
+    resumable = Part.status.in_(("failed", "cancelled")) & Part.state_key.is_not(None)
+    yield from (key for key in tx.scalars(select(Part.state_key).where(resumable)) if key is not None)
     unended = select(Part.spec, Part.result, Part.state_key).join(Job, Job.id == Part.job_id)
     for row in tx.execute(unended.where(Job.status.not_in(ENDED))):
         yield from _keys_in(list(row))

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """Serve the app by uvicorn in a thread; yields its base URL."""
-    config = uvicorn.Config(app, port=0, log_level="error", proxy_headers=False, timeout_graceful_shutdown=1)
+def served(app: FastAPI, *, port: int = 0) -> Iterator[str]:
+    """Serve the app by uvicorn in a thread, on a free port or on `port`; yields its base URL."""
+    config = uvicorn.Config(app, port=port, log_level="error", proxy_headers=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

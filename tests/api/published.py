@@ -2,9 +2,13 @@
 
 import hashlib
 import random
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from store import resources
 from store.artefacts import Artefacts
+from store.blobs.writing import StoredFiles, store_files
 from store.db import Database
 from store.models import Checkpoint, Job, Vocabulary
 from store.sets import attribute_sets
@@ -16,11 +20,24 @@ FILE = "/v1/checkpoints/ckp_1/files/image/model.safetensors"
 TEXTS = "/v1/text-targets/{}/file"
 
 
+BUNDLE = {"image/model.safetensors": CONTENT, "README.md": b"# A student\n", "targets/a b#ü.json": b"{}"}
+
+
+def store_contents(db: Database, artefacts: Artefacts, contents: Mapping[str, bytes], *, place: str) -> StoredFiles:
+    """Store files of a bundle, by their paths."""
+    with TemporaryDirectory() as folder:
+        files = []
+        for number, (path, content) in enumerate(contents.items()):
+            source = Path(folder, f"{number}{Path(path).suffix.replace('.safetensors', '.bin')}")
+            source.write_bytes(content)
+            files.append((path, source))
+        return store_files(db, artefacts, files, place=place)
+
+
 def publish(db: Database, artefacts: Artefacts) -> str:
     """Create the checkpoint `ckp_1` with three files, by a job of ann; return the id of its text targets."""
-    stored = artefacts.put_bytes(CONTENT, "parts/p/t/image/model.safetensors")
-    card = artefacts.put_bytes(b"# A student\n", "parts/p/t/README.md")
-    odd = artefacts.put_bytes(b"{}", "parts/p/t/odd")
+    targets_file = artefacts.put_bytes(CONTENT, "parts/p/t/text_targets.safetensors")
+    files = store_contents(db, artefacts, BUNDLE, place="parts/p/t")
     with db.write() as tx:
         tx.add(Vocabulary(id="voc_1", name="v", domain="", digest=SHA, num_labels=1, created_at=0.0))
         tx.add(
@@ -58,7 +75,7 @@ def publish(db: Database, artefacts: Artefacts) -> str:
             num_labels=1,
             width=8,
             report={"truncated": []},
-            file=stored,
+            file=targets_file,
         )
         resources.add_dataset(
             tx, id="dst_1", vocabulary_id="voc_1", name="d", path="d", split={}, counts={}, digest=SHA, manifest_key="m"
@@ -78,6 +95,6 @@ def publish(db: Database, artefacts: Artefacts) -> str:
                 evaluation={"id": {"accuracy": 0.5}},
                 digest=SHA,
             ),
-            files=[("image/model.safetensors", stored), ("README.md", card), ("targets/a b#ü.json", odd)],
+            files=files,
         )
         return targets.id

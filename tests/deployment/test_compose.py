@@ -159,5 +159,6 @@ def test_commands_exist(services: dict[str, dict[str, Any]]) -> None:
 
 
 def test_documented_settings_exist() -> None:
-    documented = set(re.findall(r"LIMBECK_[A-Z_]+", (ROOT / "README.md").read_text()))
-    assert documented <= {*setting_names(), "LIMBECK_URL", "LIMBECK_KEY"}
+    known = {*setting_names(), "LIMBECK_URL", "LIMBECK_KEY", "LIMBECK_DATA", "LIMBECK_CONFIG"}
+    for page in ("README.md", "docs/operations.md"):
+        assert set(re.findall(r"LIMBECK_[A-Z_]+", (ROOT / page).read_text())) <= known, page

@@ -46,12 +46,12 @@ def test_a_key_is_free_after_its_transaction_is_rolled_back(db: Database) -> Non
 
 def test_expired_keys_are_deleted(db: Database) -> None:
     with db.write() as tx:
-        for key, age_s in (("old", idempotency.KEEP_S + 60), ("new", idempotency.KEEP_S - 60)):
+        for key, age_s in (("old", 3660), ("new", 3540)):
             idempotency.reserve(tx, principal="alice", key=key, request_sha256="a")
             row = update(IdempotencyRecord).where(IdempotencyRecord.key == key)
             tx.execute(row.values(created_at=IdempotencyRecord.created_at - age_s))
     with db.write() as tx:
-        idempotency.delete_expired(tx)
+        idempotency.delete_expired(tx, keep_s=3600)
         assert idempotency.reserve(tx, principal="alice", key="old", request_sha256="b") is None
         with pytest.raises(Conflict):
             idempotency.reserve(tx, principal="alice", key="new", request_sha256="b")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from attributes.types import line_from_json
 from distill.bundle.onnx.files import OnnxInputs
+from distill.bundle.verify import MANIFEST_FILE
 from distill.bundle.write import WrittenBundle, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn, read_trained_on
@@ -36,6 +37,8 @@ from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets
 from limbeck.shared.images.background import WHITE
 from store import resources
+from store.blobs import reading
+from store.blobs.writing import store_files
 from store.ids import new_id
 from store.jobs import claims
 from store.jobs.claims import Claim
@@ -157,8 +160,9 @@ class _EvaluationRun:
         """
         with self.context.db.read() as tx:
             checkpoint = resources.checkpoint(tx, checkpoint_id)
-            keys = {
-                path: resources.checkpoint_file(tx, checkpoint_id, path).file_key for path in (CONFIG, WEIGHTS, TARGETS)
+            files = {
+                path: reading.content_of(tx, resources.checkpoint_file(tx, checkpoint_id, path))
+                for path in (CONFIG, WEIGHTS, TARGETS)
             }
             config = distill_spec(tx, checkpoint.job_id).config
             own, given = (resources.teacher(tx, id) for id in (checkpoint.teacher_id, self.encoded.teacher_id))
@@ -168,8 +172,8 @@ class _EvaluationRun:
                 f"{given.digest[:12]}: restore the teacher's weights, or distil again"
             )
             raise PartError("teacher_changed", message)
-        for path, key in keys.items():
-            self.context.artefacts.get_file(key, self.folder / "checkpoint" / path)
+        for path, content in files.items():
+            reading.get_file(self.context.artefacts, content, self.folder / "checkpoint" / path)
         context = TextTargets.load(self.folder / "checkpoint" / TARGETS).context
         retrieve = shots > 0
         teacher = self._load_teacher() if retrieve or context is not None else None
@@ -200,10 +204,9 @@ class _EvaluationRun:
         folder = self.folder / "trained_on"
         with self.context.db.read() as tx:
             dataset_id = resources.checkpoint(tx, checkpoint_id).dataset_id
-            keys = {file.path: file.file_key for file in resources.checkpoint_files(tx, checkpoint_id)}
-        for path in (LABELS_FILE, IMAGES_FILE):
-            if path in keys:
-                self.context.artefacts.get_file(keys[path], folder / path)
+            files = reading.contents(tx, checkpoint_id, (LABELS_FILE, IMAGES_FILE))
+        for path, content in files.items():
+            reading.get_file(self.context.artefacts, content, folder / path)
         trained_on = read_trained_on(folder)
         if trained_on.images is not None:
             return trained_on
@@ -297,12 +300,14 @@ class _EvaluationRun:
     def _publish_checkpoint(self, spec: DistillSpec, bundle: WrittenBundle, num_bad_images: int) -> Publish:
         """Upload the bundle, and publish it as a checkpoint when the part ends."""
         evaluation = bundle.evaluation
-        stored = []
-        for number, (path, _, _) in enumerate(bundle.files):
-            self.lease.progress(number, len(bundle.files), "files")
-            key = f"{self.claim.place}/bundle/{path}"
-            stored.append((path, self.context.artefacts.put_file(self.folder / "bundle" / path, key)))
-        digest = dict(stored)["manifest.json"].sha256
+        stored = store_files(
+            self.context.db,
+            self.context.artefacts,
+            [(path, self.folder / "bundle" / path) for path, _, _ in bundle.files],
+            place=self.claim.place,
+            on_file=lambda number: self.lease.progress(number, len(bundle.files), "files"),
+        )
+        digest = next(sha256 for path, sha256, _ in bundle.files if path == MANIFEST_FILE)
         checkpoint_id = new_id("ckp")
 
         def publish(tx: Session) -> EvaluateResult:

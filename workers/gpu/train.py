@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -24,11 +25,13 @@ from distill.training.hooks import OnEpoch, SaveState, TrainHooks, WriteState
 from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
 from distill.training.metrics import StepMetrics
-from store import resources, vocabularies
+from store import vocabularies
+from store.blobs import reading
 from store.jobs import claims, events
 from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
+from store.upkeep import attempt_states
 from workers.gpu import inputs
 from workers.gpu.device_memory import gpu_memory
 from workers.gpu.features import fetch_features
@@ -154,9 +157,11 @@ def _train(
     )
     lease.begin("training")
     report_step = _step_reporter(lease, config.schedule.batch_size)
+    last_step = _LastStep()
     with open_run_log(context, claim, lease, spec, teacher_digest=teacher.digest) as run_log:
 
         def on_step(metrics: StepMetrics) -> None:
+            last_step.number = metrics.step
             report_step(metrics)
             run_log.step(metrics)
 
@@ -170,7 +175,7 @@ def _train(
                 on_step=on_step,
                 on_epoch=run_log.measured(_epoch_reporter(lease, on_epoch)),
                 should_stop=lease.should_stop,
-                save=_state_saver(context, claim, lease, folder),
+                save=_state_saver(context, claim, lease, folder, last_step),
             ),
         )
     save_training_images(folder / IMAGES_FILE, data.trained_contents(), before)
@@ -250,17 +255,25 @@ def _initial_student(context: Context, spec: DistillSpec, teacher: Teacher, fold
     if checkpoint_id is None:
         return None
     with context.db.read() as tx:
-        keys = {file.path: file.file_key for file in resources.checkpoint_files(tx, checkpoint_id)}
-    for path in (MANIFEST_FILE, WEIGHTS, TARGETS, LABELS_FILE, IMAGES_FILE):
-        if path in keys:
-            context.artefacts.get_file(keys[path], folder / "start" / path)
+        paths = (MANIFEST_FILE, WEIGHTS, TARGETS, LABELS_FILE, IMAGES_FILE)
+        files = reading.contents(tx, checkpoint_id, paths)
+    for path, content in files.items():
+        reading.get_file(context.artefacts, content, folder / "start" / path)
     return read_initial_student(folder / "start", spec.config, teacher.digest)
 
 
-def _state_saver(context: Context, claim: Claim, lease: LeaseRenewal, folder: Path) -> SaveState:
+@dataclass
+class _LastStep:
+    """The last step of this attempt; 0 before its first one."""
+
+    number: int = 0
+
+
+def _state_saver(context: Context, claim: Claim, lease: LeaseRenewal, folder: Path, last_step: _LastStep) -> SaveState:
     """A hook that stores the training state as an artefact of this attempt and points the row of the part at it.
 
     If a state cannot be stored (full disk, unreachable database), the previous one stays valid and training continues.
+    The states of earlier attempts are deleted when this attempt has its first.
     """
     previous: str | None = None
     count = 0
@@ -273,13 +286,16 @@ def _state_saver(context: Context, claim: Claim, lease: LeaseRenewal, folder: Pa
             write(folder / "state.safetensors")
             context.artefacts.put_file(folder / "state.safetensors", key)
             with context.db.write() as tx:
-                claims.save_state(tx, claim, key)
+                claims.save_state(tx, claim, key, units=last_step.number)
         except (OSError, SQLAlchemyError) as error:
             log.warning("state_not_saved", part=claim.part_id, error=f"{type(error).__name__}: {error}"[:300])
             lease.note(f"state not saved ({type(error).__name__}); the previous one is kept", level="warning")
             return
         if previous is not None:
             context.artefacts.delete_below(previous)
+        elif claim.state_key is not None or claim.attempt > 1:
+            with context.db.read() as tx:
+                attempt_states.delete_dead_states(tx, context.artefacts, claim)
         previous = key
 
     return save

@@ -22,10 +22,9 @@ from limbeck.client.asynchronous.datasets import AsyncCaptionSets, AsyncDatasets
 from limbeck.client.asynchronous.drafts import AsyncDrafts
 from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.jobs import AsyncJobs
-from limbeck.client.asynchronous.keys import AsyncAudit, AsyncKeys
+from limbeck.client.asynchronous.keys import AsyncAudit, AsyncKeys, AsyncWebhooks
 from limbeck.client.asynchronous.llm import AsyncLLM
 from limbeck.client.asynchronous.vocabularies import AsyncVocabularies
-from limbeck.client.asynchronous.webhooks import AsyncWebhooks
 from limbeck.client.environment import api_key, service_url
 from limbeck.client.responses import ATTEMPTS
 from limbeck.errors import Problem

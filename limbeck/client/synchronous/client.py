@@ -25,10 +25,9 @@ from limbeck.client.synchronous.datasets import CaptionSets, Datasets, Teachers,
 from limbeck.client.synchronous.drafts import Drafts
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.jobs import Jobs
-from limbeck.client.synchronous.keys import Audit, Keys
+from limbeck.client.synchronous.keys import Audit, Keys, Webhooks
 from limbeck.client.synchronous.llm import LLM
 from limbeck.client.synchronous.vocabularies import Vocabularies
-from limbeck.client.synchronous.webhooks import Webhooks
 from limbeck.errors import Problem
 
 

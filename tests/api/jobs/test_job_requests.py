@@ -10,6 +10,7 @@ from distill.config.loss_registry import LOSS_TERMS
 from distill.config.train_config import TrainConfig
 from store import resources
 from store.artefacts import StoredArtefact
+from store.blobs.writing import StoredFiles
 from store.models import Checkpoint, Job, Part
 from tests.api.conftest import Service
 
@@ -66,7 +67,7 @@ def create_checkpoint(service: Service, dataset_id: str, vocabulary_id: str) -> 
                 evaluation={},
                 digest=SHA,
             ),
-            files=[],
+            files=StoredFiles((), ()),
         )
     return checkpoint.id
 

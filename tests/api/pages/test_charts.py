@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from api.pages import charts, formats
-from api.pages.charts import Series
+from api.pages.charts import Curve
 
 
 def _texts(svg: str) -> list[str]:
@@ -14,10 +14,10 @@ def _texts(svg: str) -> list[str]:
 
 
 def test_a_line_chart_has_its_ends_and_a_legend() -> None:
-    rising = Series("loss <a>", [(step, float(step * step)) for step in range(2_000)])
+    rising = Curve("loss <a>", [(step, float(step * step)) for step in range(2_000)])
     svg = str(
         charts.lines(
-            [rising, Series("empty", [(0, math.nan)]), Series("flat", [(0, 1.0), (9, 1.0)])],
+            [rising, Curve("empty", [(0, math.nan)]), Curve("flat", [(0, 1.0), (9, 1.0)])],
             title="Loss",
             x_label="step",
         )
@@ -34,8 +34,8 @@ def test_a_line_chart_has_its_ends_and_a_legend() -> None:
 
 
 def test_charts_without_points_and_with_one_point() -> None:
-    assert charts.lines([Series("a", [])], title="Loss") == ""
-    svg = str(charts.lines([Series("a", [(3, 0.5)])], title="Loss", percent=True))
+    assert charts.lines([Curve("a", [])], title="Loss") == ""
+    svg = str(charts.lines([Curve("a", [(3, 0.5)])], title="Loss", percent=True))
     assert "<circle" in svg
 
 

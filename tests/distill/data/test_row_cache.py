@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from distill.data.row_cache import RowCache, key_of, stack_keys
 
@@ -79,3 +80,38 @@ def test_concurrent_writers_lose_no_rows_and_leave_no_drafts(tmp_path: Path) -> 
 def test_boundaries_of_key_parts_change_the_key() -> None:
     assert key_of("ab", "c") != key_of("a", "bc")
     assert key_of("a", b"b") == key_of(b"a", "b")
+
+
+def test_keys_that_differ_after_their_first_bytes_and_repeated_keys_are_told_apart(tmp_path: Path) -> None:
+    cache = RowCache(tmp_path, width=1, dtype=np.float32)
+    keys = np.zeros((6, 32), dtype=np.uint8)
+    keys[:, 31] = [3, 1, 2, 5, 4, 1]
+    for start in (0, 3):
+        cache.add(
+            keys[start : start + 3], np.array([[30], [10], [20], [50], [40], [10]], np.float32)[start : start + 3]
+        )
+    wanted = np.zeros((6, 32), dtype=np.uint8)
+    wanted[:, 31] = [5, 1, 9, 1, 4, 0]
+    rows, found = cache.get(wanted)
+    assert rows[:, 0].tolist() == [50, 10, 0, 10, 40, 0]
+    assert found.tolist() == [True, True, False, True, True, False]
+
+
+def test_opening_reads_no_rows_and_only_used_shards_are_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[Path] = []
+    monkeypatch.setattr("distill.data.row_cache.mark_used", used.append)
+    cache = RowCache(tmp_path, width=3, dtype=np.float16)
+    for name in "ab":
+        cache.add(_keys([name]), np.ones((1, 3), dtype=np.float16))
+    opened = cache.open(_keys(["b", "c"]))
+    assert opened.found.tolist() == [True, False]
+    assert len(used) == 1
+    for shard in tmp_path.iterdir():  # the mapped memory outlives the file
+        shard.unlink()
+    assert opened.read().tolist() == [[1, 1, 1], [0, 0, 0]]
+
+
+def test_a_shard_of_another_type_is_ignored(tmp_path: Path) -> None:
+    RowCache(tmp_path, width=1, dtype=np.float32).add(_keys(["a"]), np.ones((1, 1), dtype=np.float32))
+    _, found = RowCache(tmp_path, width=1, dtype=np.float16).get(_keys(["a"]))
+    assert not found.any()

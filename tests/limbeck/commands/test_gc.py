@@ -10,7 +10,7 @@ import pytest
 from limbeck.cli import main
 from store.artefacts import Artefacts
 from store.db import Database
-from store.idempotency import KEEP_S, StoredResponse, reserve, save_response
+from store.idempotency import StoredResponse, reserve, save_response
 from store.migrate import upgrade
 from store.models import IdempotencyRecord
 from tests.api.published import publish
@@ -32,7 +32,7 @@ def lost(tmp_path: Path) -> Path:
     with db.write() as tx:
         reserve(tx, principal="local", key="k", request_sha256="d")
         save_response(tx, principal="local", key="k", response=StoredResponse(201, {}, "x" * 500))
-        tx.get_one(IdempotencyRecord, ("local", "k")).created_at = time.time() - KEEP_S - 60
+        tx.get_one(IdempotencyRecord, ("local", "k")).created_at = time.time() - 24 * 3600.0 - 60
     db.dispose()
     lost = home / "artefacts" / "parts" / "p" / "dead" / "student.safetensors"
     os.utime(lost, (0, 0))
@@ -56,7 +56,7 @@ def test_gc_removes_what_the_dry_run_lists(lost: Path, capsys: Capture) -> None:
     assert removed["bytes"] == 2000
     assert [kind["number"] for kind in removed["kinds"]] == [1, 1]
     assert not lost.parent.exists()
-    assert (lost.parents[1] / "t" / "README.md").exists()
+    assert (lost.parents[1] / "t" / "text_targets.safetensors").exists()
     assert main(["gc"]) == 0
     assert capsys.readouterr().out == "nothing to remove\n"
 

@@ -13,9 +13,9 @@ from store.errors import InUse, NotFound
 from store.jobs import jobs
 from store.jobs.jobs import NewPart
 from store.models import AttributeSet, Base, Checkpoint, Event, Job, Label, Part, Removal, TextTargets, Vocabulary
-from store.removal.delete import DeletedResources, delete_resource
-from store.removal.holds import hold_named
-from store.removal.kinds import PURGED
+from store.removal.delete import OWNED, DeletedResources, delete_resource
+from store.removal.holds import MODELS, hold_named
+from store.removal.kinds import PURGED, USERS
 from store.removal.purge import purge
 from store.sets import attribute_sets, drafts
 from store.vocabularies import NewLabel
@@ -209,3 +209,18 @@ def test_a_hold_and_a_deletion_wait_for_each_other(db: Database, text_targets: s
     if first == "delete":
         assert purge(db, for_s=10)
         assert count(db, Label) == 0
+
+
+def test_every_table_that_refers_to_a_resource_is_known() -> None:
+    """A new foreign key to a resource is a user of it, or its table is deleted with it."""
+    tables = {model.__tablename__: kind for kind, model in MODELS.items()}
+    columns = [(kind, column) for kind, listed in USERS.items() for _, column in listed if hasattr(column, "class_")]
+    columns += [(kind, column) for kind, listed in OWNED.items() for column in listed]
+    known = {(kind, column.class_.__tablename__, column.key) for kind, column in columns}
+    keys = {
+        (tables[key.column.table.name], table.name, key.parent.name)
+        for table in Base.metadata.tables.values()
+        for key in table.foreign_keys
+        if key.column.table.name in tables
+    }
+    assert keys <= known

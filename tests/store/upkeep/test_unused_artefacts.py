@@ -51,7 +51,7 @@ def trained(db: Database, artefacts: Artefacts) -> Claim:
     train = must_claim_next(db)
     put(artefacts, train, "state/000001.safetensors", "student.safetensors", "training.jsonl")
     with db.write() as tx:
-        claims.save_state(tx, train, f"{train.place}/state/000001.safetensors")
+        claims.save_state(tx, train, f"{train.place}/state/000001.safetensors", units=1)
     with db.write() as tx:
         files = {"student": f"{train.place}/student.safetensors", "training_log": f"{train.place}/training.jsonl"}
         transitions.finish(tx, train, TrainPartResult(files=files))
@@ -70,7 +70,7 @@ def test_a_running_attempt_keeps_its_files_and_a_dead_one_does_not(db: Database,
     dead = must_claim_next(db)
     put(artefacts, dead, "student.safetensors", "state/000001.safetensors", "state/000002.safetensors")
     with db.write() as tx:
-        claims.save_state(tx, dead, f"{dead.place}/state/000002.safetensors")
+        claims.save_state(tx, dead, f"{dead.place}/state/000002.safetensors", units=2)
         transitions.release(tx, dead)
     # The next attempt resumes from the second state, also before it has begun.
     expected = {
@@ -116,12 +116,10 @@ def test_a_published_student_keeps_its_bundle_only(db: Database, artefacts: Arte
     found = unused(db, artefacts)
     assert found[f"{train.place}/student.safetensors"] == "training outputs of published students"
     assert not any(key.startswith("parts/p/t/") for key in found)
+    bundle = {key for key in keys(artefacts) if key.startswith("parts/p/")}
+    assert len(bundle) == 4  # the text targets, and a blob of each file
     deleted = delete_unused(db, artefacts, find_unused(db, artefacts, grace_s=AT_ONCE))
-    assert {key for key in keys(artefacts) if key.startswith("parts/p/")} == {
-        "parts/p/t/README.md",
-        "parts/p/t/image/model.safetensors",
-        "parts/p/t/odd",
-    }
+    assert {key for key in keys(artefacts) if key.startswith("parts/p/")} == bundle
     assert f"{train.place}/state/000001.safetensors" in {one.file.key for one in deleted}
     with db.read() as tx:
         assert tx.get_one(Part, train.part_id).state_key is None

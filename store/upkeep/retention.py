@@ -1,0 +1,48 @@
+"""What is removed after the times in the settings: events of jobs that ended long ago, and edits that nobody seals.
+
+Each transaction is small, so that no other writer waits for long.
+"""
+
+import time
+
+from sqlalchemy import delete, func, select, tuple_
+
+from store.db import Database
+from store.models import AttributeDraft, AttributeDraftEntry, Event, Job
+from store.sets import drafts
+
+_ROWS, _DRAFTS = 2_000, 20
+_NO_SYNC = {"synchronize_session": False}
+
+
+def delete_old_events(db: Database, *, keep_s: float) -> int:
+    """Delete events of jobs that ended more than `keep_s` ago; returns their number.
+
+    Events of type `state` stay: they say when a job began and ended, and a stream of events ends with the last one.
+    """
+    old = select(Job.id).where(Job.finished_at < time.time() - keep_s)
+    some = select(Event.job_id, Event.id).where(Event.job_id.in_(old), Event.type != "state").limit(_ROWS)
+    total, number = 0, _ROWS
+    while number == _ROWS:
+        with db.write() as tx:
+            statement = delete(Event).where(tuple_(Event.job_id, Event.id).in_(some))
+            number = int(tx.execute(statement, execution_options=_NO_SYNC).rowcount)  # type: ignore[attr-defined]
+        total += number
+    return total
+
+
+def delete_old_drafts(db: Database, *, keep_s: float) -> int:
+    """Empty drafts whose last edit is more than `keep_s` ago; returns their number. Their version goes on."""
+    total, set_ids = 0, ["…"]
+    while set_ids:
+        with db.write() as tx:
+            is_edited = (
+                select(func.count()).where(AttributeDraftEntry.set_id == AttributeDraft.set_id).scalar_subquery()
+            )
+            query = select(AttributeDraft.set_id).where(AttributeDraft.updated_at < time.time() - keep_s, is_edited > 0)
+            set_ids = list(tx.scalars(query.limit(_DRAFTS)))
+            for set_id in set_ids:
+                drafts.advance(tx, set_id, None)
+                drafts.drop(tx, set_id)
+        total += len(set_ids)
+    return total

@@ -1,0 +1,83 @@
+"""One round of the clean-up that the sweeper does by itself, and `limbeck gc` on request.
+
+Several processes may call it: only the one with the turn deletes files and rows of the artefact store, and nobody does
+while a backup copies them (`store.upkeep.turns`). Everything is done in small transactions.
+"""
+
+from dataclasses import dataclass
+
+from store.artefacts import Artefacts
+from store.blobs import unused as blobs
+from store.db import Database
+from store.jobs import outbox
+from store.removal.purge import purge
+from store.settings import Settings
+from store.upkeep import attempt_states, expired_records, old_audit, retention, turns, unused_artefacts, unused_pages
+from store.upkeep.unused_artefacts import UnusedArtefact
+
+_BLOBS = 200
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a round removed; None if another process has the turn. `num_pages` and `num_entries`: of attribute sets."""
+
+    files: tuple[UnusedArtefact, ...] = ()
+    num_events: int = 0
+    num_drafts: int = 0
+    num_pages: int = 0
+    num_entries: int = 0
+
+
+def sweep_records(db: Database, settings: Settings) -> None:
+    """Delete expired records, and the rows of deleted resources. Cheap; any number of processes."""
+    with db.write() as tx:
+        expired_records.delete_expired(tx, keep_s=settings.keep_idempotency_s)
+    old_audit.delete_old(db, settings.keep_audit_s)
+    purge(db, for_s=5.0)
+
+
+def sweep_states(db: Database, artefacts: Artefacts, holder: str, *, keep_s: float) -> None:
+    """Delete the training states of parts that have ended, unless another process has the turn.
+
+    `keep_s`: how long a part that failed or was cancelled may be retried.
+    """
+    with db.read() as tx:
+        unused = outbox.unused_states(tx, keep_s=keep_s)
+    if not unused:
+        return
+    with turns.turn(db, turns.FILES, holder) as has_it:
+        if has_it:
+            for part_id, _ in unused:
+                attempt_states.delete_states(artefacts, part_id, keep=())
+            with db.write() as tx:
+                outbox.forget_states(tx, [part_id for part_id, _ in unused])
+
+
+def sweep(
+    db: Database, artefacts: Artefacts, settings: Settings, holder: str, *, grace_s: float = unused_artefacts.GRACE_S
+) -> Swept | None:
+    """Remove what nothing refers to, and what the settings do not keep. None if another process has the turn."""
+    with turns.turn(db, turns.FILES, holder) as has_it:
+        if not has_it:
+            return None
+        _forget_blobs(db, grace_s)
+        found = unused_artefacts.find_unused(db, artefacts, grace_s=grace_s)
+        files = unused_artefacts.delete_unused(db, artefacts, found)
+        num_pages, num_entries = unused_pages.delete_unused_pages(db)
+        return Swept(
+            tuple(files),
+            retention.delete_old_events(db, keep_s=settings.keep_events_s) if settings.keep_events_s else 0,
+            retention.delete_old_drafts(db, keep_s=settings.keep_drafts_s) if settings.keep_drafts_s else 0,
+            num_pages,
+            num_entries,
+        )
+
+
+def _forget_blobs(db: Database, grace_s: float) -> None:
+    """Delete the rows of blobs that nothing contains; their files are then unused too."""
+    while True:
+        with db.write() as tx:
+            found = blobs.find_unused(tx, older_than_s=grace_s, limit=_BLOBS)
+            if not found or not blobs.delete_unused(tx, found):
+                return
