@@ -41,6 +41,7 @@ from api.routes import (
     llm_responses,
     plan,
     reports,
+    storage,
     teachers,
     text_targets,
     thumbnails,
@@ -51,6 +52,7 @@ from api.routes import (
 from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
+from store.upkeep.disk_used import DiskScan
 
 # Requests are matched in this order. Jobs come first because clients poll them.
 _ROUTERS = (
@@ -64,6 +66,7 @@ _ROUTERS = (
     attribute_sets,
     attributes,
     comparison,
+    storage,
     reports,
     drafts,
     llm_responses,
@@ -119,7 +122,8 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     )
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
     app.state.index_rows = IndexRows(app.state.services.artefacts)
-    app.state.metrics = Metrics(database)
+    app.state.disk_scan = DiskScan(database, app.state.services.artefacts, settings)
+    app.state.metrics = Metrics(database, app.state.disk_scan)
     app.state.job_watch = events.job_watch(database)
     app.state.problem_page = sign_in.problem_page
     app.state.background_checks = health.BackgroundChecks()
