@@ -561,6 +561,7 @@ class Job(Owned, Base):
     finished_at: Mapped[float | None]
     __table_args__ = (
         Index("ix_jobs_owner_id", "owner", "id"),
+        Index("ix_jobs_kind_id", "kind", "id"),
         Index("ix_jobs_unfinished_owner", "owner", postgresql_where=_UNFINISHED, sqlite_where=_UNFINISHED),
     )
 
