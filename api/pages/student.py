@@ -56,7 +56,7 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
         row = resources.checkpoint_without_evaluation(tx, id)
         figures = figures_of(tx, row)
         files = resources.checkpoint_files(tx, id)
-        values = {
+        values: dict[str, Any] = {
             "student": row,
             "about": _about(tx, row),
             "figures": _figure_rows(figures),
@@ -185,8 +185,11 @@ def _missing(tx: Session, row: Checkpoint, figures: StudentFigures) -> list[Mapp
     found: list[Mapping[str, Any]] = []
     at = {"dataset_id": row.dataset_id}
     if figures.teacher is None:
-        texts = {"text": row.text, **({"attribute_set_id": row.attribute_set_id} if row.text != "names" else {})}
-        body = {"kind": "evaluate", "teacher": figures.teacher_ref, **at, **texts}
+        texts: Mapping[str, Any] = {
+            "text": row.text,
+            **({"attribute_set_id": row.attribute_set_id} if row.text != "names" else {}),
+        }
+        body: Mapping[str, Any] = {"kind": "evaluate", "teacher": figures.teacher_ref, **at, **texts}
         found.append({"text": "The teacher was not evaluated on these images.", "button": "Evaluate it", "body": body})
     if row.text != "names" and figures.student_by_names is None:
         text = "This student was not evaluated by the names of the labels alone, without attributes."

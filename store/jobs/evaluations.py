@@ -28,10 +28,10 @@ def newest_closed_set(tx: Session, dataset_id: str) -> str | None:
     return tx.scalar(_succeeded("distill", dataset_id).where(protocol == "closed_set"))
 
 
-def _evaluations(dataset_id: str, text: str) -> Select[tuple[str]]:
+def _evaluations(dataset_id: str, text: str) -> Select[str]:
     return _succeeded("evaluate", dataset_id).where(Job.spec["text"].as_string() == text)
 
 
-def _succeeded(kind: str, dataset_id: str) -> Select[tuple[str]]:
+def _succeeded(kind: str, dataset_id: str) -> Select[str]:
     is_one = (Job.kind == kind, Job.status == "succeeded", Job.spec["dataset_id"].as_string() == dataset_id)
     return select(Job.id).where(*is_one).order_by(Job.id.desc()).limit(1)
