@@ -642,7 +642,8 @@ class Event(Base):
 
 
 class Checkpoint(Owned, Base):
-    """The bundle of a trained student."""
+    """The bundle of a trained student. `samples_key`: some images of each label with what it took them for
+    (`distill.evaluation.samples`)."""
 
     __tablename__ = "checkpoints"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -656,6 +657,7 @@ class Checkpoint(Owned, Base):
     text: Mapped[str]
     evaluation: Mapped[dict[str, object]]
     digest: Mapped[str]
+    samples_key: Mapped[str | None]
     created_at: Mapped[float]
 
 

@@ -11,12 +11,15 @@ from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse
 
 from api.http.dependencies import ServicesDep
+from api.http.problems import ProblemError
 from api.http.schemas import MAX_INT32
 from api.pages import charts, formats
 from api.pages.evaluations import PARTS, part_of
 from api.pages.links import link, with_query
 from api.pages.rendering import page
 from api.pages.student_figures import LABEL_PARTS, Contender, LabelRow, StudentFigures, figures_of
+from api.routes.checkpoints import samples_of
+from limbeck.shared.labels import quoted
 from store import resources
 from store.jobs import jobs
 from store.models import Checkpoint, CheckpointFile
@@ -63,12 +66,12 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
             "charts_of_parts": _figure_charts(figures),
             "missing": _missing(tx, row, figures),
             "worst": [
-                (PARTS[part], [_label_cells(one) for one in _of_part(figures.labels, part)[:_WORST]])
+                (PARTS[part], [_label_cells(id, one) for one in _of_part(figures.labels, part)[:_WORST]])
                 for part in LABEL_PARTS
                 if _of_part(figures.labels, part)
             ],
             "gain": _gain(figures),
-            "confusions": [(PARTS[part], _confusion_rows(figures, part, "")[:_WORST]) for part in LABEL_PARTS],
+            "confusions": [(PARTS[part], _confusion_rows(id, figures, part, "")[:_WORST]) for part in LABEL_PARTS],
             "downloads": _downloads(id, files),
             "snippets": _snippets(str(request.base_url).rstrip("/"), id, {file.path for file in files}),
         }
@@ -100,7 +103,7 @@ def labels_page(
         order=order,
         orders=_ORDERS,
         q=q,
-        rows=[_label_cells(one) for one in shown],
+        rows=[_label_cells(id, one) for one in shown],
         gain=_gain(figures),
         first=start + 1,
         last=start + len(shown),
@@ -127,9 +130,34 @@ def confusions_page(
         part=part,
         parts=PARTS,
         q=q,
-        rows=_confusion_rows(figures, part, q),
+        rows=_confusion_rows(id, figures, part, q),
         matrix="" if q else _matrix(pairs),
         num_images=(part_of(figures.student.figures, part) or {}).get("num_images", 0),
+    )
+
+
+@router.get("/students/{id}/label")
+def label_page(
+    request: Request, services: ServicesDep, id: str, name: Annotated[str, Query(max_length=1000)]
+) -> HTMLResponse:
+    """The figures of one label, and evaluated images with what they were taken for."""
+    with services.db.read() as tx:
+        row = resources.checkpoint_without_evaluation(tx, id)
+        figures = figures_of(tx, row)
+    rows = [one for one in figures.labels if one.label == name]
+    if not rows:
+        raise ProblemError(404, "label_not_evaluated", f"no image of the label {quoted(name)} was evaluated")
+    samples = samples_of(services.artefacts, row, name) if row.samples_key else []
+    part = rows[0].part
+    return page(
+        request,
+        "student_label.html.jinja",
+        student=row,
+        label=name,
+        rows=[_label_cells(id, one) for one in rows],
+        gain=_gain(figures),
+        samples=samples,
+        confusions=_confusion_rows(id, figures, part, name, is_exact=True),
     )
 
 
@@ -246,9 +274,14 @@ def _ordered(rows: list[LabelRow], order: str) -> list[LabelRow]:
     return rows
 
 
-def _label_cells(row: LabelRow) -> Sequence[object]:
+def _label_link(id: str, label: str) -> Markup:
+    address = with_query(f"/students/{quote(id, safe='')}/label", name=label)
+    return Markup('<a href="{}"><bdi>{}</bdi></a>').format(address, label)
+
+
+def _label_cells(id: str, row: LabelRow) -> Sequence[object]:
     return (
-        formats.isolated(row.label),
+        _label_link(id, row.label),
         PARTS[row.part],
         charts.bar(row.accuracy, title=f"{row.accuracy:.0%}", width=80),
         formats.share(row.accuracy),
@@ -278,19 +311,26 @@ def _confusions(figures: StudentFigures, part: str) -> Sequence[Mapping[str, Any
     return (part_of(figures.student.figures, part) or {}).get("confusions") or ()
 
 
-def _confusion_rows(figures: StudentFigures, part: str, q: str) -> list[Sequence[object]]:
+def _confusion_rows(
+    id: str, figures: StudentFigures, part: str, q: str, *, is_exact: bool = False
+) -> list[Sequence[object]]:
+    """The pairs with a label whose name contains `q`, or is `q`."""
     wanted = q.casefold().strip()
     return [
         (
-            formats.isolated(pair["label"]),
+            _label_link(id, pair["label"]),
             formats.isolated(pair["taken_for"]),
             formats.number(pair["num_images"]),
             charts.bar(pair["share"], title=f"{pair['share']:.0%}", width=80),
             formats.share(pair["share"]),
         )
         for pair in _confusions(figures, part)
-        if wanted in pair["label"].casefold() or wanted in pair["taken_for"].casefold()
+        if (q in (pair["label"], pair["taken_for"]) if is_exact else _has(pair, wanted))
     ]
+
+
+def _has(pair: Mapping[str, Any], wanted: str) -> bool:
+    return wanted in pair["label"].casefold() or wanted in pair["taken_for"].casefold()
 
 
 def _matrix(pairs: Sequence[Mapping[str, Any]]) -> Markup:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from distill.evaluation.samples import Guess, Sample, save_samples
 from store.models import Checkpoint
+from store.removal.delete import delete_resource
 from tests.api.conftest import Service
 from tests.api.pages.evaluated import add_job, add_student, evaluation, part
 
@@ -106,3 +108,38 @@ def test_confusions_and_a_student_without_measurement(service: Service) -> None:
         row.evaluation, row.digest = {"text": "names", "id": None, "ood": None, "joint": None}, "other"
     assert "trained on all images" in service.http.get(f"/students/{id}").text
     assert "There are no images of these labels" in service.http.get(f"/students/{id}/confusions").text
+
+
+@pytest.mark.slow
+def test_a_label_opens_its_images_with_prediction_and_runner_up(service: Service) -> None:
+    id = add_student(service, STUDENT)
+    assert "has no sample images" in service.http.get(f"/students/{id}/label?name=crane").text
+    missing = service.http.get(f"/v1/checkpoints/{id}/samples?label=crane")
+    assert (missing.status_code, missing.json()["code"]) == (404, "samples_not_found")
+    heron = Guess("<b>heron", 0.75)
+    samples = [
+        Sample("<b>heron", 5, True, (heron,)),
+        Sample("crane", 3, False, (heron, Guess("crane", 0.25))),
+        Sample("crane", 4, True, (Guess("crane", 0.5), heron)),
+        Sample("crane 2", 6, True, (heron,)),
+    ]
+    save_samples(service.settings.home / "samples.jsonl", samples)
+    with service.db.write() as tx:
+        stored = service.artefacts.put_file(service.settings.home / "samples.jsonl", "parts/p/t/samples.jsonl")
+        tx.get_one(Checkpoint, id).samples_key = stored.key
+    body = service.get(f"/v1/checkpoints/{id}/samples", label="crane")
+    assert [(one["row"], one["is_right"]) for one in body["data"]] == [(3, False), (4, True)]
+    assert body["data"][0]["guesses"] == [
+        {"label": "<b>heron", "confidence": 0.75},
+        {"label": "crane", "confidence": 0.25},
+    ]
+    assert body["data"][0]["thumbnail"] == "/v1/datasets/dst_1/images/3/thumbnail"
+    unknown = service.http.get(f"/v1/checkpoints/{id}/samples?label=cr")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "label_not_evaluated")
+    (address,) = re.findall(r'href="([^"]+)"><bdi>&lt;b&gt;heron', service.http.get(f"/students/{id}/labels").text)
+    page = service.http.get(html.unescape(address)).text
+    assert ("/v1/datasets/dst_1/images/5/thumbnail?size=160" in page, "<b>heron" in page) == (True, False)
+    assert "<b>heron 75.0%" in _text(page)
+    assert service.http.get(f"/students/{id}/label?name=none").status_code == 404
+    with service.db.write() as tx:
+        assert "parts/p/t/samples.jsonl" in delete_resource(tx, "checkpoint", id).file_keys
