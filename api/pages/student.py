@@ -18,6 +18,7 @@ from api.pages.evaluations import PARTS, part_of
 from api.pages.links import link, with_query
 from api.pages.rendering import page
 from api.pages.student_figures import LABEL_PARTS, Contender, LabelRow, StudentFigures, figures_of
+from api.readers.student_models import TEXT_GRAPH
 from api.routes.checkpoints import samples_of
 from limbeck.shared.labels import quoted
 from store import resources
@@ -72,6 +73,8 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
             ],
             "gain": _gain(figures),
             "confusions": [(PARTS[part], _confusion_rows(id, figures, part, "")[:_WORST]) for part in LABEL_PARTS],
+            "can_classify": any(file.path == "onnx/image.onnx" for file in files),
+            "has_words": any(file.path == TEXT_GRAPH for file in files),
             "downloads": _downloads(id, files),
             "snippets": _snippets(str(request.base_url).rstrip("/"), id, {file.path for file in files}),
         }
