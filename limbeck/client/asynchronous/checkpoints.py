@@ -8,7 +8,7 @@ from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.requests import delete, get, items
 from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS, OnProgress
 from limbeck.client.paths import resource_path
-from limbeck.client.responses import parsed
+from limbeck.client.responses import Param, parsed
 from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion, PictureScores, Samples
 
 
@@ -54,7 +54,8 @@ class AsyncCheckpoints:
             Problem: the picture cannot be decoded (`image_unreadable`, `image_too_costly`), or the service lacks ONNX
                 Runtime (`onnxruntime_missing`).
         """
-        path, query = resource_path("checkpoints", id, "classify"), {"top": top, "word": list(words)}
+        path = resource_path("checkpoints", id, "classify")
+        query: dict[str, Param] = {"top": top, "word": [*words]}
         return parsed(PictureScores, await self._http.request("POST", path, params=query, content=picture))
 
     def list(

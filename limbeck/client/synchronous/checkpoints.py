@@ -6,7 +6,7 @@ from pathlib import Path
 
 from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS, OnProgress
 from limbeck.client.paths import resource_path
-from limbeck.client.responses import parsed
+from limbeck.client.responses import Param, parsed
 from limbeck.client.synchronous.download import download_bundle
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import delete, get, items
@@ -55,7 +55,8 @@ class Checkpoints:
             Problem: the picture cannot be decoded (`image_unreadable`, `image_too_costly`), or the service lacks ONNX
                 Runtime (`onnxruntime_missing`).
         """
-        path, query = resource_path("checkpoints", id, "classify"), {"top": top, "word": list(words)}
+        path = resource_path("checkpoints", id, "classify")
+        query: dict[str, Param] = {"top": top, "word": [*words]}
         return parsed(PictureScores, self._http.request("POST", path, params=query, content=picture))
 
     def list(
