@@ -89,6 +89,7 @@ def test_what_is_missing_or_too_large_is_said(
     monkeypatch.setattr(classify, "_waiting", classify.threading.BoundedSemaphore(1))
     with classify._place():
         assert refusal() == (503, "too_many_pictures")
+    service.app.state.student_models = student_models.StudentModels(service.artefacts, service.settings.cache)
     monkeypatch.setitem(sys.modules, "limbeck.classify.student", None)
     assert refusal() == (503, "onnxruntime_missing")
     with service.db.write() as tx:
