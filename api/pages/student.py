@@ -31,7 +31,7 @@ _ROWS = 100
 _WORST = 8
 _BARS = 20
 _MATRIX = 20
-_FIGURE_PARTS = (("id", "Seen labels"), ("ood", "Unseen labels"), ("joint", "Harmonic mean"))
+FIGURE_PARTS = (("id", "Seen labels"), ("ood", "Unseen labels"), ("joint", "Harmonic mean"))
 _ORDERS = {
     "worst": "Worst first",
     "best": "Best first",
@@ -182,12 +182,13 @@ def _about(tx: Session, row: Checkpoint) -> list[tuple[str, object]]:
 
 def _figure_rows(figures: StudentFigures) -> list[Sequence[object]]:
     return [
-        (link(one.job_id, one.name) if one.job_id else one.name, *(_figure(one, part) for part, _ in _FIGURE_PARTS))
+        (link(one.job_id, one.name) if one.job_id else one.name, *(figure(one, part) for part, _ in FIGURE_PARTS))
         for one in figures.shown
     ]
 
 
-def _figure(one: Contender, part: str) -> Markup:
+def figure(one: Contender, part: str) -> Markup:
+    """An accuracy with its interval."""
     value, interval = one.accuracy(part), one.interval(part)
     if value is None:
         return Markup('<span class="soft">not measured</span>')
@@ -206,7 +207,7 @@ def _figure_charts(figures: StudentFigures) -> list[tuple[str, Markup]]:
                 title=f"Accuracy, {title.lower()}",
             ),
         )
-        for part, title in _FIGURE_PARTS
+        for part, title in FIGURE_PARTS
         if figures.student.accuracy(part) is not None
     ]
 
@@ -277,24 +278,25 @@ def _ordered(rows: list[LabelRow], order: str) -> list[LabelRow]:
     return rows
 
 
-def _label_link(id: str, label: str) -> Markup:
+def label_link(id: str, label: str) -> Markup:
+    """A link to the page of a label of a student."""
     address = with_query(f"/students/{quote(id, safe='')}/label", name=label)
     return Markup('<a href="{}"><bdi>{}</bdi></a>').format(address, label)
 
 
 def _label_cells(id: str, row: LabelRow) -> Sequence[object]:
     return (
-        _label_link(id, row.label),
+        label_link(id, row.label),
         PARTS[row.part],
         charts.bar(row.accuracy, title=f"{row.accuracy:.0%}", width=80),
         formats.share(row.accuracy),
         formats.share(row.teacher),
-        _signed(row.gain),
+        signed(row.gain),
         formats.number(row.num_images),
     )
 
 
-def _signed(value: float | None) -> Markup:
+def signed(value: float | None) -> Markup:
     """A difference of shares in percentage points."""
     if value is None:
         return Markup(formats.NONE)
@@ -321,7 +323,7 @@ def _confusion_rows(
     wanted = q.casefold().strip()
     return [
         (
-            _label_link(id, pair["label"]),
+            label_link(id, pair["label"]),
             formats.isolated(pair["taken_for"]),
             formats.number(pair["num_images"]),
             charts.bar(pair["share"], title=f"{pair['share']:.0%}", width=80),
