@@ -18,8 +18,9 @@ from api.key_uses import KeyUses
 from api.logs import logger
 from api.metrics.registry import Metrics
 from api.middleware import RequestMiddleware
-from api.pages import editor, job, lists, reference, sign_in, start, static_files
+from api.pages import editor, job, lists, reference, sign_in, start, static_files, vocabulary
 from api.rate_limits import rate_limiter
+from api.readers.index_rows import IndexRows
 from api.routes import (
     attribute_set_files,
     attribute_sets,
@@ -43,6 +44,7 @@ from api.routes import (
     storage,
     teachers,
     text_targets,
+    thumbnails,
     usage,
     vocabularies,
     webhooks,
@@ -73,6 +75,7 @@ _ROUTERS = (
     text_targets,
     caption_sets,
     datasets,
+    thumbnails,
     teachers,
     checkpoints,
     webhooks,
@@ -82,6 +85,7 @@ _ROUTERS = (
     health,
     start,
     lists,
+    vocabulary,
     job,
     reference,
     editor,
@@ -118,6 +122,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
+    app.state.index_rows = IndexRows(app.state.services.artefacts)
     app.state.disk_scan = DiskScan(database, app.state.services.artefacts, settings)
     app.state.metrics = Metrics(database, app.state.disk_scan)
     app.state.job_watch = events.job_watch(database)
