@@ -43,6 +43,7 @@ from store.jobs.specs import (
     EvaluateSpec,
     ProveSpec,
     RangeSpec,
+    SaveCheckpoints,
     TeacherSubject,
 )
 from store.models import Dataset, Job
@@ -90,6 +91,9 @@ class DistillIn(StorableRequestModel):
     )
     start_checkpoint_id: str | None = Field(None, description="For protocol fine_tune: the initial student.")
     caption_set_id: str | None = Field(None, description="For the loss cap: captions of the dataset's images.")
+    save_checkpoints: SaveCheckpoints | None = Field(
+        None, description="Keep students while the training runs: `/v1/jobs/{id}/checkpoints`."
+    )
     _given_config: Mapping[str, object] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="wrap")
@@ -255,6 +259,7 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
             "strategy captions makes one), or set losses.cap to 0"
         )
         raise unprocessable("captions_missing", detail, "/caption_set_id")
+    _check_save_checkpoints(request.save_checkpoints, config)
     spec = DistillSpec(
         dataset_id=dataset.id,
         vocabulary_id=dataset.vocabulary_id,
@@ -266,6 +271,7 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         config=config,
         start_checkpoint_id=request.start_checkpoint_id,
         caption_set_id=request.caption_set_id,
+        save_checkpoints=request.save_checkpoints,
     )
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [
@@ -275,6 +281,19 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         NewPart(kind="evaluate", queue="gpu", stage=2),
     ]
     return JobPlan(spec, parts)
+
+
+def _check_save_checkpoints(wanted: SaveCheckpoints | None, config: TrainConfig) -> None:
+    """Refuse checkpoints that the training would never have."""
+    if wanted is None:
+        return
+    pointer, epochs = "/save_checkpoints/every_epochs", config.schedule.epochs
+    if wanted.every_epochs > epochs:
+        detail = f"the training has {epochs} epochs: nothing would be kept; name at most this number"
+        raise unprocessable("checkpoints_unfit", detail, pointer)
+    if config.data.protocol == "closed_set":
+        detail = "protocol closed_set trains a baseline without text targets, which has no checkpoints: leave them out"
+        raise unprocessable("checkpoints_unfit", detail, "/save_checkpoints")
 
 
 def _check_caption_set(tx: Session, id: str, dataset: Dataset, *, is_used: bool) -> None:

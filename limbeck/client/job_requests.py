@@ -98,6 +98,8 @@ class DistillRequest(TextOptions, total=False):
     """For the protocol `fine_tune`: the initial student."""
     caption_set_id: str | None
     """For the loss `cap`: captions of the dataset's images."""
+    save_checkpoints: Mapping[str, int] | None
+    """Students to keep while the training runs: `{"every_epochs": 5, "keep": 3}`; the newest 5 without `keep`."""
 
 
 class EvaluateRequest(TextOptions, total=False):

@@ -48,6 +48,8 @@ _OPTIONS = (
     (r"/jobs/\d+/checkpoint_id", "--checkpoint"),
     (r"/jobs/\d+/caption_set_id", "--captions"),
     (r"/jobs/\d+/start_checkpoint_id", "--start"),
+    (r"/jobs/\d+/save_checkpoints/keep", "--keep"),
+    (r"/jobs/\d+/save_checkpoints", "--save-every"),
 )
 _WHOLE = ("/vocabulary/", "/labels", "/dataset/", "/jobs/", "/attributes")
 _UNMATCHED = ("folder_matches_no_label", "ambiguous", "merged_labels", "unknown_label")

@@ -21,7 +21,14 @@ from limbeck.models.attributes import (
     SetLabel,
 )
 from limbeck.models.base import Page, ServiceResponse
-from limbeck.models.checkpoints import BundleFile, Checkpoint, CheckpointWithFiles, ManifestEntry
+from limbeck.models.checkpoints import (
+    BundleFile,
+    Checkpoint,
+    CheckpointWithFiles,
+    EpochCheckpoint,
+    EpochMetrics,
+    ManifestEntry,
+)
 from limbeck.models.datasets import (
     CaptionSet,
     CreatedDataset,
@@ -63,6 +70,8 @@ __all__ = [
     "Draft",
     "DraftChanged",
     "ENDED",
+    "EpochCheckpoint",
+    "EpochMetrics",
     "Estimate",
     "Event",
     "FormatLevel",

@@ -39,6 +39,8 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "DeletedResourceOut": models.DeletedResource,
     "DeletionOut": models.Deletion,
     "DraftOut": models.Draft,
+    "EpochCheckpointOut": models.EpochCheckpoint,
+    "EpochMetricsOut": models.EpochMetrics,
     "EstimateOut": models.Estimate,
     "EventOut": models.Event,
     "GateResultOut": models.Gate,

@@ -13,9 +13,10 @@ from distill.bundle.verify import MANIFEST_FILE
 from distill.config.model_names import student_notes
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, save_training_images
+from distill.evaluation.epochs import measure_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import EpochLine
-from distill.pipeline import check_bundle, check_start, measure_epochs, training_data
+from distill.pipeline import check_bundle, check_start, training_data
 from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, read_initial_student, trained_before
 from distill.student.model import Student, configured_student
 from distill.student.saved_student import save_student
@@ -32,6 +33,7 @@ from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
 from workers.gpu import inputs
 from workers.gpu.device_memory import gpu_memory
+from workers.gpu.epoch_checkpoints import CheckpointSaver
 from workers.gpu.features import fetch_features
 from workers.gpu.pipeline_hooks import note_changed_images, pipeline_errors, pipeline_hooks
 from workers.gpu.run_log import open_run_log
@@ -117,7 +119,7 @@ def _train(
     lease.begin("teacher features")
     config = spec.config
     images = inputs.images(context, spec.dataset_id, folder)
-    targets, _ = inputs.targets(context, claim, folder)
+    targets, encoded = inputs.targets(context, claim, folder)
     initial_student = _initial_student(context, spec, teacher, folder)
     before = trained_before(config, initial_student, root=context.settings.data)
     if before is not None:
@@ -151,7 +153,20 @@ def _train(
         spec.text,
         cache=context.settings.cache,
         root=images.root,
+        has_checkpoints=spec.save_checkpoints is not None,
         hooks=hooks,
+    )
+    save_checkpoint = CheckpointSaver(
+        context=context,
+        claim=claim,
+        lease=lease,
+        spec=spec,
+        teacher=teacher,
+        targets=targets,
+        text_targets_id=encoded.text_targets_id,
+        image_index=images.image_index,
+        evaluation=on_epoch,
+        folder=folder,
     )
     lease.begin("training")
     report_step = _step_reporter(lease, config.schedule.batch_size)
@@ -170,6 +185,7 @@ def _train(
             hooks=TrainHooks(
                 on_step=on_step,
                 on_epoch=run_log.measured(_epoch_reporter(lease, on_epoch)),
+                on_checkpoint=save_checkpoint,
                 should_stop=lease.should_stop,
                 save=_state_saver(context, claim, lease, folder),
             ),
