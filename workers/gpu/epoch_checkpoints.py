@@ -1,6 +1,6 @@
-"""The hook of a training that stores checkpoints of its student after every n-th epoch (`store.lifecycle.epoch_checkpoints`).
+"""The hook of a training that stores checkpoints of its student after every n-th epoch.
 
-A checkpoint that cannot be stored is a warning: the training goes on.
+`store.lifecycle.epoch_checkpoints` has their rows. One that cannot be stored is a warning, and the training goes on.
 """
 
 import tempfile
