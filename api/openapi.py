@@ -20,15 +20,15 @@ Times are UTC. The ETag of a draft is its version; a request that changes the dr
 Unless the service is bound to loopback, a request needs a key (`Authorization: Bearer lbk_...`) with the scope `read`
 (GET, HEAD) or `write` (all other methods)."""
 
-_WITH_BODY = ("post", "patch")
 _PROBLEMS = {
-    "400": "The request is malformed",
+    "400": "The request is malformed: its URL has a NUL character, or its body cannot be read",
     "401": "The key is missing, unknown, expired or revoked",
     "402": "The budget of the job is more than is left of that of the key",
     "403": "The key lacks the scope, or the resource belongs to another owner; or a request without a key did not come "
     "from this machine",
     "404": "The resource does not exist",
-    "409": "The `Idempotency-Key` was used for another request or is in use",
+    "409": "The `Idempotency-Key` was used for another request or is in use; or the resource is in use, or was changed "
+    "by another request at the same time",
     "412": "The draft has changed since the version in `If-Match`",
     "413": "The body is too large",
     "415": "The content type of the body is not supported",
@@ -62,20 +62,43 @@ def _document(app: FastAPI) -> dict[str, Any]:
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "lbk_..."}}
     for path, operations in openapi["paths"].items():
         for method, operation in operations.items():
+            _describe_parameters(method, operation)
             _add_security_and_problems(path, method, operation)
             _move_definitions(operation, schemas)
     return openapi
 
 
+def _describe_parameters(method: str, operation: dict[str, Any]) -> None:
+    """A parameter can be left out, but not be null; a change of a draft needs its version (428 without it)."""
+    for parameter in operation.get("parameters", ()):
+        schema = parameter["schema"]
+        kinds = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+        if len(kinds) < len(schema.get("anyOf", ())):
+            del schema["anyOf"]
+            schema |= kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+        if parameter["name"] == "if-match" and method == "patch":
+            parameter["required"] = True
+
+
 def _add_security_and_problems(path: str, method: str, operation: dict[str, Any]) -> None:
-    statuses: set[str] = set()
+    """The problems that the middleware, the reading of a request and its dependencies can answer with.
+
+    A route declares the others itself, in its `responses`.
+    """
+    parameters = {parameter["name"] for parameter in operation.get("parameters", ())}
+    statuses = {"400", "413"}
     if path not in PUBLIC_PATHS:
         operation["security"] = [{"key": []}, {}]
         statuses |= {"401", "403", "429", "503"} | ({"404"} if "{" in path else set())
     if (path, method) == ("/v1/jobs", "post"):
         statuses |= {"402"}
-    statuses |= {"400", "409", "413", "415", "422"} if method in _WITH_BODY else {"422"} & set(operation["responses"])
-    if any(parameter["name"] == "if-match" for parameter in operation.get("parameters", ())):
+    if method in ("post", "patch"):
+        statuses |= {"409", "415", "422"}
+    if "422" in operation["responses"]:  # FastAPI's, of any parameter
+        statuses |= {"422"}
+    if method == "delete" or "idempotency-key" in parameters:
+        statuses |= {"409"}
+    if "if-match" in parameters:
         statuses |= {"412", "428"} if method == "patch" else {"412"}
     operation["responses"].pop("422", None)
     content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -59,6 +59,8 @@ class _Limbeck(CommandGroup):
         CommandEntry("key", "limbeck.commands.operate:key", _OPERATE, "API keys: create, list, limit, revoke."),
         CommandEntry("audit", "limbeck.commands.audit:audit", _OPERATE, "Who changed what."),
         CommandEntry("db", "limbeck.commands.operate:db", _OPERATE, "The database: upgrade, check."),
+        CommandEntry("backup", "limbeck.commands.backup:backup", _OPERATE, "Copy database and files while it runs."),
+        CommandEntry("restore", "limbeck.commands.backup:restore", _OPERATE, "Restore a backup into an empty place."),
         CommandEntry("gc", "limbeck.commands.gc:gc", _OPERATE, "Remove files that nothing refers to any more."),
         CommandEntry("llm", "limbeck.commands.llm:cli", _OPERATE, "LLM endpoints and models."),
     )

@@ -109,8 +109,8 @@ def _ended(job: Job) -> tuple[Stage, ...]:
 def _line(job: Job) -> str:
     """`training: 30/120 steps, 9.1/s, 0:10 left`, `queued: no GPU worker is running`; with the spending."""
     name, state = _waiting(job) if job.waiting_for else (job.progress.name, stage_text(job.progress))
-    if job.status == "cancelling":
-        name = f"cancelling, {name}"
+    if job.status in ("cancelling", "pausing"):
+        name = f"{job.status}, {name}"
     state = ": ".join(text for text in (name, state) if text)
     return ", ".join(text for text in (state, spend_text(job.spend)) if text) or job.status
 

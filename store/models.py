@@ -538,10 +538,10 @@ _UNFINISHED = text("finished_at IS NULL")
 
 
 class Job(Owned, Base):
-    """A job; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: sums over its parts
-    by kind, running parts excluded (see `store.jobs.progress`). `inputs_digest`: of everything that its result depends
-    on (`api.jobs.inputs_digest`); jobs of earlier versions have none. `trace_parent`: the W3C `traceparent` of the
-    request that created it, if requests are traced."""
+    """A job; its state is derived from its parts. `stopping`: null, `cancel`, `failure` or `pause`. `tally`: sums over
+    its parts by kind, running parts excluded (see `store.jobs.progress`). `inputs_digest`: of everything that its
+    result depends on (`api.jobs.inputs_digest`); jobs of earlier versions have none. `priority` orders queues.
+    `trace_parent`: the W3C `traceparent` of the request that created it, if requests are traced."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -552,6 +552,7 @@ class Job(Owned, Base):
     result: Mapped[dict[str, object] | None]
     error: Mapped[dict[str, str] | None]
     stopping: Mapped[str | None]
+    priority: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     tally: Mapped[list[TallyJSON]]
     num_events: Mapped[int]
     trace_parent: Mapped[str | None]
@@ -573,6 +574,8 @@ class Part(Base):
 
     The parts of a stage may run at the same time; the next stage begins when all of them have ended. `holds_budget`:
     see `store.enrich.usage`. `gauges`: figures of a running part for Prometheus. `queued_at`: when it was queued last.
+    `attempts` counts all claims, and `idle_attempts` those in a row without progress, which are limited. `saved_units`:
+    steps in the saved training state, or units of an enrichment whose results are stored. `priority`: of its job.
     """
 
     __tablename__ = "parts"
@@ -587,6 +590,9 @@ class Part(Base):
     result: Mapped[dict[str, object] | None]
     error: Mapped[dict[str, str] | None]
     attempts: Mapped[int]
+    idle_attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    saved_units: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    priority: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     lease_token: Mapped[str | None]
     lease_expires_at: Mapped[float | None]
     worker: Mapped[str | None]
@@ -608,6 +614,12 @@ class Part(Base):
         Index("ix_parts_running", "job_id", "kind", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
         # The place of a job in its queue.
         Index("ix_parts_queued", "queue", "job_id", "not_before", postgresql_where=_QUEUED, sqlite_where=_QUEUED),
+        Index(
+            "ix_parts_urgency",
+            *("queue", "priority", "job_id", "not_before"),
+            postgresql_where=_QUEUED,
+            sqlite_where=_QUEUED,
+        ),
         # Workers and the sweeper look for a few live rows among all parts that ever ran.
         Index("ix_parts_status_queue", "status", "queue", "not_before"),
     )

@@ -138,6 +138,9 @@ class Settings(BaseSettings):
     stall_limit_s: float = Field(
         1800.0, gt=0, description="Time without any progress after which a GPU part is ended and tried again."
     )
+    keep_states_s: float = Field(
+        7 * 86400.0, ge=0, description="How long the training state of a failed or cancelled job is kept for a retry."
+    )
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
     keep_idempotency_s: float = Field(

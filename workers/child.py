@@ -17,7 +17,7 @@ from distill.data.files.regular_files import confine_to
 from limbeck.shared.tracing import spans
 from store.jobs import claims
 from store.jobs.claims import Claim
-from workers.runtime.attempt_traces import write_stack_on_signal
+from workers.runtime.attempt_traces import NOT_AVAILABLE, write_stack_on_signal
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.logs import configure
@@ -28,7 +28,8 @@ _POLL_S = 0.25
 
 
 def main() -> int:
-    """Run the part and the parts that wait for it. Always returns 0: the rows of the parts say how they ended."""
+    """Run the part and the parts that wait for it. Returns 0, because the rows of the parts say how they ended, and
+    `NOT_AVAILABLE` if the part cannot be claimed."""
     parser = argparse.ArgumentParser(description="Run one GPU part.")
     parser.add_argument("part_id")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="stop when this process dies")
@@ -46,7 +47,7 @@ def main() -> int:
 
     claim = claim_part(context, arguments.part_id)
     if claim is None:
-        return 0
+        return NOT_AVAILABLE
     with spans.span("GPU process", parent=claim.trace_parent, pid=os.getpid(), job=claim.job_id):
         while claim is not None:
             run_claimed(context, claim, _work)

@@ -1,22 +1,24 @@
 """Run a part, if it can be claimed: one function per queue, called by the Celery tasks and by the embedded loop."""
 
-from store.jobs import claims
+from store.jobs import claims, outbox
 from store.jobs.claims import Claim
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish, claim_part, run_claimed
 
 
-def run_enrich(context: Context, part_id: str) -> None:
-    """Run a part of an enrich job in this process, then the next part of the same job."""
+def run_enrich(context: Context, part_id: str) -> bool:
+    """Run a part of an enrich job in this process, then the next part of the same job. False: it was not available."""
     claim = claim_part(context, part_id)
+    was_available = claim is not None
     while claim is not None:
         run_claimed(context, claim, _enrich_work)
         if context.shutting_down.is_set():
-            return
+            break
         with context.db.read() as tx:
             next_id = claims.next_part(tx, claim.job_id, "enrich", after_stage=claim.stage)
         claim = claim_part(context, next_id) if next_id else None
+    return was_available
 
 
 def _enrich_work(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
@@ -26,11 +28,31 @@ def _enrich_work(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish
     return WORK[claim.kind](context, claim, lease)
 
 
-def run_gpu(context: Context, part_id: str) -> None:
-    """Run a GPU part in a child process, and end the process if it does not end by itself."""
+def run_gpu(context: Context, part_id: str) -> bool:
+    """Run a GPU part in a child process, which is ended if it hangs. False: the part was not available."""
     from workers.runtime.gpu_parent import run_child  # imported late: a worker without GPU does not have psutil
 
-    run_child(context, part_id)
+    return run_child(context, part_id)
+
+
+def run_for_message(context: Context, queue: str, part_id: str) -> None:
+    """Run the most urgent ready part of a queue, for a message about one of its parts.
+
+    A queue of the broker is first in, first out, so that a message means only that there is work. If the named part
+    has to wait for a more urgent one, it gets another message.
+    """
+    tried: set[str] = set()
+    while not context.shutting_down.is_set():
+        with context.db.read() as tx:
+            candidates = [id for id in claims.ready_for_message(tx, queue, part_id) if id not in tried]
+        if not candidates:
+            return
+        if candidates[0] != part_id:
+            with context.db.write() as tx:
+                outbox.mark_unsent(tx, part_id)
+        if RUN[queue](context, candidates[0]):
+            return
+        tried.add(candidates[0])
 
 
 RUN = {"enrich": run_enrich, "gpu": run_gpu}

@@ -73,7 +73,7 @@ class Sweeper:
         """Delete expired records, rows of deleted resources, and training states of ended parts."""
         context = self._context
         sweep.sweep_records(context.db, context.settings)
-        sweep.sweep_states(context.db, context.artefacts, worker_name())
+        sweep.sweep_states(context.db, context.artefacts, worker_name(), keep_s=context.settings.keep_states_s)
 
     def _send_messages(self) -> None:
         """Send a message for each queued part that is due; parts that the broker did not accept are sent next time."""

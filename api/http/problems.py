@@ -4,7 +4,7 @@ The packages below the API raise their own errors. Only this module maps them to
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Self
@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 
 from api.http import hub_errors
 from api.http.schemas import RequestModel, unstorable_reason
@@ -270,7 +271,29 @@ def _on_http(request: Request, error: HTTPException) -> Response:
         return body_too_large(request.scope, request.scope[MAX_BODY_SIZE_SCOPE_KEY])
     code = _CODES.get(error.status_code, "error")
     detail = f"{error.detail}: {request.method} {request.url.path}"
-    return problem_response(request.scope, error.status_code, code, detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and (methods := allowed_methods(request)):
+        headers["Allow"] = ", ".join(methods)  # Starlette names those of one route, but each method has its own
+    return problem_response(request.scope, error.status_code, code, detail, headers=headers)
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """The methods of a path. Of `/jobs/{id}` and `/jobs/estimate`, the path with the fewest parameters counts."""
+    methods: dict[str, set[str]] = {}
+    for route in _flat(request.app.routes):
+        found, _ = route.matches(request.scope)
+        if found is not Match.NONE:
+            methods.setdefault(getattr(route, "path", ""), set()).update(getattr(route, "methods", None) or ())
+    if not methods:
+        return []
+    return sorted(methods[min(methods, key=lambda path: path.count("{"))])
+
+
+def _flat(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    """The routes, with those of included routers, which FastAPI keeps behind one route."""
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        yield from [route] if included is None else _flat(included.routes)
 
 
 def _on_invalid_request(request: Request, error: InvalidRequest) -> Response:

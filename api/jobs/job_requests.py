@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 
 from api.http.problems import (
     ProblemError,
-    StorableRequestModel,
     json_pointer,
     not_found_at,
     unprocessable,
     validation_problem,
 )
 from api.jobs.image_captions import has_captions
+from api.jobs.job_options import JobRequestModel
 from api.jobs.job_plan import JobPlan
 from api.jobs.plan_enrich import EnrichIn, add_usage, plan_enrich
 from api.readers.data_root import resolve_path
@@ -56,7 +56,7 @@ _PROMPT = Field(PromptOptions(), description="Concept word, templates, and wheth
 _Text = Annotated[TextKind, Field(description="The text of a label that the teacher encodes besides its name.")]
 
 
-class EncodeIn(StorableRequestModel):
+class EncodeIn(JobRequestModel):
     """Encode the texts of a vocabulary's labels with a teacher."""
 
     kind: Literal["encode"]
@@ -76,7 +76,7 @@ class EncodeIn(StorableRequestModel):
         return self
 
 
-class DistillIn(StorableRequestModel):
+class DistillIn(JobRequestModel):
     """Distil a teacher into a student, evaluate it, and publish it as a checkpoint."""
 
     kind: Literal["distill"]
@@ -106,7 +106,7 @@ class DistillIn(StorableRequestModel):
         return request
 
 
-class EvaluateIn(StorableRequestModel):
+class EvaluateIn(JobRequestModel):
     """Evaluate a checkpoint or a teacher on a dataset, which can have another vocabulary than the student's.
 
     The teacher of the student encodes the labels; a `teacher` beside `checkpoint_id` must be that one.
@@ -135,7 +135,7 @@ class EvaluateIn(StorableRequestModel):
         return self
 
 
-class ProveIn(StorableRequestModel):
+class ProveIn(JobRequestModel):
     """Measure whether a set's attributes improve a teacher more than controls without information."""
 
     kind: Literal["prove"]
@@ -193,7 +193,14 @@ def create(
         tx, principal, uses_llm=enrich is not None, cap_pusd=enrich.cap_pusd if enrich is not None else None
     )
     holds.hold_named(tx, planned.spec.as_json())
-    job = jobs.create(tx, planned.spec, planned.parts, inputs_digest=inputs_digest, owner=principal.owner)
+    job = jobs.create(
+        tx,
+        planned.spec,
+        planned.parts,
+        inputs_digest=inputs_digest,
+        owner=principal.owner,
+        priority=request.priority,
+    )
     if enrich is not None:
         add_usage(tx, enrich, job.id)
     return job, False

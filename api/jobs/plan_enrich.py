@@ -14,8 +14,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from sqlalchemy.orm import Session
 
-from api.http.problems import StorableRequestModel, json_pointer, not_found_at, unprocessable
+from api.http.problems import json_pointer, not_found_at, unprocessable
 from api.http.schemas import ONE_FAULT, PlainText, Usd
+from api.jobs.job_options import JobRequestModel
 from api.jobs.llm_endpoints import require_price, resolve_endpoint
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
 from attributes.endpoints.endpoint import DEFAULT_ENDPOINT
@@ -62,7 +63,7 @@ def _check_system_prompt(prompt: str | None) -> str | None:
     return prompt.strip()
 
 
-class EnrichIn(StorableRequestModel):
+class EnrichIn(JobRequestModel):
     """Have an LLM describe each label of a vocabulary, or caption each training image of a dataset."""
 
     kind: Literal["enrich"]

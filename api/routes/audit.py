@@ -3,12 +3,21 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from api.http.dependencies import OwnerFilter, ServicesDep, require_admin
 from api.http.schemas import After, Limit, Page, ResponseModel, Timestamp, page
 from store.access import audit
 
+
+def _not_a_number(value: object) -> object:
+    """pydantic also reads numbers as seconds since 1970."""
+    if isinstance(value, str) and "-" not in value[1:]:
+        raise ValueError("must be a time with its zone, such as 2026-11-30T09:00:00Z")
+    return value
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_not_a_number)]
 router = APIRouter(prefix="/v1/audit", tags=["audit"], dependencies=[Depends(require_admin)])
 
 
@@ -35,7 +44,7 @@ def list_all(
     after: After = None,
     owner: OwnerFilter = None,
     resource_id: Annotated[str | None, Query(max_length=200, description="Only those of this resource.")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Only those of this time and later.")] = None,
+    since: Annotated[Time | None, Query(description="Only those of this time and later.")] = None,
 ) -> object:
     """Records of writes, newest first."""
     with services.db.read() as tx:

@@ -1,6 +1,6 @@
 """Jobs: create, list, get and cancel; the results of an enrich job while it runs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query
@@ -13,9 +13,21 @@ from api.http import deletions
 from api.http.dependencies import Created, IdempotencyDep, OwnerFilter, Reused, ServicesDep
 from api.http.json_bodies import LargeJSONRoute
 from api.http.problems import ProblemError
-from api.http.schemas import OWNER, After, AfterPosition, Limit, LongLimit, Page, ResponseModel, Timestamp, page
+from api.http.schemas import (
+    OWNER,
+    After,
+    AfterPosition,
+    Limit,
+    LongLimit,
+    Page,
+    RequestModel,
+    ResponseModel,
+    Timestamp,
+    page,
+)
 from api.jobs import job_requests
 from api.jobs.estimates import EstimateOut, estimate_plan
+from api.jobs.job_options import Priority
 from api.jobs.job_plan import JobPlan
 from api.jobs.job_requests import JobIn
 from api.jobs.machine_checks import check_machine
@@ -32,14 +44,14 @@ from store.jobs import jobs, progress, waiting
 from store.jobs.progress import Progress
 from store.jobs.specs import DescribeSpec, JobKind, parse_job_spec
 from store.jobs.waiting import Waiting
-from store.lifecycle import transitions
+from store.lifecycle import control, transitions
 from store.models import Job
 from store.sets.attribute_sets import PAGE_SIZE
 from store.settings import Settings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LargeJSONRoute)
 
-Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+Status = Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
 
 
 class ProgressOut(ResponseModel):
@@ -63,7 +75,10 @@ class QueueOut(ResponseModel):
     """The place of a job in its queue while none of its parts runs."""
 
     name: Literal["enrich", "gpu"]
-    ahead: int = Field(description="Queued parts of earlier jobs; at most 1,000 are counted.")
+    ahead: int = Field(
+        description="Queued parts of jobs with a higher priority, or the same and an earlier start; at most 1,000 are "
+        "counted."
+    )
     running: int = Field(description="Parts of this queue that run now.")
     workers: int = Field(description="Workers of this queue that are alive.")
     retry_in_s: float | None = Field(description="Seconds until the next attempt; null for a part that is due.")
@@ -83,6 +98,7 @@ class JobOut(ResponseModel):
     id: str
     kind: JobKind
     status: Status
+    priority: int = Field(0, description="Jobs with a higher priority come first in their queue.")
     stage: str | None = Field(description="The kind of the current or last part.")
     owner: str | None = Field(None, description=OWNER)
     created_at: Timestamp
@@ -146,6 +162,7 @@ def _job_out(
         id=job.id,
         kind=job.kind,
         status=job.status,
+        priority=job.priority,
         stage=current.stage or None,
         owner=job.owner,
         created_at=job.created_at,
@@ -153,7 +170,7 @@ def _job_out(
         finished_at=job.finished_at,
         progress=ProgressOut.model_validate(current),
         stages=[StageOut.model_validate(stage) for stage in current.stages],
-        waiting_for=waits.text if waits else None,
+        waiting_for=waits.text if waits else waiting.PAUSED if job.status == "paused" else None,
         queue=None if waits is None else QueueOut.model_validate(waits),
         spec=job.spec,
         spend=job_usage_out(totals, current.stages, unconfirmed),
@@ -262,6 +279,53 @@ def cancel(idempotency: IdempotencyDep, id: str) -> Response:
         return read_job(tx, transitions.cancel(tx, id).id), f"/v1/jobs/{id}"
 
     return idempotency.respond(write, status=202)
+
+
+_CONFLICT: dict[int | str, dict[str, Any]] = {409: {"description": "The state of the job does not allow it"}}
+Control = Callable[[Session, str], Job]
+
+
+def _control(idempotency: IdempotencyDep, id: str, change: Control) -> Response:
+    def write(tx: Session) -> Created:
+        idempotency.principal.check_may_change("job", jobs.get(tx, id))
+        return read_job(tx, change(tx, id).id), f"/v1/jobs/{id}"
+
+    return idempotency.respond(write, status=202)
+
+
+@router.post("/{id}/pause", status_code=202, response_model=JobOut, responses=_CONFLICT)
+def pause(idempotency: IdempotencyDep, id: str) -> Response:
+    """Pause a job: running parts save their state and leave their worker. No effect on a job that is paused."""
+    return _control(idempotency, id, control.pause)
+
+
+@router.post("/{id}/resume", status_code=202, response_model=JobOut, responses=_CONFLICT)
+def resume(idempotency: IdempotencyDep, id: str) -> Response:
+    """Continue a paused job from its state. No effect on a job that is not paused."""
+    return _control(idempotency, id, control.resume)
+
+
+@router.post("/{id}/retry", status_code=202, response_model=JobOut, responses=_CONFLICT)
+def retry(idempotency: IdempotencyDep, id: str) -> Response:
+    """Continue a failed or cancelled job: what succeeded is kept, and a training goes on from its last saved state."""
+    return _control(idempotency, id, control.retry)
+
+
+class JobChangesIn(RequestModel):
+    """What can be changed of a job that has not ended."""
+
+    priority: Priority
+
+
+@router.patch("/{id}", response_model=JobOut, responses=_CONFLICT)
+def change(idempotency: IdempotencyDep, id: str, body: JobChangesIn) -> Response:
+    """Change the priority of a job. Parts that run are not interrupted."""
+
+    def write(tx: Session) -> Created:
+        idempotency.principal.check_may_change("job", jobs.get(tx, id))
+        return read_job(tx, control.set_priority(tx, id, body.priority).id), f"/v1/jobs/{id}"
+
+    return idempotency.respond(write, status=200)
 
 
 class LabelResultOut(AttributesOut):

@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from api.http.dependencies import Created, IdempotencyDep, ServicesDep
 from api.http.json_bodies import LargeJSONRoute
-from api.http.problems import ProblemError, StorableRequestModel, unprocessable
+from api.http.problems import ProblemError, unprocessable
 from api.http.schemas import AfterPosition, Limit, Page, ResponseModel, Timestamp, page
+from api.jobs.job_options import JobRequestModel
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
 from api.routes.jobs import JobOut, read_job
 from attributes.gates.types import Gate, Status
@@ -90,7 +91,7 @@ class ReportOut(ResponseModel):
     gates: list[GateResultOut]
 
 
-class ReportIn(StorableRequestModel):
+class ReportIn(JobRequestModel):
     """Options of a check. With a teacher, the check also measures how well the teacher's text features separate the
     labels: by their names alone, and by their texts."""
 
@@ -199,7 +200,7 @@ def check(services: ServicesDep, idempotency: IdempotencyDep, id: str, body: Rep
         queue: Literal["enrich", "gpu"] = "gpu" if teacher else "enrich"
         parts = [NewPart(kind="check", queue=queue, total=num_labels, unit="labels")]
         limits.check_new_job(tx, idempotency.principal, uses_llm=False)
-        job = jobs.create(tx, spec, parts, owner=idempotency.principal.owner)
+        job = jobs.create(tx, spec, parts, owner=idempotency.principal.owner, priority=body.priority)
         return read_job(tx, job.id), f"/v1/jobs/{job.id}"
 
     return idempotency.respond(write, status=202)

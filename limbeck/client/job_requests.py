@@ -12,7 +12,14 @@ from limbeck.client.paths import without_none
 from limbeck.models import TextKind
 
 
-class LLMOptions(TypedDict, total=False):
+class JobOptions(TypedDict, total=False):
+    """Options of every job."""
+
+    priority: int | None
+    """From -100 to 100; jobs with a higher priority come first in their queue. 0 by default."""
+
+
+class LLMOptions(JobOptions, total=False):
     """Options of every job that calls an LLM."""
 
     endpoint: str | None
@@ -62,7 +69,7 @@ class CaptionRequest(LLMOptions, total=False):
     """Prompt strategies about images; `captions` by default."""
 
 
-class TextOptions(TypedDict, total=False):
+class TextOptions(JobOptions, total=False):
     """Which text of a label a teacher encodes."""
 
     text: TextKind
@@ -112,7 +119,7 @@ class EvaluateRequest(TextOptions, total=False):
     """Images per label for a further evaluation by retrieval; 0: none."""
 
 
-class ProveRequest(TypedDict, total=False):
+class ProveRequest(JobOptions, total=False):
     """Measure whether a set's attributes improve a teacher over controls without information; the measurements are the
     job's `result["proof"]`."""
 

@@ -1,18 +1,18 @@
 """`limbeck cancel`: stop jobs; finished work is kept."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, Url, service
-from limbeck.commands.tables import AsJson, print_json
+from limbeck.commands.common import DEFAULT_URL, Url, service
+from limbeck.commands.job_changes import change_jobs
+from limbeck.commands.jobs import JobIds
+from limbeck.commands.tables import AsJson
 
 if TYPE_CHECKING:
     from limbeck.models import Job
 
 
 def cancel(
-    ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of the jobs: job_…")],
+    ids: JobIds,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
@@ -22,25 +22,8 @@ def cancel(
 
         limbeck cancel job_…
     """
-    from limbeck.errors import Problem
-
-    cancelled: list[Job] = []
-    missing: list[str] = []
     with service(url) as client:
-        for id in dict.fromkeys(ids):
-            try:
-                cancelled.append(client.jobs.cancel(id))
-            except Problem as error:
-                if error.status != 404:
-                    raise CommandFailed(f"{id}: {error}") from None
-                missing.append(id)
-    if as_json:
-        print_json([job.model_dump(mode="json") for job in cancelled])
-    else:
-        for job in cancelled:
-            typer.echo(f"{job.id} {_effect(job)}")
-    if missing:
-        raise BadInput(f"there is no job {', '.join(missing)}")
+        change_jobs(ids, client.jobs.cancel, as_json=as_json, effect=_effect)
 
 
 def _effect(job: "Job") -> str:

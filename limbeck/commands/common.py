@@ -41,6 +41,9 @@ Label2TextFile = Annotated[
 SentencesFile = Annotated[
     Path | None, typer.Option("--sentences", help="With --label2text: one sentence per line, same order.")
 ]
+Priority = Annotated[
+    int, typer.Option(min=-100, max=100, help="Jobs with a higher priority come first in their queue.")
+]
 Language = Annotated[
     str, typer.Option("--language", help="The language of the attributes: German, pt-BR; English by default.")
 ]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, Url, service
+from limbeck.commands.common import DEFAULT_URL, Priority, Url, service
 from limbeck.commands.evaluations import Row, is_measured, results_table
 from limbeck.commands.plans import check_out, print_job_check, refusals_by_option
 from limbeck.commands.started_jobs import start
@@ -46,6 +46,7 @@ def distill(
         int | None, typer.Option(min=1, max=100, help="With --save-every: how many are kept; 5 by default.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Download the student to this folder.")] = None,
+    priority: Priority = 0,
     dry_run: DryRun = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -70,6 +71,7 @@ def distill(
         "teacher": teacher,
         "text": text_kind(text, has_attributes=bool(attributes)),
         "concept": concept,
+        "priority": priority or None,
         "recipe": recipe,
         "config": train_config(set_, student, text_onnx=text_onnx),
         "caption_set_id": captions or None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
+from limbeck.commands.common import DEFAULT_URL, BadInput, Priority, Url, service
 from limbeck.commands.plans import print_job_check, refusals_by_option
 from limbeck.commands.run_inputs import create_vocabulary, read_labels
 from limbeck.commands.started_jobs import start
@@ -30,6 +30,7 @@ def encode(
     text: Text = "",
     concept: Concept = "",
     domain: Annotated[str, typer.Option(help="The category of a file's labels: birds, dishes, tools.")] = "",
+    priority: Priority = 0,
     dry_run: DryRun = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -59,6 +60,7 @@ def encode(
         "teacher": teacher or None,
         "text": text_kind(text, has_attributes=bool(attributes)),
         "concept": concept,
+        "priority": priority or None,
     }
     with service(url) as client, refusals_by_option():
         if dry_run:

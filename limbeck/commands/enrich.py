@@ -11,6 +11,7 @@ from limbeck.commands.common import (
     BadInput,
     LabelsMissing,
     Language,
+    Priority,
     SystemPromptFile,
     Url,
     create_vocabulary,
@@ -60,6 +61,7 @@ def enrich(
     llm_model: Annotated[str, typer.Option(help="The LLM; the endpoint's by default.")] = "",
     language: Language = "",
     system_prompt: SystemPromptFile = None,
+    priority: Priority = 0,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
@@ -88,6 +90,7 @@ def enrich(
         "mode": "batch" if batch else None,
         "mend_rounds": mend_rounds,
         "language": language or None,
+        "priority": priority or None,
         "system_prompt": read_text(system_prompt) if system_prompt else None,
     }
     console = Console(stderr=as_json)

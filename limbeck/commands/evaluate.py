@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
+from limbeck.commands.common import DEFAULT_URL, BadInput, Priority, Url, service
 from limbeck.commands.evaluations import Row, results_table
 from limbeck.commands.plans import print_job_check, refusals_by_option
 from limbeck.commands.started_jobs import start
@@ -21,6 +21,7 @@ def evaluate(
     text: Text = "",
     concept: Concept = "",
     shots: Annotated[int, typer.Option(min=0, help="Images per label for a further evaluation by retrieval.")] = 0,
+    priority: Priority = 0,
     dry_run: DryRun = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -51,6 +52,7 @@ def evaluate(
         "attribute_set_id": attributes or None,
         "text": kind,
         "concept": concept,
+        "priority": priority or None,
         "shots": shots or None,
     }
     with service(url) as client, refusals_by_option():

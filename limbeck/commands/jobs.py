@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limbeck.commands.common import DEFAULT_URL, CommandFailed, LabelsMissing, Url, service
+from limbeck.commands.job_changes import change_jobs
 from limbeck.commands.quantities import local_time, size_text
 from limbeck.commands.removal import Force, Yes, remove
 from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list, simple_table
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
     from limbeck.models import Event, Job
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id: job_…")]
+JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of the jobs: job_…")]
 Kind = Annotated[str, typer.Option(help="Only jobs of this kind: enrich, encode, distill, evaluate, prove, check.")]
 Status = Annotated[
-    str, typer.Option(help="Only jobs with this status: queued, running, cancelling, succeeded, failed, cancelled.")
+    str, typer.Option(help="Only jobs with this status: queued, running, paused, succeeded, failed, cancelled …")
 ]
 
 MAX_CHECKPOINTS = 100
 
-cli = typer.Typer(help="Jobs: list, show, events, checkpoints. Without a command, list them.")
+cli = typer.Typer(help="Jobs: list, show, control. Without a command, list them.")
 
 
 @cli.callback(invoke_without_command=True)
@@ -36,7 +38,7 @@ def jobs(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Jobs: list, show, events. Without a command, list them, newest first."""
+    """Jobs: list, show, control. Without a command, list them, newest first."""
     if context.invoked_subcommand is None:
         list_(kind, status, owner, limit, as_json, url)
 
@@ -139,9 +141,54 @@ def checkpoints(id: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> N
         )
 
 
+@cli.command("pause")
+def pause(ids: JobIds, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
+    """Pause jobs: running parts save their state and leave their worker. No effect on a paused job.
+
+    limbeck jobs pause job_…
+    """
+    with service(url) as client:
+        change_jobs(ids, client.jobs.pause, as_json=as_json)
+
+
+@cli.command("resume")
+def resume(ids: JobIds, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
+    """Continue paused jobs from their state. No effect on a job that is not paused.
+
+    limbeck jobs resume job_…
+    """
+    with service(url) as client:
+        change_jobs(ids, client.jobs.resume, as_json=as_json)
+
+
+@cli.command("retry")
+def retry(ids: JobIds, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
+    """Continue jobs that failed or were cancelled: what succeeded is kept, a training goes on from its last state.
+
+    limbeck jobs retry job_…
+    """
+    with service(url) as client:
+        change_jobs(ids, client.jobs.retry, as_json=as_json)
+
+
+@cli.command("priority")
+def priority(
+    id: JobId,
+    priority: Annotated[int, typer.Argument(min=-100, max=100, metavar="PRIORITY", help="-100 to 100.")],
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Change the priority of a job. Parts that run are not interrupted. Write `-- -5` for a negative one.
+
+    limbeck jobs priority job_… 10
+    """
+    with service(url) as client:
+        change_jobs([id], lambda job: client.jobs.set_priority(job, priority), as_json=as_json)
+
+
 @cli.command("rm")
 def rm(
-    ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of the jobs: job_…")],
+    ids: JobIds,
     force: Force = False,
     yes: Yes = False,
     as_json: AsJson = False,

@@ -15,6 +15,7 @@ from limbeck.commands.common import (
     BadInput,
     LabelsMissing,
     Language,
+    Priority,
     SystemPromptFile,
     Url,
     read_text,
@@ -101,6 +102,7 @@ def run(
     llm_model: Annotated[str, typer.Option(help="The LLM; the endpoint's by default.")] = "",
     language: Language = "",
     system_prompt: SystemPromptFile = None,
+    priority: Priority = 0,
     dry_run: DryRun = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start new jobs, also if jobs with the same inputs run or have succeeded.")
@@ -169,7 +171,7 @@ def run(
         if dry_run:
             print_plan(plan, console)
             return print_json(plan.model_dump(mode="json")) if as_json else None
-        results, missing = _Run(client, console, inputs, reuse=not fresh).run()
+        results, missing = _Run(client, console, inputs, reuse=not fresh, priority=priority).run()
     if as_json:
         print_json(results)
     if missing:
@@ -179,7 +181,8 @@ def run(
 class _Run:
     """A run that has been checked. `reuse`: continue jobs with the same inputs."""
 
-    def __init__(self, client: "Client", console: "Console", inputs: RunInputs, *, reuse: bool) -> None:
+    def __init__(self, client: "Client", console: "Console", inputs: RunInputs, *, reuse: bool, priority: int) -> None:
+        self._priority = priority or None
         self._client, self._console, self._inputs, self._reuse = client, console, inputs, reuse
 
     def run(self) -> tuple[dict[str, Any], str]:
@@ -296,7 +299,7 @@ class _Run:
             self._print(f"try it: limbeck classify {self._inputs.out} IMAGE")
 
     def _start(self, kind: Any, **options: Any) -> "Job":
-        return start(self._client, self._console, kind, reuse=self._reuse, **options)
+        return start(self._client, self._console, kind, reuse=self._reuse, priority=self._priority, **options)
 
     def _follow(self, job: "Job", title: str) -> "Job":
         from limbeck.progress import follow

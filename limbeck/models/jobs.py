@@ -100,7 +100,8 @@ class Job(ServiceResponse):
 
     id: str
     kind: JobKind | str
-    status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"] | str
+    status: Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"] | str
+    priority: int = 0
     stage: str | None
     owner: str | None = None
     created_at: datetime

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
-from sqlalchemy import CursorResult, Update, bindparam, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import CursorResult, Update, bindparam, case, func, literal_column, select, update
+from sqlalchemy.orm import Session, aliased
 
 from store.clock import now_s
 from store.errors import LeaseLost, NotFound
@@ -24,6 +24,8 @@ from store.jobs.specs import JobSpec, PartSpec, S, expect, parse_job_spec, parse
 from store.models import Job, Part
 
 R = TypeVar("R", bound=PartResult)
+STOPPED_FOR_GOOD = ("cancel", "failure")
+"""Values of `Job.stopping` after which no part of the job starts again by itself."""
 _NO_SYNC = {"synchronize_session": False}
 
 
@@ -67,21 +69,46 @@ class Claim:
 
 
 def ready(tx: Session, queues: Sequence[str], *, limit: int = 16) -> list[str]:
-    """Ids of queued parts that may start now, oldest job first."""
+    """Ids of queued parts that may start now: by priority, and of equal priority the oldest job first."""
     query = (
         select(Part.id)
         .where(Part.status == "queued", Part.queue.in_(queues), Part.not_before <= now_s())
-        .order_by(Part.job_id, Part.position)
+        .order_by(Part.priority.desc(), Part.job_id, Part.position)
         .limit(limit)
     )
     return list(tx.scalars(query))
 
 
+def ready_for_message(tx: Session, queue: str, part_id: str) -> list[str]:
+    """Ids of parts that a worker may start on a message about `part_id`, the most urgent first.
+
+    The named part comes first unless another one has a higher priority, so that workers with different messages do not
+    try for the same part.
+    """
+    ids = ready(tx, [queue])
+    is_due = (Part.status == "queued") & (Part.not_before <= now_s())
+    named = tx.scalar(select(Part.priority).where(Part.id == part_id, Part.queue == queue, is_due))
+    first = tx.scalar(select(Part.priority).where(Part.id == ids[0])) if ids else None
+    if named is None or first is None or named < first:
+        return ids
+    return [part_id, *(id for id in ids if id != part_id)]
+
+
 def next_part(tx: Session, job_id: str, queue: str, *, after_stage: int = -1) -> str | None:
-    """The first queued part of this job in a later stage, for a worker that has the job's data loaded."""
+    """The first queued part of this job in a later stage, for a worker that has the job's data loaded.
+
+    None if a part of another job has a higher priority.
+    """
     query = select(Part.id).where(Part.job_id == job_id, Part.queue == queue, Part.status == "queued")
-    query = query.where(Part.stage > after_stage)
-    return tx.scalar(query.where(Part.not_before <= now_s()).order_by(Part.position).limit(1))
+    first = aliased(Part)
+    more_urgent = select(first.id).where(
+        first.status == literal_column("'queued'"),
+        first.queue == Part.queue,
+        first.priority > Part.priority,
+        first.not_before <= now_s(),
+    )
+    query = query.where(Part.stage > after_stage, Part.not_before <= now_s(), ~more_urgent.exists())
+    return tx.scalar(query.order_by(Part.position).limit(1))
 
 
 def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | None:
@@ -101,6 +128,7 @@ def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | 
             lease_expires_at=now_s() + lease_s,
             worker=worker,
             attempts=Part.attempts + 1,
+            idle_attempts=Part.idle_attempts + 1,
             started_at=func.coalesce(Part.started_at, now_s()),
             rate=None,
             gauges=None,
@@ -112,7 +140,7 @@ def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | 
         return None
     tally(tx, job)
     if job.status == "queued":
-        job.status, job.started_at = "running", time.time()
+        job.status, job.started_at = "running", job.started_at or time.time()
         tx.flush()
         events.add(tx, job.id, "state", "running", data={"status": "running"})
     job_spec, spec, fault = _parsed(job, part)
@@ -228,22 +256,29 @@ def results_of(tx: Session, claim: Claim, kind: type[R]) -> list[R]:
 
 
 def renew(tx: Session, claim: Claim, *, lease_s: float) -> bool:
-    """Extend the lease; False if the job asks its parts to stop (the lease then expires by itself)."""
+    """Extend the lease; False if the job asks its parts to stop, unless it pauses (the lease then expires by itself).
+
+    A training that pauses keeps its lease while it saves its state.
+    """
     stopping = tx.scalar(select(Job.stopping).where(Job.id == claim.job_id))
-    if stopping:
+    if stopping in STOPPED_FOR_GOOD:
         check(tx, claim)
     else:
         must_change(tx, held(claim).values(lease_expires_at=now_s() + lease_s))
     return stopping is None
 
 
-def is_job_stopping(tx: Session, claim: Claim) -> bool:
-    """Whether the job asks its parts to stop, for any reason: two rows looked up by key. Raises LeaseLost."""
+def stop_request(tx: Session, claim: Claim) -> str | None:
+    """Why the job asks its parts to stop: `cancel`, `failure`, `pause`; None if it does not. Raises LeaseLost.
+
+    Two rows looked up by key.
+    """
     query = select(Job.stopping, Part.lease_token, Part.status).join(Part, Part.job_id == Job.id)
     row = tx.execute(query.where(Part.id == claim.part_id)).one_or_none()
     if row is None or (row.lease_token, row.status) != (claim.token, "running"):
         raise LeaseLost(_LOST)
-    return row.stopping is not None
+    stopping: str | None = row.stopping
+    return stopping
 
 
 def record_progress(
@@ -271,6 +306,15 @@ def begin(tx: Session, claim: Claim, phase: str) -> None:
     must_change(tx, held(claim).values(done=0, total=0, unit="", rate=None, gauges=None))
 
 
-def save_state(tx: Session, claim: Claim, state_key: str) -> None:
-    """Point the part at the training state that the next attempt resumes from."""
-    must_change(tx, held(claim).values(state_key=state_key))
+def save_state(tx: Session, claim: Claim, state_key: str, *, units: int) -> None:
+    """Point the part at the training state that the next attempt resumes from.
+
+    `units`: steps in this state. If they are more than in any state before, this attempt made progress.
+    """
+    is_progress = Part.saved_units < units
+    values = {
+        "state_key": state_key,
+        "saved_units": case((is_progress, units), else_=Part.saved_units),
+        "idle_attempts": case((is_progress, 0), else_=Part.idle_attempts),
+    }
+    must_change(tx, held(claim).values(values))

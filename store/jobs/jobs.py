@@ -2,6 +2,7 @@
 
     part: waiting -> queued -> running -> succeeded | failed | cancelled     (waiting: for an earlier stage)
     job:  queued -> running -> succeeded | failed | cancelled, through cancelling after a cancel request
+          running -> pausing -> paused -> queued; the queued parts of a paused job are `paused`
 
 `store.jobs.claims` claims parts, `store.lifecycle.transitions` ends them and derives the state of their job.
 """
@@ -23,11 +24,11 @@ from store.jobs.progress import tally
 from store.jobs.specs import DistillSpec, JobSpec, PartSpec, expect, parse_job_spec
 from store.models import AttributeSet, Base, CaptionSet, Checkpoint, Job, Part, TextTargets
 
-LIVE = ("waiting", "queued", "running")
+LIVE = ("waiting", "queued", "running", "paused")
 ENDED = ("succeeded", "failed", "cancelled")
-ACTIVE = ("queued", "running", "cancelling")
+ACTIVE = ("queued", "running", "cancelling", "pausing", "paused")
 """Statuses of jobs that have not ended."""
-USABLE = ("queued", "running", "succeeded")
+USABLE = ("queued", "running", "pausing", "paused", "succeeded")
 _MAX_LOOKED_AT = 10
 _RESULTS: Mapping[str, type[Base]] = {
     "attribute_set_id": AttributeSet,
@@ -57,6 +58,7 @@ def create(
     *,
     inputs_digest: str | None = None,
     owner: str | None = None,
+    priority: int = 0,
 ) -> Job:
     """Create a queued job with its parts. `inputs_digest`: of everything that its result depends on."""
     job = Job(
@@ -69,6 +71,7 @@ def create(
         result=None,
         error=None,
         stopping=None,
+        priority=priority,
         tally=[],
         num_events=0,
         trace_parent=spans.traceparent(),
@@ -79,7 +82,7 @@ def create(
     tx.add(job)
     tx.flush()
     first_stage = min((part.stage for part in parts), default=0)
-    _add(tx, job.id, parts, first_position=0, running_stage=first_stage)
+    _add(tx, job, parts, first_position=0, running_stage=first_stage)
     tally(tx, job)
     events.add(tx, job.id, "state", "queued", data={"status": "queued"})
     return job
@@ -88,22 +91,23 @@ def create(
 def add_parts(tx: Session, claim: Claim, parts: Sequence[NewPart]) -> None:
     """Add parts to the claim's job, of the claimed part's stage or a later one, before the claimed part ends."""
     last: int = tx.scalars(select(func.max(Part.position)).where(Part.job_id == claim.job_id)).one()
-    _add(tx, claim.job_id, parts, first_position=last + 1, running_stage=claim.stage)
+    _add(tx, get(tx, claim.job_id), parts, first_position=last + 1, running_stage=claim.stage)
 
 
-def _add(tx: Session, job_id: str, parts: Sequence[NewPart], *, first_position: int, running_stage: int) -> None:
+def _add(tx: Session, job: Job, parts: Sequence[NewPart], *, first_position: int, running_stage: int) -> None:
     now = time.time()
     tx.add_all(
         Part(
             id=new_id("prt"),
-            job_id=job_id,
+            job_id=job.id,
             position=position,
             kind=part.kind,
             queue=part.queue,
-            status="waiting" if part.stage > running_stage else "queued",
+            status="waiting" if part.stage > running_stage else next_status(job),
             stage=part.stage,
             spec=part.spec.as_json(),
             attempts=0,
+            priority=job.priority,
             not_before=0.0,
             queued_at=None if part.stage > running_stage else now,
             done=0,
@@ -113,6 +117,11 @@ def _add(tx: Session, job_id: str, parts: Sequence[NewPart], *, first_position: 
         for position, part in enumerate(parts, first_position)
     )
     tx.flush()
+
+
+def next_status(job: Job) -> str:
+    """The status of a part of this job that could start now."""
+    return "paused" if job.stopping == "pause" else "queued"
 
 
 def newest_usable(tx: Session, inputs_digest: str) -> Job | None:

@@ -14,7 +14,8 @@ def to_send(tx: Session, *, resend_s: float, limit: int = 500) -> list[tuple[str
     """(part id, queue) of queued parts without a message in the last `resend_s` seconds."""
     unsent = or_(Part.sent_at.is_(None), Part.sent_at < now_s() - resend_s)
     query = select(Part.id, Part.queue).where(Part.status == "queued", Part.not_before <= now_s(), unsent)
-    return [(row.id, row.queue) for row in tx.execute(query.order_by(Part.job_id, Part.position).limit(limit))]
+    query = query.order_by(Part.priority.desc(), Part.job_id, Part.position).limit(limit)
+    return [(row.id, row.queue) for row in tx.execute(query)]
 
 
 def count_queued(tx: Session) -> Mapping[str, int]:
@@ -28,10 +29,19 @@ def mark_sent(tx: Session, part_ids: Sequence[str]) -> None:
     tx.execute(update(Part).where(Part.id.in_(part_ids)).values(sent_at=now_s()))
 
 
-def unused_states(tx: Session, *, limit: int = 100) -> list[tuple[str, str]]:
-    """(part id, state key) of parts that have ended and will not resume from their training state."""
-    query = select(Part.id, Part.state_key).where(Part.state_key.is_not(None), Part.status.in_(ENDED)).limit(limit)
-    return [(row.id, row.state_key) for row in tx.execute(query)]
+def mark_unsent(tx: Session, part_id: str) -> None:
+    """Have another message sent for a part whose message was used for a more urgent one."""
+    tx.execute(update(Part).where(Part.id == part_id, Part.status == "queued").values(sent_at=None))
+
+
+def unused_states(tx: Session, *, keep_s: float, limit: int = 100) -> list[tuple[str, str]]:
+    """(part id, state key) of parts that have ended and will not resume from their training state.
+
+    A part that failed or was cancelled may be retried for `keep_s` after its end.
+    """
+    too_old = Part.status.in_(ENDED) & (Part.finished_at < now_s() - keep_s)
+    query = select(Part.id, Part.state_key).where(Part.state_key.is_not(None), or_(Part.status == "succeeded", too_old))
+    return [(row.id, row.state_key) for row in tx.execute(query.limit(limit))]
 
 
 def forget_states(tx: Session, part_ids: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from store.jobs.heartbeats import FRESH_S
 from store.models import Heartbeat, Part
 
 MAX_AHEAD = 1000
+PAUSED = "the job is paused until it is resumed"
 _MIN_RETRY_S = 1.0  # a retry that is due sooner is not worth a word
 _WORKERS = {"gpu": "GPU worker", "enrich": "enrich worker"}
 
@@ -25,9 +26,9 @@ _WORKERS = {"gpu": "GPU worker", "enrich": "enrich worker"}
 class Waiting:
     """Why no part of a job runs.
 
-    `name`: its queue; `ahead`: queued parts of earlier jobs, of which at most `MAX_AHEAD` are counted; `running`: parts
-    of this queue that run; `workers`: live workers of it; `sweepers`: live sweepers, which send messages to workers;
-    `retry_in_s`: None for a part that is due.
+    `name`: its queue; `ahead`: queued parts of jobs with a higher priority, or the same and an earlier start, of which
+    at most `MAX_AHEAD` are counted; `running`: parts of this queue that run; `workers`: live workers of it; `sweepers`:
+    live sweepers, which send messages to workers; `retry_in_s`: None for a part that is due.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Waiting:
 
     @property
     def text(self) -> str:
-        """Why no part runs, as a clause: `no GPU worker is running`, `3 parts of earlier jobs come first`."""
+        """Why no part runs, as a clause: `no GPU worker is running`, `3 parts of other jobs come first`."""
         worker = _WORKERS.get(self.name, f"{self.name} worker")
         if not self.workers:
             return f"no {worker} is running"
@@ -49,7 +50,7 @@ class Waiting:
             return f"the next attempt is in {self.retry_in_s:.0f} s"
         if self.ahead:
             more = "at least " if self.ahead >= MAX_AHEAD else ""
-            return f"{more}{number(self.ahead, 'part')} of earlier jobs {'comes' if self.ahead == 1 else 'come'} first"
+            return f"{more}{number(self.ahead, 'part')} of other jobs {'comes' if self.ahead == 1 else 'come'} first"
         return f"the next free {worker} takes it"
 
 
@@ -58,7 +59,12 @@ _QUEUED: ColumnElement[str] = literal_column("'queued'")
 _RUNNING: ColumnElement[str] = literal_column("'running'")
 _other = aliased(Part)
 _MINE = (
-    select(Part.job_id, Part.queue, func.min(Part.not_before).label("not_before"))
+    select(
+        Part.job_id,
+        Part.queue,
+        func.min(Part.not_before).label("not_before"),
+        func.max(Part.priority).label("priority"),
+    )
     .where(
         Part.status == _QUEUED,
         Part.queue.in_(tuple(_WORKERS)),
@@ -68,18 +74,17 @@ _MINE = (
     .group_by(Part.job_id, Part.queue)
     .subquery()
 )
-_AHEAD = (
-    select(literal_column("1"))
-    .where(
-        _other.status == _QUEUED,
-        _other.queue == _MINE.c.queue,
-        _other.job_id < _MINE.c.job_id,
-        _other.not_before <= now_s(),
-    )
-    .limit(MAX_AHEAD)
-    .correlate(_MINE)
-    .subquery()
-)
+
+
+def _ahead(*is_ahead: ColumnElement[bool]) -> ColumnElement[int]:
+    """The number of parts of the same queue that could start, at most `MAX_AHEAD`: a range of the index by urgency."""
+    is_due = (_other.status == _QUEUED, _other.queue == _MINE.c.queue, _other.not_before <= now_s())
+    parts = select(literal_column("1")).where(*is_due, *is_ahead).limit(MAX_AHEAD).correlate(_MINE).subquery()
+    return select(func.count()).select_from(parts).scalar_subquery()
+
+
+_MORE_URGENT = _ahead(_other.priority > _MINE.c.priority)
+_EARLIER = _ahead(_other.priority == _MINE.c.priority, _other.job_id < _MINE.c.job_id)
 _NUM_RUNNING = select(func.count()).where(_other.status == _RUNNING, _other.queue == _MINE.c.queue)
 _NUM_WORKERS = select(func.count()).where(Heartbeat.role == _MINE.c.queue, Heartbeat.at > bindparam("fresh"))
 _NUM_SWEEPERS = select(func.count()).where(Heartbeat.role == "sweeper", Heartbeat.at > bindparam("fresh"))
@@ -87,7 +92,7 @@ _WAITING = select(
     _MINE.c.job_id,
     _MINE.c.queue,
     (_MINE.c.not_before - now_s()).label("retry_in_s"),
-    select(func.count()).select_from(_AHEAD).scalar_subquery().label("ahead"),
+    (_MORE_URGENT + _EARLIER).label("ahead"),
     _NUM_RUNNING.scalar_subquery().label("running"),
     _NUM_WORKERS.scalar_subquery().label("workers"),
     _NUM_SWEEPERS.scalar_subquery().label("sweepers"),
@@ -103,7 +108,7 @@ def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Waiting]:
     return {
         row.job_id: Waiting(
             name=row.queue,
-            ahead=row.ahead,
+            ahead=min(row.ahead, MAX_AHEAD),
             running=row.running,
             workers=row.workers,
             sweepers=row.sweepers,

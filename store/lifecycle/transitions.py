@@ -6,21 +6,25 @@ ends the last part publishes the result of the job (`store.lifecycle.job_results
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Update, select, update
+from sqlalchemy import ColumnElement, Update, case, literal_column, select, update
 from sqlalchemy.orm import Session
 
+from limbeck.shared.retry import backoff_s
 from store import webhooks
 from store.clock import now_s
 from store.jobs import batches, counters, events
-from store.jobs.claims import Claim, changed, held, lock, lock_job, must_change
-from store.jobs.jobs import ENDED, LIVE
+from store.jobs.claims import STOPPED_FOR_GOOD, Claim, changed, held, lock, lock_job, must_change
+from store.jobs.jobs import ENDED, LIVE, next_status
 from store.jobs.part_results import PartResult
 from store.jobs.progress import tally
 from store.lifecycle.job_results import publish_result
 from store.models import Job, Part
 
 STOPPING_POLL_S = 5.0  # between polls of a batch that is being cancelled
+_FIRST_WAIT_S, _MAX_WAIT_S = 2.0, 300.0  # before the next attempt of a part whose attempts make no progress
+_JITTER = (0.5, 1.0)
 _NO_SYNC = {"synchronize_session": False}
 
 
@@ -38,18 +42,21 @@ def finish(tx: Session, claim: Claim, result: PartResult) -> None:
 def fail(
     tx: Session, claim: Claim, *, code: str, message: str, retry_in_s: float | None = None, max_attempts: int = 1
 ) -> bool:
-    """End the part as failed, or requeue it after `retry_in_s` while attempts remain; True if it ended.
+    """End the part as failed, or requeue it while attempts without progress remain; True if it ended.
+
+    `retry_in_s`: the wait before the second attempt, which doubles with each further one; None if a retry cannot help.
 
     A failed part stops its job (see `stop`), unless the job can continue without it.
     """
     job = lock(tx, claim)
-    if retry_in_s is not None and claim.attempt < max_attempts and not job.stopping:
-        must_change(tx, _requeued(held(claim), not_before=now_s() + retry_in_s))
+    idle = _idle_attempts(tx.get_one(Part, claim.part_id, populate_existing=True))
+    if retry_in_s is not None and idle.number < max_attempts and job.stopping not in STOPPED_FOR_GOOD:
+        wait_s = backoff_s(max(idle.number, 1), first_s=retry_in_s, max_s=max(retry_in_s, _MAX_WAIT_S), jitter=_JITTER)
+        must_change(tx, _requeued(held(claim), job, not_before=now_s() + wait_s).values(idle.columns))
         _count(tx, claim, "retried", code=code)
-        tally(tx, job)
-        events.add(
-            tx, job.id, "message", f"{claim.kind}: {message}; trying again", level="warning", data={"code": code}
-        )
+        text = f"{claim.kind}: {message}; trying again in {wait_s:.0f} s"
+        events.add(tx, job.id, "message", text, level="warning", data={"code": code})
+        update_job(tx, job)
         return False
     error = _end_failed(tx, claim, job, code=code, message=message, event=f"{claim.kind}: {message}")
     if not _is_optional(job, claim.kind):
@@ -86,15 +93,18 @@ def _is_optional(job: Job, kind: str) -> bool:
 
 def stop(tx: Session, job: Job, error: Mapping[str, str]) -> None:
     """Start no further part of the job and request a stop of the running ones; the job will fail with `error`."""
-    if job.stopping is None:
+    if job.stopping not in STOPPED_FOR_GOOD:
         job.stopping, job.error = "failure", dict(error)
+        if job.status in ("pausing", "paused"):
+            job.status = "running"
     _cancel_idle_parts(tx, job)
 
 
 def _cancel_idle_parts(tx: Session, job: Job) -> None:
     """Cancel the parts that have not started. A part with an open batch is due at once, to end the batch."""
-    idle = update(Part).where(Part.job_id == job.id, Part.status.in_(("waiting", "queued")))
-    tx.execute(idle.where(batches.HAS_OPEN_BATCH).values(not_before=0.0, sent_at=None), execution_options=_NO_SYNC)
+    idle = update(Part).where(Part.job_id == job.id, Part.status.in_(("waiting", "queued", "paused")))
+    with_batch = idle.where(batches.HAS_OPEN_BATCH).values(status="queued", not_before=0.0, sent_at=None)
+    tx.execute(with_batch, execution_options=_NO_SYNC)
     cancelled = idle.where(~batches.HAS_OPEN_BATCH).values(status="cancelled", finished_at=now_s())
     tx.execute(cancelled, execution_options=_NO_SYNC)
     tx.flush()
@@ -111,14 +121,18 @@ def defer(tx: Session, claim: Claim, *, in_s: float) -> None:
     If the job is stopping, the part ends, unless it has an open batch.
     """
     job = lock(tx, claim)
-    if job.stopping and batches.has_open_batch(tx, claim.part_id):
+    if job.stopping in STOPPED_FOR_GOOD and batches.has_open_batch(tx, claim.part_id):
         in_s = min(in_s, STOPPING_POLL_S)
-    elif job.stopping:
+    elif job.stopping in STOPPED_FOR_GOOD:
         must_change(tx, held(claim).values(status="cancelled", finished_at=now_s(), lease_token=None, rate=None))
         _count(tx, claim, "cancelled")
         update_job(tx, job)
         return
-    must_change(tx, _requeued(held(claim), not_before=now_s() + in_s).values(attempts=Part.attempts - 1))
+    uncounted = {
+        "attempts": Part.attempts - 1,
+        "idle_attempts": case((Part.idle_attempts > 0, Part.idle_attempts - 1), else_=0),
+    }
+    must_change(tx, _requeued(held(claim), job, not_before=now_s() + in_s).values(uncounted))
     _count(tx, claim, "deferred" if in_s else "released")
     update_job(tx, job)
 
@@ -146,7 +160,12 @@ def update_job(tx: Session, job: Job) -> None:
         # "waiting" sorts last: if the first row of the lowest stage waits, the stage has no queued or running part.
         if first.status == "waiting":
             next_stage = update(Part).where(Part.job_id == job.id, Part.stage == first.stage, Part.status == "waiting")
-            tx.execute(next_stage.values(status="queued", queued_at=now_s()), execution_options=_NO_SYNC)
+            status = next_status(job)
+            tx.execute(next_stage.values(status=status, queued_at=now_s()), execution_options=_NO_SYNC)
+        if job.status == "pausing" and not _is_running(tx, job):
+            job.status = "paused"
+            tx.flush()
+            events.add(tx, job.id, "state", "paused", data={"status": "paused"})
         return
     results = tx.scalars(select(Part.result).where(Part.job_id == job.id).order_by(Part.position)).all()
     outcome = publish_result(tx, job, results)
@@ -158,12 +177,19 @@ def update_job(tx: Session, job: Job) -> None:
     else:
         job.status, job.error = outcome.status, outcome.error
     job.finished_at = time.time()
+    if job.stopping == "pause":  # its last part has ended before it saw the request
+        job.stopping = None
     tx.flush()
     counters.add(tx, _ended(job))
     level: events.Level = "error" if job.status == "failed" else "info"
     message = f"failed: {job.error['message']}" if job.error else job.status
     events.add(tx, job.id, "state", message, level=level, data={"status": job.status, "error": job.error})
     webhooks.add_job_end(tx, job)
+
+
+def _is_running(tx: Session, job: Job) -> bool:
+    running = select(Part.id).where(Part.job_id == job.id, Part.status == literal_column("'running'"))
+    return tx.scalar(running.limit(1)) is not None
 
 
 def _ended(job: Job) -> list[counters.Increment]:
@@ -214,20 +240,25 @@ def _end_lost(tx: Session, job: Job, part: Part, statement: Update, *, code: str
     `limit`: number of attempts. The caller has locked the row of the job.
     """
     ended = {"finished_at": now_s(), "lease_token": None, "rate": None}
-    again = part.attempts < limit
-    attempts = f", {part.attempts} times in a row" if part.attempts > 1 and not again else ""
+    idle = _idle_attempts(part)
+    again = idle.number < limit
+    wait_s = 0.0
+    if idle.number and job.stopping not in STOPPED_FOR_GOOD:
+        wait_s = backoff_s(idle.number, first_s=_FIRST_WAIT_S, max_s=_MAX_WAIT_S, jitter=_JITTER)
+    attempts = f", {idle.number} times in a row without progress" if idle.number > 1 and not again else ""
     error = {"code": code, "message": f"{part.kind}: {message}{attempts}"}
-    if job.stopping and not batches.has_open_batch(tx, part.id):
+    is_stopped = job.stopping in STOPPED_FOR_GOOD
+    if is_stopped and not batches.has_open_batch(tx, part.id):
         statement = statement.values(status="cancelled", **ended)
     elif again:
-        statement = _requeued(statement, not_before=0.0)
+        statement = _requeued(statement, job, not_before=now_s() + wait_s).values(idle.columns)
     else:
         statement = statement.values(status="failed", error=error, **ended)
     if not changed(tx, statement):
         return False
     counters.add(tx, [counters.PART_FAILURES.increment(1, part.kind, code)])
-    if not job.stopping:
-        text = f"{part.kind}: {message}" + ("; trying again" if again else attempts)
+    if not is_stopped:
+        text = f"{part.kind}: {message}" + (f"; trying again in {wait_s:.0f} s" if again else attempts)
         level: events.Level = "warning" if again else "error"
         events.add(tx, job.id, "message", text, level=level, data={"code": code})
         if not again and not _is_optional(job, part.kind):
@@ -236,9 +267,24 @@ def _end_lost(tx: Session, job: Job, part: Part, statement: Update, *, code: str
     return True
 
 
-def _requeued(statement: Update, *, not_before: float | ColumnElement[float]) -> Update:
+@dataclass(frozen=True)
+class _IdleAttempts:
+    """The attempts of a part in a row without progress, with the attempt that ends now; and the columns to store."""
+
+    number: int
+    columns: Mapping[str, int]
+
+
+def _idle_attempts(part: Part) -> _IdleAttempts:
+    """A saved training state has set `idle_attempts` back. An enrichment has progress if it stored more results."""
+    if part.queue == "enrich" and part.done > part.saved_units:
+        return _IdleAttempts(0, {"idle_attempts": 0, "saved_units": part.done})
+    return _IdleAttempts(part.idle_attempts, {})
+
+
+def _requeued(statement: Update, job: Job, *, not_before: float | ColumnElement[float]) -> Update:
     return statement.values(
-        status="queued",
+        status=next_status(job),
         lease_token=None,
         lease_expires_at=None,
         worker=None,

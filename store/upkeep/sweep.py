@@ -12,7 +12,7 @@ from store.db import Database
 from store.jobs import outbox
 from store.removal.purge import purge
 from store.settings import Settings
-from store.upkeep import expired_records, old_audit, retention, turns, unused_artefacts, unused_pages
+from store.upkeep import attempt_states, expired_records, old_audit, retention, turns, unused_artefacts, unused_pages
 from store.upkeep.unused_artefacts import UnusedArtefact
 
 _BLOBS = 200
@@ -37,16 +37,19 @@ def sweep_records(db: Database, settings: Settings) -> None:
     purge(db, for_s=5.0)
 
 
-def sweep_states(db: Database, artefacts: Artefacts, holder: str) -> None:
-    """Delete the training states of parts that have ended, unless another process has the turn."""
+def sweep_states(db: Database, artefacts: Artefacts, holder: str, *, keep_s: float) -> None:
+    """Delete the training states of parts that have ended, unless another process has the turn.
+
+    `keep_s`: how long a part that failed or was cancelled may be retried.
+    """
     with db.read() as tx:
-        unused = outbox.unused_states(tx)
+        unused = outbox.unused_states(tx, keep_s=keep_s)
     if not unused:
         return
     with turns.turn(db, turns.FILES, holder) as has_it:
         if has_it:
-            for _, key in unused:
-                artefacts.delete_below(key)
+            for part_id, _ in unused:
+                attempt_states.delete_states(artefacts, part_id, keep=())
             with db.write() as tx:
                 outbox.forget_states(tx, [part_id for part_id, _ in unused])
 

@@ -172,6 +172,9 @@ def _used_keys(tx: Session) -> Iterator[str]:
         yield from (key for key in tx.scalars(select(column)) if key is not None)
     for source in tx.scalars(select(AttributeSet.source)):
         yield from _keys_in(source)
+    # A part that failed or was cancelled can be retried as long as its row points at its training state.
+    resumable = Part.status.in_(("failed", "cancelled")) & Part.state_key.is_not(None)
+    yield from (key for key in tx.scalars(select(Part.state_key).where(resumable)) if key is not None)
     unended = select(Part.spec, Part.result, Part.state_key).join(Job, Job.id == Part.job_id)
     for row in tx.execute(unended.where(Job.status.not_in(ENDED))):
         yield from _keys_in(list(row))

@@ -45,7 +45,7 @@ def test_ten_concurrent_messages_run_a_part_once(cluster: Cluster, dataset_id: s
     else:
         command = [sys.executable, "-m", "workers.child", first]
         children = [subprocess.Popen(command, env=cluster.env, cwd=ROOT) for _ in range(10)]
-        assert [child.wait(120) for child in children] == [0] * 10
+        assert sorted({child.wait(120) for child in children}) == [0, 4]
         cluster.start(cluster.gpu_worker)
     assert wait_for_end(cluster, job, timeout_s=120).status == "succeeded"
     with cluster.db.read() as tx:
@@ -206,6 +206,61 @@ def test_a_part_that_kills_every_worker_fails_with_worker_lost(cluster: Cluster,
     assert failed.status == "failed"
     assert failed.error is not None
     assert failed.error.code == "worker_lost"
+
+
+@pytest.mark.nightly
+def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(
+    cluster: Cluster, dataset_id: str, expected_sha256: str
+) -> None:
+    """More often than `LIMBECK_MAX_ATTEMPTS`: each attempt saves more steps than the one before."""
+    job = start_distill(cluster, dataset_id, LONG_CONFIG)
+    saved = 0
+    for attempt in range(1, 6):
+
+        def has_progressed(saved: int = saved, attempt: int = attempt) -> bool:
+            training = get_part(cluster, job, "train")
+            runs = training.status == "running" and training.attempts == attempt
+            return runs and training.saved_units > saved
+
+        wait_until(has_progressed, timeout_s=180, what="a state with more steps")
+        saved = get_part(cluster, job, "train").saved_units
+        wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process").kill()
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=180)) == expected_sha256
+    training = get_part(cluster, job, "train")
+    assert training.attempts == 6
+    files = cluster.folder / "artefacts" / "parts" / training.id
+    assert len(list(files.glob("*/state/*"))) <= 1  # of the last attempt, until the sweeper cleans up
+
+
+@pytest.mark.nightly
+def test_a_paused_training_leaves_its_worker_and_resumes_exactly(
+    cluster: Cluster, dataset_id: str, expected_sha256: str
+) -> None:
+    job = start_distill(cluster, dataset_id, LONG_CONFIG)
+    wait_for_saved_state(cluster, job)
+    assert cluster.client.jobs.pause(job.id).status == "pausing"
+    wait_until(lambda: cluster.client.jobs.get(job.id).status == "paused", what="paused job")
+    wait_until(lambda: cluster.child_of(cluster.gpu_worker) is None, what="end of the child process")
+    other = start_distill(cluster, dataset_id, TINY_CONFIG)  # the worker is free for other jobs
+    assert wait_for_end(cluster, other, timeout_s=180).status == "succeeded"
+    assert cluster.client.jobs.get(job.id).status == "paused"
+    cluster.client.jobs.resume(job.id)
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=180)) == expected_sha256
+    assert get_part(cluster, job, "train").attempts == 1
+
+
+@pytest.mark.nightly
+def test_a_cancelled_training_is_retried_from_its_state(
+    cluster: Cluster, dataset_id: str, expected_sha256: str
+) -> None:
+    job = start_distill(cluster, dataset_id, LONG_CONFIG)
+    wait_for_saved_state(cluster, job)
+    cluster.client.jobs.cancel(job.id)
+    assert wait_for_end(cluster, job, timeout_s=30).status == "cancelled"
+    assert cluster.client.jobs.retry(job.id).status == "queued"
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=180)) == expected_sha256
+    messages = [event.message for event in cluster.client.jobs.events(job.id)]
+    assert any("training resumes after step" in message for message in messages)
 
 
 def test_cancel_a_queued_job(cluster: Cluster, dataset_id: str) -> None:

@@ -16,7 +16,7 @@ def test_only_training_states_of_ended_parts_are_deleted(db: Database, tmp_path:
     for claim in (running, done):
         context.artefacts.put_bytes(b"weights", f"{claim.place}/state/1")
         with context.db.write() as tx:
-            claims.save_state(tx, claim, f"{claim.place}/state/1")
+            claims.save_state(tx, claim, f"{claim.place}/state/1", units=1)
     with context.db.write() as tx:
         transitions.finish(tx, done, PartResult())
     Sweeper(context).sweep()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -31,6 +32,7 @@ from store.jobs import claims, events
 from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
+from store.upkeep import attempt_states
 from workers.gpu import inputs
 from workers.gpu.device_memory import gpu_memory
 from workers.gpu.epoch_checkpoints import CheckpointSaver
@@ -170,9 +172,11 @@ def _train(
     )
     lease.begin("training")
     report_step = _step_reporter(lease, config.schedule.batch_size)
+    last_step = _LastStep()
     with open_run_log(context, claim, lease, spec, teacher_digest=teacher.digest) as run_log:
 
         def on_step(metrics: StepMetrics) -> None:
+            last_step.number = metrics.step
             report_step(metrics)
             run_log.step(metrics)
 
@@ -187,7 +191,7 @@ def _train(
                 on_epoch=run_log.measured(_epoch_reporter(lease, on_epoch)),
                 on_checkpoint=save_checkpoint,
                 should_stop=lease.should_stop,
-                save=_state_saver(context, claim, lease, folder),
+                save=_state_saver(context, claim, lease, folder, last_step),
             ),
         )
     save_training_images(folder / IMAGES_FILE, data.trained_contents(), before)
@@ -274,10 +278,18 @@ def _initial_student(context: Context, spec: DistillSpec, teacher: Teacher, fold
     return read_initial_student(folder / "start", spec.config, teacher.digest)
 
 
-def _state_saver(context: Context, claim: Claim, lease: LeaseRenewal, folder: Path) -> SaveState:
+@dataclass
+class _LastStep:
+    """The last step of this attempt; 0 before its first one."""
+
+    number: int = 0
+
+
+def _state_saver(context: Context, claim: Claim, lease: LeaseRenewal, folder: Path, last_step: _LastStep) -> SaveState:
     """A hook that stores the training state as an artefact of this attempt and points the row of the part at it.
 
     If a state cannot be stored (full disk, unreachable database), the previous one stays valid and training continues.
+    The states of earlier attempts are deleted when this attempt has its first.
     """
     previous: str | None = None
     count = 0
@@ -290,13 +302,16 @@ def _state_saver(context: Context, claim: Claim, lease: LeaseRenewal, folder: Pa
             write(folder / "state.safetensors")
             context.artefacts.put_file(folder / "state.safetensors", key)
             with context.db.write() as tx:
-                claims.save_state(tx, claim, key)
+                claims.save_state(tx, claim, key, units=last_step.number)
         except (OSError, SQLAlchemyError) as error:
             log.warning("state_not_saved", part=claim.part_id, error=f"{type(error).__name__}: {error}"[:300])
             lease.note(f"state not saved ({type(error).__name__}); the previous one is kept", level="warning")
             return
         if previous is not None:
             context.artefacts.delete_below(previous)
+        elif claim.state_key is not None or claim.attempt > 1:
+            with context.db.read() as tx:
+                attempt_states.delete_dead_states(tx, context.artefacts, claim)
         previous = key
 
     return save

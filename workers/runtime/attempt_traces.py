@@ -1,4 +1,4 @@
-"""The stack of a child process on request of its parent, and the temporary folders of its attempts. Imports no psutil.
+"""What a child process and its parent agree on: exit code, stack on request, temporary folders. Imports no psutil.
 
 The handler of `STACK_SIGNAL` is C code, so that it also works while the main thread waits in a system call.
 """
@@ -9,6 +9,8 @@ import signal
 from pathlib import Path
 
 STACK_SIGNAL = signal.SIGUSR1
+NOT_AVAILABLE = 4
+"""The exit code of a child whose part another process has claimed, or which has ended."""
 
 
 def write_stack_on_signal(path: str) -> None:

@@ -8,7 +8,7 @@ __all__ = ["Deferred", "FatalJobError", "PartError", "Stopped"]
 class PartError(RuntimeError):
     """The part cannot succeed. `code` is stable; the message names thing, reason and fix.
 
-    `retry_in_s`: pause before the second attempt, a multiple of it before the others; None if a retry cannot help.
+    `retry_in_s`: pause before the second attempt, which doubles with each further one; None if a retry cannot help.
     """
 
     def __init__(self, code: str, message: str, *, retry_in_s: float | None = None) -> None:

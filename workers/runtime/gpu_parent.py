@@ -15,7 +15,7 @@ from limbeck.shared.text import number
 from store.jobs import running
 from store.jobs.running import WatchedPart
 from store.lifecycle import transitions
-from workers.runtime.attempt_traces import remove_scratch
+from workers.runtime.attempt_traces import NOT_AVAILABLE, remove_scratch
 from workers.runtime.child_process import ChildProcess
 from workers.runtime.context import Context, worker_name
 from workers.runtime.watchdog import Verdict, Watchdog
@@ -26,16 +26,17 @@ _SHUTDOWN_GRACE_S = 30.0
 _WRITE_RETRY_S = 1.0
 
 
-def run_child(context: Context, part_id: str, *, program: str = "workers.child") -> None:
+def run_child(context: Context, part_id: str, *, program: str = "workers.child") -> bool:
     """Run a part, and the later parts of its job, in a child process; returns when it has ended or cannot be killed.
 
-    `program`: the module that the process runs.
+    `program`: the module that the process runs. The result is False if the part was not available.
     """
     child = ChildProcess(part_id, program)
     try:
         _wait(context, child)
     finally:
         child.close()
+    return child.code != NOT_AVAILABLE
 
 
 def _wait(context: Context, child: ChildProcess) -> None:
@@ -56,7 +57,7 @@ def _wait(context: Context, child: ChildProcess) -> None:
             _end(context, child, part, verdict)
             return
     child.kill_rest()
-    if child.code != 0:
+    if child.code not in (0, NOT_AVAILABLE):
         log.warning("child_died", pid=child.pid, code=child.code)
         _record_loss(context, child, code="worker_lost", what=_death(child.code))
         if part is not None:

@@ -152,11 +152,11 @@ class LeaseRenewal:
                 self.overtime = True
                 self._stop.set()
             try:
-                is_stopping = self._is_job_stopping()  # first: a write may wait for other transactions
+                stopping = self._stop_request()  # first: a write may wait for other transactions
                 if now - flushed >= flush_s:
                     flushed = now
                     self.flush()
-                if now - self._renewed >= self._lease_s / 3 and not is_stopping:
+                if now - self._renewed >= self._lease_s / 3 and stopping not in claims.STOPPED_FOR_GOOD:
                     self._renew()
             except LeaseLost:
                 self._give_up("another worker has the part, or it has ended")
@@ -167,20 +167,19 @@ class LeaseRenewal:
                     self._give_up("the database could not be reached for the length of a lease")
                     return
 
-    def _is_job_stopping(self) -> bool:
+    def _stop_request(self) -> str | None:
         with self._context.db.read() as tx:
-            is_stopping = claims.is_job_stopping(tx, self.claim)
-        if is_stopping:
+            stopping = claims.stop_request(tx, self.claim)
+        if stopping is not None:
             self._stop.set()
-        return is_stopping
+        return stopping
 
     def _renew(self) -> None:
         now = time.monotonic()
         with self._context.db.write() as tx:
             renewed = claims.renew(tx, self.claim, lease_s=self._lease_s)
-        if renewed:
-            self._renewed = now
-        else:
+        self._renewed = now
+        if not renewed:
             self._stop.set()
 
     def _give_up(self, reason: str) -> None:

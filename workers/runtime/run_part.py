@@ -126,7 +126,7 @@ def _failed(context: Context, claim: Claim, lease: LeaseRenewal, error: Exceptio
                 claim,
                 code=code,
                 message=message,
-                retry_in_s=None if retry_in_s is None else retry_in_s * claim.attempt,
+                retry_in_s=retry_in_s,
                 max_attempts=context.settings.max_attempts,
             )
 

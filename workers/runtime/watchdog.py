@@ -8,12 +8,14 @@ and does no input or output, so that it can be tested without processes.
 from dataclasses import dataclass
 from typing import Literal
 
+from store.jobs.claims import STOPPED_FOR_GOOD
 from store.jobs.running import WatchedPart
 
-Reason = Literal["stopping", "time_limit", "stalled", "without_part"]
+Reason = Literal["stopping", "pausing", "time_limit", "stalled", "without_part"]
 CANCEL_GRACE_S = 1.0
 """How long a process has to end by itself after SIGTERM when its job is cancelled: a cancel acts within two seconds."""
 GRACE_S = 2.0
+_PAUSE_S = 120.0  # to save its state and exit
 _OVERTIME_S = 60.0  # the child notices the time limit itself, and then saves its state
 _WITHOUT_PART_S = 15.0  # it lost its lease, or cannot exit
 _START_S = 120.0
@@ -36,6 +38,7 @@ class Watchdog:
         self._mark: tuple[object, ...] | None = None
         self._progressed_at = self._claimed_at = now_s
         self._without_part_since: float | None = now_s
+        self._pausing_since: float | None = None
 
     def look(self, part: WatchedPart | None, now_s: float) -> Verdict | None:
         """Look at the part that the process holds; None if it holds none. Returns a verdict if it has to be ended."""
@@ -46,8 +49,14 @@ class Watchdog:
             self._token, self._claimed_at = part.token, now_s
         if (part.token, *part.mark) != self._mark:
             self._mark, self._progressed_at = (part.token, *part.mark), now_s
-        if part.stopping:
+        if part.stopping in STOPPED_FOR_GOOD:
             return Verdict(reason="stopping", grace_s=CANCEL_GRACE_S)
+        if part.stopping is None:
+            self._pausing_since = None
+        elif self._pausing_since is None:
+            self._pausing_since = now_s
+        elif now_s - self._pausing_since > _PAUSE_S:
+            return Verdict(reason="pausing")
         if now_s - self._claimed_at > self._part_limit_s + _OVERTIME_S:
             return Verdict(reason="time_limit")
         if now_s - self._progressed_at > self._stall_limit_s:

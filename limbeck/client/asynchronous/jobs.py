@@ -8,7 +8,7 @@ from typing import Any, Literal, Unpack, overload
 from limbeck.client.asynchronous import events
 from limbeck.client.asynchronous.download import download_bundle
 from limbeck.client.asynchronous.http import AsyncHttp
-from limbeck.client.asynchronous.requests import delete, get, items, post
+from limbeck.client.asynchronous.requests import delete, get, items, patch, post
 from limbeck.client.downloads import OnProgress
 from limbeck.client.job_requests import (
     CaptionRequest,
@@ -128,6 +128,34 @@ class AsyncJobs:
     async def cancel(self, job: Job | str) -> Job:
         """Request a job to stop; no effect on a job that has ended."""
         return await post(self._http, Job, resource_path("jobs", _id(job), "cancel"))
+
+    async def pause(self, job: Job | str) -> Job:
+        """Pause a job: running parts save their state. No effect on a job that is paused.
+
+        Raises:
+            Conflict: it has ended (`job_ended`), or is being cancelled (`job_stopping`).
+        """
+        return await post(self._http, Job, resource_path("jobs", _id(job), "pause"))
+
+    async def resume(self, job: Job | str) -> Job:
+        """Continue a paused job. No effect on a job that is not paused. Raises as `pause`."""
+        return await post(self._http, Job, resource_path("jobs", _id(job), "resume"))
+
+    async def retry(self, job: Job | str) -> Job:
+        """Continue a job that failed or was cancelled: what succeeded is kept, a training goes on from its last state.
+
+        Raises:
+            Conflict: it did not fail (`job_not_failed`), or its budget is spent (`budget_spent`).
+        """
+        return await post(self._http, Job, resource_path("jobs", _id(job), "retry"))
+
+    async def set_priority(self, job: Job | str, priority: int) -> Job:
+        """Change the priority of a job, from -100 to 100: higher ones come first in their queue.
+
+        Raises:
+            Conflict: it has ended (`job_ended`).
+        """
+        return await patch(self._http, Job, resource_path("jobs", _id(job)), {"priority": priority})
 
     async def delete(self, job: Job | str, *, force: bool = False) -> Deletion:
         """Delete a job that has ended, with its events; with `force`, also everything that it made.

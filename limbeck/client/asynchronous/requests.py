@@ -26,6 +26,11 @@ async def post(
     return parsed(model, await http.request("POST", path, params=params, json=body, read_timeout_s=read_timeout_s))
 
 
+async def patch(http: AsyncHttp, model: type[Model], path: str, body: object) -> Model:
+    """The response of a PATCH request."""
+    return parsed(model, await http.request("PATCH", path, json=body))
+
+
 async def delete(http: AsyncHttp, resource: str, id: str, *, force: bool) -> Deletion:
     """Delete one resource by id; with `force`, also what refers to it. Returns what was deleted."""
     response = await http.request("DELETE", resource_path(resource, id), params={"force": force or None})

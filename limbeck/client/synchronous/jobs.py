@@ -22,7 +22,7 @@ from limbeck.client.responses import CHECK_TIMEOUT_S, parsed
 from limbeck.client.synchronous import events
 from limbeck.client.synchronous.download import download_bundle
 from limbeck.client.synchronous.http import Http
-from limbeck.client.synchronous.requests import delete, get, items, post
+from limbeck.client.synchronous.requests import delete, get, items, patch, post
 from limbeck.errors import JobFailed
 from limbeck.models import Call, CreatedJob, Deletion, EpochCheckpoint, Estimate, Event, Job, LabelResult
 from limbeck.models.plans import JobCheck, Plan
@@ -125,6 +125,34 @@ class Jobs:
     def cancel(self, job: Job | str) -> Job:
         """Request a job to stop; no effect on a job that has ended."""
         return post(self._http, Job, resource_path("jobs", _id(job), "cancel"))
+
+    def pause(self, job: Job | str) -> Job:
+        """Pause a job: running parts save their state. No effect on a job that is paused.
+
+        Raises:
+            Conflict: it has ended (`job_ended`), or is being cancelled (`job_stopping`).
+        """
+        return post(self._http, Job, resource_path("jobs", _id(job), "pause"))
+
+    def resume(self, job: Job | str) -> Job:
+        """Continue a paused job. No effect on a job that is not paused. Raises as `pause`."""
+        return post(self._http, Job, resource_path("jobs", _id(job), "resume"))
+
+    def retry(self, job: Job | str) -> Job:
+        """Continue a job that failed or was cancelled: what succeeded is kept, a training goes on from its last state.
+
+        Raises:
+            Conflict: it did not fail (`job_not_failed`), or its budget is spent (`budget_spent`).
+        """
+        return post(self._http, Job, resource_path("jobs", _id(job), "retry"))
+
+    def set_priority(self, job: Job | str, priority: int) -> Job:
+        """Change the priority of a job, from -100 to 100: higher ones come first in their queue.
+
+        Raises:
+            Conflict: it has ended (`job_ended`).
+        """
+        return patch(self._http, Job, resource_path("jobs", _id(job)), {"priority": priority})
 
     def delete(self, job: Job | str, *, force: bool = False) -> Deletion:
         """Delete a job that has ended, with its events; with `force`, also everything that it made.

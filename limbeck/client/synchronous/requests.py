@@ -27,6 +27,11 @@ def post(
     return parsed(model, http.request("POST", path, params=params, json=body, read_timeout_s=read_timeout_s))
 
 
+def patch(http: Http, model: type[Model], path: str, body: object) -> Model:
+    """The response of a PATCH request."""
+    return parsed(model, http.request("PATCH", path, json=body))
+
+
 def delete(http: Http, resource: str, id: str, *, force: bool) -> Deletion:
     """Delete one resource by id; with `force`, also what refers to it. Returns what was deleted."""
     response = http.request("DELETE", resource_path(resource, id), params={"force": force or None})

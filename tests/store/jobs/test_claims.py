@@ -54,6 +54,7 @@ def test_a_worker_that_lost_its_lease_cannot_write(db: Database) -> None:
     lost = must_claim_next(db, lease_s=-1)
     with db.write() as tx:
         assert transitions.requeue_expired(tx, max_attempts=3) == 1
+        tx.execute(update(Part).values(not_before=0.0))
     current = must_claim_next(db)
     assert current.part_id == lost.part_id
     assert current.token != lost.token
@@ -65,7 +66,7 @@ def test_a_worker_that_lost_its_lease_cannot_write(db: Database) -> None:
         lambda tx: transitions.fail_job(tx, lost, code="x", message="x"),
         lambda tx: transitions.release(tx, lost),
         lambda tx: claims.record_progress(tx, lost, done=9, total=9, unit="steps", rate=None),
-        lambda tx: claims.save_state(tx, lost, "parts/late/state"),
+        lambda tx: claims.save_state(tx, lost, "parts/late/state", units=1),
         lambda tx: claims.renew(tx, lost, lease_s=LEASE_S),
         lambda tx: claims.note(tx, lost, "message", "late"),
     ]

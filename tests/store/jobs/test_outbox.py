@@ -26,11 +26,21 @@ def test_states_of_ended_parts_are_unused_until_forgotten(db: Database) -> None:
     create_job(db)
     claim = must_claim_next(db)
     with db.write() as tx:
-        claims.save_state(tx, claim, "parts/state")
-        assert outbox.unused_states(tx) == []
+        claims.save_state(tx, claim, "parts/state", units=1)
+        assert outbox.unused_states(tx, keep_s=60.0) == []
         outbox.forget_states(tx, [claim.part_id])  # no effect: the part is running
         assert tx.get_one(Part, claim.part_id, populate_existing=True).state_key == "parts/state"
         transitions.finish(tx, claim, PartResult())
-        assert outbox.unused_states(tx) == [(claim.part_id, "parts/state")]
+        assert outbox.unused_states(tx, keep_s=60.0) == [(claim.part_id, "parts/state")]
         outbox.forget_states(tx, [claim.part_id])
-        assert outbox.unused_states(tx) == []
+        assert outbox.unused_states(tx, keep_s=60.0) == []
+
+
+def test_the_state_of_a_failed_part_is_kept_for_a_retry(db: Database) -> None:
+    create_job(db)
+    claim = must_claim_next(db)
+    with db.write() as tx:
+        claims.save_state(tx, claim, "parts/state", units=1)
+        transitions.fail(tx, claim, code="x", message="m")
+        assert outbox.unused_states(tx, keep_s=60.0) == []
+        assert outbox.unused_states(tx, keep_s=-1.0) == [(claim.part_id, "parts/state")]

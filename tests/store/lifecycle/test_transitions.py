@@ -3,14 +3,17 @@
 import time
 
 import pytest
+from sqlalchemy import select, text
 
 from store import vocabularies
+from store.clock import now_s
 from store.db import Database
 from store.jobs import claims, jobs
 from store.jobs.jobs import NewPart
 from store.jobs.part_results import PartResult
 from store.jobs.specs import RangeSpec
 from store.lifecycle import transitions
+from store.models import Part
 from store.vocabularies import NewLabel
 from tests.job_specs import NumberedResult, describe_spec
 from tests.store.job_helpers import (
@@ -89,11 +92,58 @@ def test_the_last_lost_attempt_fails_with_worker_lost(db: Database) -> None:
         must_claim_next(db, lease_s=-1)
         with db.write() as tx:
             transitions.requeue_expired(tx, max_attempts=3)
+            tx.execute(text("update parts set not_before = 0"))
     job = get_job(db, job_id)
     assert job.status == "failed"
     assert job.error is not None
     assert job.error["code"] == "worker_lost"
     assert part_statuses(db) == ["failed", "cancelled", "cancelled"]
+
+
+def test_only_attempts_without_a_new_state_count_and_each_waits_longer(db: Database) -> None:
+    """A training that is killed after steps 7, 14, 21 … goes on for ever; one that saves nothing new does not."""
+    job_id = create_job(db)
+
+    def lose(saved: int | None) -> float:
+        claim = must_claim_next(db)
+        with db.write() as tx:
+            if saved is not None:
+                claims.save_state(tx, claim, f"{claim.place}/state/1", units=saved)
+            transitions.lose(tx, claim.part_id, claim.token, code="worker_lost", message="killed", max_attempts=3)
+        with db.write() as tx:
+            wait_s: float = tx.scalar(select(Part.not_before - now_s())) or 0.0
+            tx.execute(text("update parts set not_before = 0"))
+        return wait_s
+
+    assert all(lose(step) <= 0 for step in range(7, 70, 7))
+    assert get_job(db, job_id).status == "running"
+    first, second = lose(63), lose(None)  # the state of an earlier step, and none
+    assert 0.5 < first < 2.1 < 2.5 < second + 0.6 < 5
+    lose(None)
+    failed = get_job(db, job_id)
+    assert failed.error == {
+        "code": "worker_lost",
+        "message": "train: killed, 3 times in a row without progress",
+    }
+
+
+def test_an_enrichment_makes_progress_with_each_stored_result(db: Database) -> None:
+    with db.write() as tx:
+        vocabulary = vocabularies.create(tx, name="v", domain="", labels=[NewLabel("a")])
+        parts = [NewPart(kind="describe", queue="enrich", spec=RangeSpec(start=0, stop=1))]
+        job_id = jobs.create(tx, describe_spec(vocabulary_id=vocabulary.id), parts).id
+    for done in (1, 2, 3, 4, 4, 4):
+        claim = must_claim_next(db)
+        with db.write() as tx:
+            claims.record_progress(tx, claim, done=done, total=9, unit="labels", rate=None)
+            transitions.lose(tx, claim.part_id, claim.token, code="worker_lost", message="m", max_attempts=3)
+            tx.execute(text("update parts set not_before = 0"))
+        assert get_job(db, job_id).status == "running"
+    with db.write() as tx:
+        claim = claims.claim(tx, claim.part_id, worker="w", lease_s=LEASE_S)
+        assert claim is not None
+        transitions.lose(tx, claim.part_id, claim.token, code="worker_lost", message="m", max_attempts=3)
+    assert get_job(db, job_id).status == "failed"
 
 
 def test_a_retried_failure_waits_and_the_last_one_ends_the_job(db: Database) -> None:

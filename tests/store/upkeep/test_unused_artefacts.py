@@ -51,7 +51,7 @@ def trained(db: Database, artefacts: Artefacts) -> Claim:
     train = must_claim_next(db)
     put(artefacts, train, "state/000001.safetensors", "student.safetensors", "training.jsonl")
     with db.write() as tx:
-        claims.save_state(tx, train, f"{train.place}/state/000001.safetensors")
+        claims.save_state(tx, train, f"{train.place}/state/000001.safetensors", units=1)
     with db.write() as tx:
         files = {"student": f"{train.place}/student.safetensors", "training_log": f"{train.place}/training.jsonl"}
         transitions.finish(tx, train, TrainPartResult(files=files))
@@ -70,7 +70,7 @@ def test_a_running_attempt_keeps_its_files_and_a_dead_one_does_not(db: Database,
     dead = must_claim_next(db)
     put(artefacts, dead, "student.safetensors", "state/000001.safetensors", "state/000002.safetensors")
     with db.write() as tx:
-        claims.save_state(tx, dead, f"{dead.place}/state/000002.safetensors")
+        claims.save_state(tx, dead, f"{dead.place}/state/000002.safetensors", units=2)
         transitions.release(tx, dead)
     # The next attempt resumes from the second state, also before it has begun.
     expected = {

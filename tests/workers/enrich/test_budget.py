@@ -93,6 +93,7 @@ def test_the_reservation_of_a_dead_worker_counts_as_spent(make_billing: MakeBill
         assert usage.reserve(tx, job_id, Cost(0, 95_000))
         tx.execute(update(Part).where(Part.id == claim.part_id).values(lease_expires_at=0.0))
         transitions.requeue_expired(tx, max_attempts=4)
+        tx.execute(update(Part).values(not_before=0.0))
     bench.work()
     job, totals = bench.job(job_id), totals_of(bench, job_id)
     assert (job.error or {})["code"] == "budget_spent"

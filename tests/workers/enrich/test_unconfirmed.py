@@ -81,6 +81,7 @@ def test_usage_includes_the_calls_in_flight_of_a_killed_worker(
         monkeypatch.undo()
         with db.write() as tx:
             transitions.requeue_expired(tx, max_attempts=4)
+            tx.execute(update(Part).values(not_before=0.0))
         bench.work()
         stats = llm.stats()
     assert bench.job(job_id).status == "succeeded"

@@ -70,6 +70,18 @@ def test_a_cancelled_job_ends_its_process_at_once() -> None:
     assert verdict == Verdict(reason="stopping", grace_s=CANCEL_GRACE_S)
 
 
+def test_a_paused_job_leaves_its_process_time_to_save_its_state() -> None:
+    watchdog, pausing = make_watchdog(), replace(PART, stopping="pause")
+    assert [watchdog.look(replace(pausing, done=done), now) for done, now in ((1, 1.0), (2, 60.0), (3, 120.0))] == [
+        None,
+        None,
+        None,
+    ]
+    assert watchdog.look(PART, 121.0) is None  # resumed
+    assert watchdog.look(replace(pausing, done=4), 122.0) is None
+    assert watchdog.look(replace(pausing, done=5), 243.0) == Verdict(reason="pausing")
+
+
 def test_a_process_without_a_part_is_ended_sooner_after_it_had_one() -> None:
     starting = make_watchdog()
     assert starting.look(None, 100.0) is None
