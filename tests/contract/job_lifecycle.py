@@ -106,13 +106,13 @@ def test_checkpoints_of_a_training_can_be_loaded_while_it_runs_and_survive_its_p
     wanted = {"every_epochs": 10, "keep": 3}
     job = start_distill(cluster, dataset_id, LONG_CONFIG, save_checkpoints=wanted)
     client = cluster.client
-    first = wait_until(lambda: list(client.jobs.checkpoints(job)), what="checkpoint")[0]
+    first = wait_until(lambda: list(client.jobs.checkpoints(job)), timeout_s=180, what="checkpoint")[0]
     wait_for_saved_state(cluster, job)
     client.jobs.download_checkpoint(job, first.epoch, tmp_path / "first")
     assert not client.jobs.get(job.id).ended
     wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process").kill()
     timm.create_model(f"local-dir:{tmp_path / 'first' / 'image'}", pretrained=True)
-    done = wait_for_end(cluster, job, timeout_s=180)
+    done = wait_for_end(cluster, job, timeout_s=300)
     assert get_part(cluster, job, "train").attempts == 2
     assert weights_sha256(cluster, done) == expected_sha256  # that of a training without checkpoints
     kept = list(client.jobs.checkpoints(job))
