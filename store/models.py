@@ -574,6 +574,7 @@ class Part(Base):
 
     The parts of a stage may run at the same time; the next stage begins when all of them have ended. `holds_budget`:
     see `store.enrich.usage`. `gauges`: figures of a running part for Prometheus. `queued_at`: when it was queued last.
+    `num_gpus`: a worker that has GPUs must have so many (see `store.jobs.claims.fits`).
     `attempts` counts all claims, and `idle_attempts` those in a row without progress, which are limited. `saved_units`:
     steps in the saved training state, or units of an enrichment whose results are stored. `priority`: of its job.
     """
@@ -606,6 +607,7 @@ class Part(Base):
     gauges: Mapped[dict[str, float] | None]
     queued_at: Mapped[float | None]
     holds_budget: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    num_gpus: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     __table_args__ = (
@@ -748,12 +750,13 @@ class UpkeepTurn(Base):
 
 
 class Heartbeat(Base):
-    """The last heartbeat of each long-lived process, for the readiness check."""
+    """The last heartbeat of each long-lived process, for the readiness check. `num_gpus`: that a GPU worker may use."""
 
     __tablename__ = "beats"
     name: Mapped[str] = mapped_column(primary_key=True)
     role: Mapped[str]
     at: Mapped[float]
+    num_gpus: Mapped[int] = mapped_column(default=0, server_default=text("0"))
 
 
 class CounterTotal(Base):

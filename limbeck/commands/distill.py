@@ -13,6 +13,7 @@ from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
     Concept,
     DryRun,
+    NumProcesses,
     Recipe,
     Set,
     Student,
@@ -45,6 +46,7 @@ def distill(
     keep: Annotated[
         int | None, typer.Option(min=1, max=100, help="With --save-every: how many are kept; 5 by default.")
     ] = None,
+    nproc: NumProcesses = 1,
     out: Annotated[Path | None, typer.Option(help="Download the student to this folder.")] = None,
     priority: Priority = 0,
     dry_run: DryRun = False,
@@ -77,6 +79,7 @@ def distill(
         "caption_set_id": captions or None,
         "start_checkpoint_id": start_from or None,
         "save_checkpoints": save_checkpoints(save_every, keep),
+        "nproc": nproc if nproc > 1 else None,
     }
     if out is not None:
         check_out(out)

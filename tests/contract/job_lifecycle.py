@@ -100,6 +100,7 @@ def test_training_resumes_after_its_process_was_killed(cluster: Cluster, dataset
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(900)
 def test_checkpoints_of_a_training_can_be_loaded_while_it_runs_and_survive_its_process(
     cluster: Cluster, dataset_id: str, expected_sha256: str, tmp_path: Path
 ) -> None:

@@ -47,7 +47,7 @@ from store.models import Checkpoint
 from workers.gpu import inputs
 from workers.gpu.features import fetch_features
 from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
-from workers.gpu.run_log import open_run_log
+from workers.gpu.training.run_log import open_run_log
 from workers.runtime.context import Context
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal

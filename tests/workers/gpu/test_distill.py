@@ -269,7 +269,7 @@ def test_a_checkpoint_that_cannot_be_stored_does_not_end_the_training(
     context: Context, new_job: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = new_job(SaveCheckpoints(every_epochs=1))
-    monkeypatch.setattr("workers.gpu.epoch_checkpoints.write_epoch_bundle", raising(OSError("no space left")))
+    monkeypatch.setattr("workers.gpu.training.epoch_checkpoints.write_epoch_bundle", raising(OSError("no space left")))
     assert [run_next(context) for _ in range(2)] == ["encode", "train"]
     assert epoch_files(context, job_id) == {}
     job, listed = read(context, job_id)
