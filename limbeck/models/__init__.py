@@ -27,7 +27,10 @@ from limbeck.models.checkpoints import (
     CheckpointWithFiles,
     EpochCheckpoint,
     EpochMetrics,
+    Guess,
     ManifestEntry,
+    Sample,
+    Samples,
 )
 from limbeck.models.datasets import (
     CaptionSet,
@@ -78,6 +81,7 @@ __all__ = [
     "FormatLevel",
     "Gate",
     "GateName",
+    "Guess",
     "ImportReport",
     "ImportedSet",
     "Job",
@@ -107,6 +111,8 @@ __all__ = [
     "Range",
     "Report",
     "ServiceResponse",
+    "Sample",
+    "Samples",
     "SetLabel",
     "Spend",
     "Stage",
