@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from distill.training.hooks import StepMetrics, TrainHooks
+from distill.training.hooks import TrainHooks
+from distill.training.metrics import StepMetrics
 from store.access.principals import LOCAL_PRINCIPAL
 from store.jobs import claims, jobs
 from store.jobs.jobs import NewPart
