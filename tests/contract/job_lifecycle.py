@@ -7,11 +7,15 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
+import timm
 from sqlalchemy import func, select
 
+from limbeck.errors import Problem
+from limbeck.shared.bundle.files import file_sha256
 from store.jobs import jobs
 from store.models import Checkpoint, Event, Part
 from tests.contract.cluster import ROOT, TEACHER, Cluster, wait_until
@@ -95,6 +99,33 @@ def test_training_resumes_after_its_process_was_killed(cluster: Cluster, dataset
     assert any("training resumes after step" in message for message in messages)
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_checkpoints_of_a_training_can_be_loaded_while_it_runs_and_survive_its_process(
+    cluster: Cluster, dataset_id: str, expected_sha256: str, tmp_path: Path
+) -> None:
+    wanted = {"every_epochs": 10, "keep": 3}
+    job = start_distill(cluster, dataset_id, LONG_CONFIG, save_checkpoints=wanted)
+    client = cluster.client
+    first = wait_until(lambda: list(client.jobs.checkpoints(job)), timeout_s=180, what="checkpoint")[0]
+    wait_for_saved_state(cluster, job)
+    client.jobs.download_checkpoint(job, first.epoch, tmp_path / "first")
+    assert not client.jobs.get(job.id).ended
+    wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process").kill()
+    timm.create_model(f"local-dir:{tmp_path / 'first' / 'image'}", pretrained=True)
+    done = wait_for_end(cluster, job, timeout_s=300)
+    assert get_part(cluster, job, "train").attempts == 2
+    assert weights_sha256(cluster, done) == expected_sha256  # that of a training without checkpoints
+    kept = list(client.jobs.checkpoints(job))
+    assert [one.epoch for one in kept] == [40, 50, 60]
+    assert all(one.metrics is not None for one in kept)
+    client.jobs.download_checkpoint(job, 60, tmp_path / "last")
+    assert file_sha256(tmp_path / "last" / "image" / "model.safetensors") == expected_sha256
+    assert "deleted" in repr(client.jobs.delete(job, force=True))
+    with pytest.raises(Problem, match="no job"):
+        list(client.jobs.checkpoints(job))
+
+
 def test_a_killed_worker_leaves_no_child_and_the_training_resumes(
     cluster: Cluster, dataset_id: str, expected_sha256: str
 ) -> None:
@@ -152,12 +183,13 @@ def test_a_suspended_child_writes_nothing_after_it_lost_its_lease(
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 def test_a_suspended_child_does_not_block_the_queue(cluster: Cluster, dataset_id: str, expected_sha256: str) -> None:
     job = start_distill(cluster, dataset_id, LONG_CONFIG)
     wait_for_saved_state(cluster, job)
     suspended = wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process")
     suspended.suspend()
-    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=400)) == expected_sha256
     assert not suspended.is_running()
 
 
@@ -179,6 +211,7 @@ def test_a_part_that_kills_every_worker_fails_with_worker_lost(cluster: Cluster,
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(
     cluster: Cluster, dataset_id: str, expected_sha256: str
 ) -> None:
@@ -192,10 +225,10 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(
             runs = training.status == "running" and training.attempts == attempt
             return runs and training.saved_units > saved
 
-        wait_until(has_progressed, timeout_s=180, what="a state with more steps")
+        wait_until(has_progressed, timeout_s=400, what="a state with more steps")
         saved = get_part(cluster, job, "train").saved_units
         wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process").kill()
-    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=180)) == expected_sha256
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=400)) == expected_sha256
     training = get_part(cluster, job, "train")
     assert training.attempts == 6
     files = cluster.folder / "artefacts" / "parts" / training.id
@@ -203,6 +236,7 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 def test_a_paused_training_leaves_its_worker_and_resumes_exactly(
     cluster: Cluster, dataset_id: str, expected_sha256: str
 ) -> None:
@@ -212,14 +246,15 @@ def test_a_paused_training_leaves_its_worker_and_resumes_exactly(
     wait_until(lambda: cluster.client.jobs.get(job.id).status == "paused", what="paused job")
     wait_until(lambda: cluster.child_of(cluster.gpu_worker) is None, what="end of the child process")
     other = start_distill(cluster, dataset_id, TINY_CONFIG)  # the worker is free for other jobs
-    assert wait_for_end(cluster, other, timeout_s=180).status == "succeeded"
+    assert wait_for_end(cluster, other, timeout_s=400).status == "succeeded"
     assert cluster.client.jobs.get(job.id).status == "paused"
     cluster.client.jobs.resume(job.id)
-    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=180)) == expected_sha256
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=400)) == expected_sha256
     assert get_part(cluster, job, "train").attempts == 1
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 def test_a_cancelled_training_is_retried_from_its_state(
     cluster: Cluster, dataset_id: str, expected_sha256: str
 ) -> None:
@@ -228,7 +263,7 @@ def test_a_cancelled_training_is_retried_from_its_state(
     cluster.client.jobs.cancel(job.id)
     assert wait_for_end(cluster, job, timeout_s=30).status == "cancelled"
     assert cluster.client.jobs.retry(job.id).status == "queued"
-    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=180)) == expected_sha256
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=400)) == expected_sha256
     messages = [event.message for event in cluster.client.jobs.events(job.id)]
     assert any("training resumes after step" in message for message in messages)
 
