@@ -63,7 +63,7 @@ def main() -> int:
         signal.signal(number, lambda *_: context.shutting_down.set())
     folder: Path = arguments.folder / f"rank-{os.environ['RANK']}"
     folder.mkdir(exist_ok=True)
-    outcome = outcome_of(lambda: _join_and_train(context, arguments.part_id, arguments.token, folder))
+    outcome = outcome_of(lambda: join_and_train(context, arguments.part_id, arguments.token, folder))
     write_outcome(outcome, folder)
     return 0 if outcome.has_succeeded else 1
 
@@ -75,7 +75,8 @@ def end_with_torchrun() -> None:
     exit_after_parent(0.0)
 
 
-def _join_and_train(context: Context, part_id: str, token: str, folder: Path) -> TrainPartResult | None:
+def join_and_train(context: Context, part_id: str, token: str, folder: Path) -> TrainPartResult | None:
+    """Join the other ranks and train; the result on the first rank. Raises LeaseLost before it waits for them."""
     with context.db.read() as tx:
         claim = claims.of_attempt(tx, part_id, token)
     from distill.training.distributed import join_ranks

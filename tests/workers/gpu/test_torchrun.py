@@ -13,7 +13,7 @@ from store.jobs.jobs import NewPart
 from store.jobs.part_results import TrainPartResult
 from store.settings import Settings
 from tests.job_specs import distill_spec
-from workers.gpu import torchrun
+from workers.gpu import rank, torchrun
 from workers.gpu.torchrun import RankOutcome, check_gpus, outcome_of, read_outcome, result_of, write_outcome
 from workers.runtime.context import Context
 from workers.runtime.errors import PartError, Stopped
@@ -96,7 +96,20 @@ def test_a_worker_has_a_gpu_for_each_rank_or_none(
     assert (refused.value.code, refused.value.retry_in_s) == ("too_few_gpus", None)
 
 
-@pytest.mark.slow
+def test_a_rank_does_nothing_without_the_lease(sqlite_db: Database, tmp_path: Path) -> None:
+    context = Context(Settings(), sqlite_db, Artefacts(tmp_path / "artefacts"))
+    with sqlite_db.write() as tx:
+        jobs.create(tx, distill_spec(nproc=2), [NewPart(kind="train", queue="gpu")])
+        claim = claims.claim(tx, claims.ready(tx, ["gpu"])[0], worker="w", lease_s=60)
+        assert claim is not None
+    (folder := tmp_path / "rank-1").mkdir()
+    outcome = outcome_of(lambda: rank.join_and_train(context, claim.part_id, "another token", folder))
+    assert not outcome.has_succeeded
+    assert str(outcome.as_error(1)) == "rank 1: LeaseLost: another worker has this part, or it has ended"
+    assert list(folder.iterdir()) == []  # no outcome of a training, and no process group was joined
+
+
+@pytest.mark.nightly  # 16 s: four processes load torch
 def test_ranks_under_torchrun_do_nothing_without_the_lease(
     sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
