@@ -20,6 +20,7 @@ from api.metrics.registry import Metrics
 from api.middleware import RequestMiddleware
 from api.pages import editor, job, lists, reference, sign_in, start, static_files
 from api.rate_limits import rate_limiter
+from api.readers.index_rows import IndexRows
 from api.routes import (
     attribute_set_files,
     attribute_sets,
@@ -40,8 +41,10 @@ from api.routes import (
     llm_responses,
     plan,
     reports,
+    storage,
     teachers,
     text_targets,
+    thumbnails,
     usage,
     vocabularies,
     webhooks,
@@ -49,6 +52,7 @@ from api.routes import (
 from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
+from store.upkeep.disk_used import DiskScan
 
 # Requests are matched in this order. Jobs come first because clients poll them.
 _ROUTERS = (
@@ -62,6 +66,7 @@ _ROUTERS = (
     attribute_sets,
     attributes,
     comparison,
+    storage,
     reports,
     drafts,
     llm_responses,
@@ -70,6 +75,7 @@ _ROUTERS = (
     text_targets,
     caption_sets,
     datasets,
+    thumbnails,
     teachers,
     checkpoints,
     webhooks,
@@ -115,7 +121,9 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
-    app.state.metrics = Metrics(database)
+    app.state.index_rows = IndexRows(app.state.services.artefacts)
+    app.state.disk_scan = DiskScan(database, app.state.services.artefacts, settings)
+    app.state.metrics = Metrics(database, app.state.disk_scan)
     app.state.job_watch = events.job_watch(database)
     app.state.problem_page = sign_in.problem_page
     app.state.background_checks = health.BackgroundChecks()

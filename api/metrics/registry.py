@@ -8,7 +8,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.metrics.collectors import COLLECTORS
+from api.metrics.disk import DiskCollector
 from store.db import Database
+from store.upkeep.disk_used import DiskScan
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -17,9 +19,11 @@ _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.
 class Metrics:
     """The metrics registry of one app. Metrics from the database are read when Prometheus scrapes."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, scan: DiskScan | None = None) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_DatabaseCollector(db))
+        if scan is not None:
+            self._registry.register(DiskCollector(scan))
         self._request_seconds = Histogram(
             "limbeck_request_seconds",
             "Time from the request to the end of the response",

@@ -38,6 +38,7 @@ from limbeck.models.jobs import ENDED, Call, CreatedJob, Event, Job, JobError, J
 from limbeck.models.keys import AuditRecord, CreatedKey, Key, KeyUsage
 from limbeck.models.llm import FormatLevel, LLMAnswer, LLMEndpoint, LLMProfile, LLMProfilesReset
 from limbeck.models.reports import Gate, GateName, LabelViolation, LineViolation, Report
+from limbeck.models.storage import Storage, StorageKind
 from limbeck.models.vocabularies import CreatedVocabulary, Label, LabelPreview, Vocabulary
 from limbeck.models.webhooks import CreatedWebhook, Webhook, WebhookDelivery, WebhookWithDeliveries
 from limbeck.shared.templates import TEXT_KINDS, TextKind
@@ -100,6 +101,8 @@ __all__ = [
     "SetLabel",
     "Spend",
     "Stage",
+    "Storage",
+    "StorageKind",
     "StrategyEstimate",
     "TEXT_KINDS",
     "TargetLabel",

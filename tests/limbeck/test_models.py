@@ -38,6 +38,8 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "DatasetOut": models.Dataset,
     "DeletedResourceOut": models.DeletedResource,
     "DeletionOut": models.Deletion,
+    "StorageKindOut": models.StorageKind,
+    "StorageOut": models.Storage,
     "DraftOut": models.Draft,
     "EstimateOut": models.Estimate,
     "EventOut": models.Event,

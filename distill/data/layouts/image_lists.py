@@ -3,6 +3,7 @@
 The label of an image stands after its path (`crane/01.jpg red finch`, `crane/01.jpg,3`); else its folder is its label.
 """
 
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -37,7 +38,7 @@ def read(root: Path, split: ByImageLists, source: ImageSource) -> Listing:
                 detail = f"{line.path} is in {place} and {line.place}"
                 raise FolderError("image_twice", detail, f"/split/{part}")
             labels.add(line.label)
-            label = line.label or name_as_text(PurePosixPath(line.path).parent.name)
+            label = line.label or name_as_text(posixpath.basename(posixpath.dirname(line.path)))
             listing.images.append(ListedImage(line.path, (label,), part))
     return listing
 

@@ -26,8 +26,9 @@ from limbeck.client.asynchronous.keys import AsyncAudit, AsyncKeys, AsyncWebhook
 from limbeck.client.asynchronous.llm import AsyncLLM
 from limbeck.client.asynchronous.vocabularies import AsyncVocabularies
 from limbeck.client.environment import api_key, service_url
-from limbeck.client.responses import ATTEMPTS
+from limbeck.client.responses import ATTEMPTS, parsed
 from limbeck.errors import Problem
+from limbeck.models import Storage
 
 
 class AsyncClient:
@@ -125,6 +126,10 @@ class AsyncClient:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    async def storage(self) -> Storage:
+        """The disk that the service uses, by kind."""
+        return parsed(Storage, await self._http.request("GET", "/v1/storage"))
 
     async def ready(self) -> bool:
         """Whether the service is ready: database, queue and workers are available (`/readyz`)."""

@@ -17,7 +17,7 @@ from typing import Self
 import httpx2
 
 from limbeck.client.environment import api_key, service_url
-from limbeck.client.responses import ATTEMPTS
+from limbeck.client.responses import ATTEMPTS, parsed
 from limbeck.client.synchronous import runtime
 from limbeck.client.synchronous.attribute_sets import AttributeSets
 from limbeck.client.synchronous.checkpoints import Checkpoints
@@ -29,6 +29,7 @@ from limbeck.client.synchronous.keys import Audit, Keys, Webhooks
 from limbeck.client.synchronous.llm import LLM
 from limbeck.client.synchronous.vocabularies import Vocabularies
 from limbeck.errors import Problem
+from limbeck.models import Storage
 
 
 class Client:
@@ -126,6 +127,10 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def storage(self) -> Storage:
+        """The disk that the service uses, by kind."""
+        return parsed(Storage, self._http.request("GET", "/v1/storage"))
 
     def ready(self) -> bool:
         """Whether the service is ready: database, queue and workers are available (`/readyz`)."""

@@ -90,6 +90,8 @@ def test_enrich_jobs_are_split_into_chunks(service: Service) -> None:
         "progress",
         "stages",
         "waiting_for",
+        "owner",
+        "priority",
         "queue",
         "spec",
         "spend",

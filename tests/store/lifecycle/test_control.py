@@ -3,14 +3,19 @@
 import pytest
 from sqlalchemy import select, text, update
 
+from store import vocabularies
 from store.db import Database
+from store.enrich import results
+from store.enrich.results import ResultSlot
 from store.errors import Conflict
 from store.jobs import claims, events, jobs, waiting
 from store.jobs.jobs import NewPart
 from store.jobs.part_results import PartResult
+from store.jobs.specs import RangeSpec
 from store.lifecycle import control, transitions
 from store.models import Job, Part
-from tests.job_specs import NumberedResult, job_spec
+from store.vocabularies import NewLabel
+from tests.job_specs import NumberedResult, describe_spec, job_spec
 from tests.store.job_helpers import DISTILL_PARTS, claim_next, create_job, get_job, must_claim_next, part_statuses
 
 
@@ -223,3 +228,26 @@ def test_a_worker_does_not_continue_a_job_before_a_more_urgent_one(db: Database)
         assert claims.next_part(tx, job_id, "gpu") is not None
         tx.execute(update(Part).where(Part.job_id == urgent).values(status="queued"))
         assert claims.next_part(tx, job_id, "gpu") is None
+
+
+def test_an_enrichment_asks_again_only_what_has_no_response(db: Database) -> None:
+    with db.write() as tx:
+        vocabulary = vocabularies.create(tx, name="v", domain="", labels=[NewLabel("a"), NewLabel("b")])
+        spec = describe_spec(num_labels=2, vocabulary_id=vocabulary.id)
+        parts = [NewPart(kind="describe", queue="enrich", spec=RangeSpec(start=i, stop=i + 1)) for i in range(2)]
+        last = NewPart(kind="assemble", queue="enrich", spec=RangeSpec(start=0, stop=1), stage=1)
+        job_id = jobs.create(tx, spec, [*parts, last]).id
+    for position in range(2):
+        claim = must_claim_next(db)
+        with db.write() as tx:
+            results.record_failures(tx, claim, [(ResultSlot(0, position), "timeout", "no response")])
+            transitions.finish(tx, claim, PartResult())
+    claim = must_claim_next(db)
+    with db.write() as tx:
+        transitions.finish(tx, claim, PartResult())
+    assert (get_job(db, job_id).error or {})["code"] == "all_labels_failed"
+    change(db, "retry", job_id)
+    assert part_statuses(db) == ["queued", "queued", "waiting"]
+    claim = must_claim_next(db)
+    with db.read() as tx:
+        assert results.finished_questions(tx, claim, start=0, stop=2) == set()

@@ -48,14 +48,14 @@ class ImagePaths:
     pointer: str = "/images/file"
     notes: Counter[str] = field(default_factory=Counter)
     _folders: dict[str, _Folder | None] = field(default_factory=dict)
+    _written: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def find(self, value: str, line: int) -> str | None:
         """The path of an image below the root; None if there is no such file.
 
         Raises FolderError remote_image, outside_root, link or ambiguous_image.
         """
-        relative = self._relative(value, line)
-        folder, _, name = relative.rpartition("/")
+        folder, name = self._folder_and_name(value, line)
         listed = self._folder(folder)
         if listed is None:
             return None
@@ -97,6 +97,21 @@ class ImagePaths:
         except OSError:
             return []
         return [posixpath.join(self.base, name) for name in names]
+
+    def _folder_and_name(self, value: str, line: int) -> tuple[str, str]:
+        """The folder below the root and the name that a table means. Raises FolderError.
+
+        The folder is worked out once for all paths in it that need no more than that.
+        """
+        written, _, name = value.rpartition("/")
+        is_plain = not value.startswith("/") and ":" not in value and "\\" not in name and name not in ("", ".", "..")
+        known = self._written.get((self.base, written)) if is_plain else None
+        if known is not None:
+            return known, name
+        folder, _, found = self._relative(value, line).rpartition("/")
+        if is_plain and found == name:
+            self._written[self.base, written] = folder
+        return folder, found
 
     def _relative(self, value: str, line: int) -> str:
         """The path below the root that a table means. Raises FolderError."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from distill.data.image_folders import FolderError
 from distill.data.layouts.tables.paths import ImagePaths
 from tests.distill.data.layouts.helpers_tables import IMAGES, PAIRS, create_images, pairs, scan_source, source_error
 
@@ -128,3 +129,30 @@ def test_a_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for name in names:
         (tmp_path / "x" / name).unlink()  # a second listing, or a look at a file, would not find it
     assert [paths.find(name, 1) for name in names] == [f"x/{name}" for name in names]
+
+
+def test_a_folder_is_resolved_once_and_other_forms_of_its_paths_are_still_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("0.jpg", "1.jpg", "2.jpg"):
+        (tmp_path / "a" / name).touch()
+        (tmp_path / name).touch()
+    resolved: list[str] = []
+    original = ImagePaths._relative
+
+    def relative(self: ImagePaths, value: str, line: int) -> str:
+        resolved.append(value)
+        return original(self, value, line)
+
+    monkeypatch.setattr(ImagePaths, "_relative", relative)
+    paths = ImagePaths(tmp_path, "t.csv", "")
+    listed = ["./a/0.jpg", "./a/1.jpg", "0.jpg", "1.jpg", "./a/3.jpg", "a\\2.jpg", "./a/../2.jpg"]
+    found = [paths.find(value, line) for line, value in enumerate(listed)]
+    assert found == ["a/0.jpg", "a/1.jpg", "0.jpg", "1.jpg", None, "a/2.jpg", "2.jpg"]
+    assert resolved == ["./a/0.jpg", "0.jpg", "a\\2.jpg", "./a/../2.jpg"]
+    assert paths.find("/2.jpg", 1) == "2.jpg"
+    for value, code in (("/3.jpg", "outside_root"), ("data:image", "remote_image"), ("../2.jpg", "outside_root")):
+        with pytest.raises(FolderError) as error:
+            paths.find(value, 1)
+        assert error.value.code == code
