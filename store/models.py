@@ -467,7 +467,8 @@ class Part(Base):
 
     The parts of a stage may run at the same time; the next stage begins when all of them have ended. `holds_budget`:
     see `store.enrich.usage`. `gauges`: figures of a running part for Prometheus. `queued_at`: when it was queued last.
-    `num_gpus`: a worker that has GPUs must have so many (see `store.jobs.claims.fits`).
+    `num_gpus`: a worker that has GPUs must have so many (see `store.jobs.claims.fits`). `rendezvous`: where the other
+    machines of its training find it (`store.jobs.nodes`).
     """
 
     __tablename__ = "parts"
@@ -496,6 +497,7 @@ class Part(Base):
     queued_at: Mapped[float | None]
     holds_budget: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     num_gpus: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    rendezvous: Mapped[dict[str, object] | None]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     __table_args__ = (

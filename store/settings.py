@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     sweep_s: float = Field(1.0, gt=0, description="Interval between two passes of the sweeper.")
     resend_s: float = Field(30.0, gt=0, description="Delay before a message that no worker took is sent again.")
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Time limit of one part.")
+    rendezvous_host: str = Field(
+        "", description="Address of this machine for the other machines of a training; if empty, that of its host name."
+    )
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
     tensorboard_dir: Path | None = Field(

@@ -48,6 +48,7 @@ from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
     Concept,
     DryRun,
+    NumNodes,
     NumProcesses,
     Recipe,
     Set,
@@ -88,6 +89,7 @@ def run(
     set_: Set = None,
     text_onnx: TextOnnx = False,
     nproc: NumProcesses = 1,
+    nnodes: NumNodes = 1,
     split: Split = DEFAULT_SPLIT,
     source: Source = "",
     folder_map: FolderMap = "",
@@ -157,6 +159,7 @@ def run(
             "recipe": recipe,
             "config": train_config(set_, student, text_onnx=text_onnx),
             "nproc": nproc if nproc > 1 else None,
+            "nnodes": nnodes if nnodes > 1 else None,
         },
         out=out,
     )

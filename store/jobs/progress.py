@@ -30,6 +30,7 @@ STAGE_NAMES = {
     "check": "gates",
     "encode": "texts",
     "train": "training",
+    "train_node": "training on other machines",
     "evaluate": "evaluation",
     "prove": "proof",
 }

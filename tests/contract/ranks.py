@@ -1,6 +1,7 @@
 """Contract of trainings in several processes: two gloo ranks, killed with and without their child, and stopped."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -148,3 +149,51 @@ def test_ranks_end_with_their_worker_and_with_a_cancelled_job(cluster: Cluster, 
     wait_until_all_ended(*ranks.values(), timeout_s=15)
     errors = [event.message for event in cluster.client.jobs.events(job.id) if event.level != "info"]
     assert errors == []
+
+
+@pytest.fixture
+def two_gpu_workers(cluster: Cluster) -> Iterator[list[str]]:
+    """The names of two GPU workers; the second one lives as long as the test."""
+    second = f"second {cluster.gpu_worker}"
+    cluster.commands[second] = cluster.commands[cluster.gpu_worker]
+    if cluster.mode == "distributed":
+        cluster.commands[second] = [*cluster.commands[second], "-n", "second@%h"]
+    cluster.start(second)
+    yield [cluster.gpu_worker, second]
+    cluster.kill(second, signal.SIGTERM)
+    del cluster.commands[second]
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_two_machines_train_the_weights_of_two_ranks_also_after_one_was_lost(
+    cluster: Cluster, dataset_id: str, undisturbed: Job, two_gpu_workers: list[str]
+) -> None:
+    job = start_distill(cluster, dataset_id, CONFIG, nnodes=2)
+    for victim in two_gpu_workers:
+        before = get_part(cluster, job, "train").state_key
+
+        def saved(before: str | None = before) -> bool:
+            part = get_part(cluster, job, "train")
+            return part.status == "running" and part.state_key not in (None, before)
+
+        wait_until(saved, timeout_s=240, what="saved training state")
+        children = [wait_until(lambda name=name: cluster.child_of(name), what="child") for name in two_gpu_workers]
+        ranks = [process for child in children for process in ranks_of(child).values()]
+        assert len(ranks) == 2
+        children[two_gpu_workers.index(victim)].kill()
+        wait_until_all_ended(*ranks, timeout_s=30)
+    done = wait_for_end(cluster, job, timeout_s=300)
+    assert weights_sha256(cluster, done) == weights_sha256(cluster, undisturbed)
+    events = list(cluster.client.jobs.events(job.id))
+    assert sum("training resumes after step" in event.message for event in events) == 2
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_two_jobs_on_two_machines_share_two_workers(
+    cluster: Cluster, dataset_id: str, two_gpu_workers: list[str]
+) -> None:
+    both = [start_distill(cluster, dataset_id, {**CONFIG, "epochs": 2}, nnodes=2) for _ in two_gpu_workers]
+    ended = [wait_for_end(cluster, job, timeout_s=400) for job in both]
+    assert [job.status for job in ended] == ["succeeded", "succeeded"], [job.error for job in ended]

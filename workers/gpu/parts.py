@@ -11,6 +11,7 @@ from workers.runtime.run_part import Work
 WORK: dict[str, Work] = {
     "encode": encode,
     "train": train,
+    "train_node": train,
     "evaluate": evaluate,
     "prove": prove,
     "neighbours": neighbours,

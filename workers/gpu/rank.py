@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,6 +56,7 @@ def main() -> int:
     parser.add_argument("part_id")
     parser.add_argument("token")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--state", default="", help="key of the training state to resume from")
     arguments = parser.parse_args()
     context = Context.open()
     configure(context.settings)
@@ -63,7 +65,7 @@ def main() -> int:
         signal.signal(number, lambda *_: context.shutting_down.set())
     folder: Path = arguments.folder / f"rank-{os.environ['RANK']}"
     folder.mkdir(exist_ok=True)
-    outcome = outcome_of(lambda: _join_and_train(context, arguments.part_id, arguments.token, folder))
+    outcome = outcome_of(lambda: _join_and_train(context, arguments, folder))
     write_outcome(outcome, folder)
     return 0 if outcome.has_succeeded else 1
 
@@ -75,9 +77,10 @@ def end_with_torchrun() -> None:
     exit_after_parent(0.0)
 
 
-def _join_and_train(context: Context, part_id: str, token: str, folder: Path) -> TrainPartResult | None:
+def _join_and_train(context: Context, arguments: argparse.Namespace, folder: Path) -> TrainPartResult | None:
     with context.db.read() as tx:
-        claim = claims.of_attempt(tx, part_id, token)
+        claim = claims.of_attempt(tx, arguments.part_id, arguments.token)
+    claim = replace(claim, state_key=arguments.state or None)
     from distill.training.distributed import join_ranks
 
     with join_ranks() as ranks:

@@ -28,7 +28,7 @@ from distill.training.metrics import StepMetrics
 from store import resources, vocabularies
 from store.jobs import claims, events
 from store.jobs.claims import Claim
-from store.jobs.part_results import TrainPartResult
+from store.jobs.part_results import PartResult, TrainPartResult
 from store.jobs.specs import DistillSpec
 from workers.gpu import inputs
 from workers.gpu.device_memory import gpu_memory
@@ -43,11 +43,12 @@ log = structlog.get_logger()
 
 
 def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
-    """Run the part, in this process or in the ranks of the job's `nproc`."""
+    """Run the part, in this process or in the ranks of the job's `nproc` and `nnodes`; also a `train_node` part."""
     spec = claim.job(DistillSpec)
+    result: PartResult
     with inputs.scratch(context) as folder:
-        if spec.nproc > 1:
-            result = train_in_ranks(claim, lease, spec, folder)
+        if spec.nproc * spec.nnodes > 1:
+            result = train_in_ranks(context, claim, lease, spec, folder) or PartResult()
         else:
             result = run_training(context, claim, lease, folder)
     return lambda _tx: result
@@ -129,7 +130,7 @@ def _train(
     targets, _ = inputs.targets(context, claim, folder)
     initial_student = _initial_student(context, spec, teacher, folder)
     before = trained_before(config, initial_student, root=context.settings.data)
-    with ranks.first_rank_first():  # the others find features, pictures and weights in the caches
+    with ranks.first_of_machine_first():  # the others find features, pictures and weights in the caches
         if before is not None:
             check_start(before, config, images.image_index, cache=context.settings.cache, root=images.root, hooks=hooks)
         if ranks.is_first:

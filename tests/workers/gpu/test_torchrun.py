@@ -113,5 +113,5 @@ def test_ranks_under_torchrun_do_nothing_without_the_lease(
         claims.expire(tx, worker="w")
         tx.execute(claims.held(claim).values(status="queued", lease_token=None))
     with pytest.raises(RuntimeError, match="rank [01]: LeaseLost: another worker has this part"):
-        torchrun.train_in_ranks(claim, LeaseRenewal(context, claim), spec, tmp_path)
+        torchrun.train_in_ranks(context, claim, LeaseRenewal(context, claim), spec, tmp_path)
     assert {path.name for path in tmp_path.glob("rank-*")} <= {"rank-0", "rank-1"}
