@@ -107,6 +107,8 @@ class DistillRequest(TextOptions, total=False):
     """For the loss `cap`: captions of the dataset's images."""
     nproc: int
     """Processes (ranks) of one machine that train together, each on a GPU; 1 by default."""
+    nnodes: int
+    """Machines (GPU workers) that train together, each with `nproc` ranks; 1 by default."""
 
 
 class EvaluateRequest(TextOptions, total=False):

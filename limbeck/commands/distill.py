@@ -13,6 +13,7 @@ from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
     Concept,
     DryRun,
+    NumNodes,
     NumProcesses,
     Recipe,
     Set,
@@ -40,6 +41,7 @@ def distill(
         str, typer.Option("--start", help="For protocol fine_tune: the checkpoint to continue from.")
     ] = "",
     nproc: NumProcesses = 1,
+    nnodes: NumNodes = 1,
     out: Annotated[Path | None, typer.Option(help="Download the student to this folder.")] = None,
     priority: Priority = 0,
     dry_run: DryRun = False,
@@ -72,6 +74,7 @@ def distill(
         "caption_set_id": captions or None,
         "start_checkpoint_id": start_from or None,
         "nproc": nproc if nproc > 1 else None,
+        "nnodes": nnodes if nnodes > 1 else None,
     }
     if out is not None:
         check_out(out)
