@@ -91,9 +91,8 @@ def _is_more_urgent_waiting(tx: Session, first: Part, *, num_gpus: int) -> bool:
     has_machines = exists().where(
         running.job_id == Part.job_id, running.kind.in_(KINDS), running.status == literal_column("'running'")
     )
-    is_more_urgent = or_(
-        Part.priority > first.priority, (Part.priority == first.priority) & (Part.job_id < first.job_id)
-    )
+    is_older = (Part.priority == first.priority) & (Part.job_id < first.job_id)
+    is_more_urgent = or_(Part.priority > first.priority, is_older)
     waits = select(Part.id).where(Part.status == literal_column("'queued'"), Part.queue == first.queue)
     waits = waits.where(Part.kind.in_(KINDS), Part.job_id != first.job_id, is_more_urgent, has_machines)
     return tx.scalar(waits.where(claims.fits(num_gpus)).limit(1)) is not None

@@ -7,13 +7,15 @@ import psutil
 import pytest
 
 from limbeck.models import Job
+from tests.contract import ranks
 from tests.contract.cluster import Cluster, Mode, wait_until
 from tests.contract.fixtures import *  # noqa: F403
 from tests.contract.fixtures import get_part, start_distill, wait_for_end, weights_sha256
-from tests.contract.ranks import CONFIG, ranks_of, undisturbed, wait_until_all_ended  # noqa: F401
+from tests.contract.ranks import CONFIG, ranks_of, wait_until_all_ended
 
 # Loading torch on a busy machine can hold up the thread that renews a lease for longer than the 5 s of the cluster.
 LEASE_S = 20
+undisturbed = ranks.undisturbed
 
 
 @pytest.fixture(scope="module", params=["embedded", "distributed"])
@@ -52,10 +54,10 @@ def running_machines(
 
     wait_until(has_saved, timeout_s=240, what="saved training state")
     children = [wait_until(lambda name=name: cluster.child_of(name), what="child") for name in workers]
-    ranks = {rank: process for child in children for rank, process in ranks_of(child).items()}
-    assert sorted(ranks) == [0, 1]
+    by_rank = {rank: process for child in children for rank, process in ranks_of(child).items()}
+    assert sorted(by_rank) == [0, 1]
     assert [len(ranks_of(child)) for child in children] == [1, 1]
-    return children, list(ranks.values())
+    return children, list(by_rank.values())
 
 
 @pytest.mark.nightly
@@ -65,9 +67,9 @@ def test_two_machines_train_the_weights_of_two_ranks_also_after_each_was_lost(
 ) -> None:
     job = start_distill(cluster, dataset_id, CONFIG, nnodes=2)
     for victim in (0, 1):
-        children, ranks = running_machines(cluster, job, two_gpu_workers)
+        children, processes = running_machines(cluster, job, two_gpu_workers)
         children[victim].kill()
-        wait_until_all_ended(*ranks, timeout_s=30)
+        wait_until_all_ended(*processes, timeout_s=30)
     done = wait_for_end(cluster, job, timeout_s=400)
     assert weights_sha256(cluster, done) == weights_sha256(cluster, undisturbed)
     events = list(cluster.client.jobs.events(job.id))
@@ -94,14 +96,14 @@ def test_a_training_on_two_machines_pauses_and_is_cancelled(
     cluster: Cluster, dataset_id: str, two_gpu_workers: list[str]
 ) -> None:
     job = start_distill(cluster, dataset_id, CONFIG, nnodes=2)
-    _, ranks = running_machines(cluster, job, two_gpu_workers)
+    _, processes = running_machines(cluster, job, two_gpu_workers)
     cluster.client.jobs.pause(job.id)
     wait_until(lambda: cluster.client.jobs.get(job.id).status == "paused", timeout_s=60, what="paused job")
-    wait_until_all_ended(*ranks, timeout_s=1)
+    wait_until_all_ended(*processes, timeout_s=1)
     parts = [get_part(cluster, job, kind) for kind in ("train", "train_node")]
     assert [(part.status, part.attempts, part.idle_attempts) for part in parts] == [("paused", 0, 0)] * 2
     cluster.client.jobs.resume(job.id)
-    _, ranks = running_machines(cluster, job, two_gpu_workers)
+    _, processes = running_machines(cluster, job, two_gpu_workers)
     cluster.client.jobs.cancel(job.id)
     assert wait_for_end(cluster, job, timeout_s=15).status == "cancelled"
-    wait_until_all_ended(*ranks, timeout_s=15)
+    wait_until_all_ended(*processes, timeout_s=15)

@@ -1,9 +1,9 @@
 """One rank of the training of a part: `torchrun … -m workers.gpu.rank PART_ID TOKEN FOLDER [--state KEY]`.
 
-Started by the child of the part. Every rank trains its share of each batch. The first rank also prepares the data, while the others wait and then find it
-in the caches; it writes progress, events and training states with the token of the child's claim, and stores the
-trained student. The child renews the lease, asks the ranks to stop (SIGTERM) and ends the part. A rank writes how it
-ended to its folder in FOLDER, and does not outlive torchrun.
+Every rank trains its share of each batch. The first rank of a machine also prepares the data, while the others wait and
+then find it in the caches. The first rank of all writes progress, events and training states with the token of the
+child's claim, and stores the trained student. The child of the part starts torchrun, renews the lease, asks the ranks
+to stop (SIGTERM) and ends the part. A rank writes how it ended to its folder in FOLDER, and does not outlive torchrun.
 """
 
 import argparse

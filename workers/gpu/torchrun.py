@@ -124,7 +124,7 @@ def run_torchrun(
     command += ["-m", "workers.gpu.rank", claim.part_id, claim.token, str(folder)]
     command += ["--state", state_key] if state_key else []
     with subprocess.Popen(
-        command, env=_environment(config) | environment, preexec_fn=end_with_parent(signal.SIGKILL)
+        command, env={**_environment(config), **environment}, preexec_fn=end_with_parent(signal.SIGKILL)
     ) as torchrun:
         try:
             return _wait(torchrun, lease, is_over)
@@ -188,10 +188,8 @@ def result_of(outcomes: list[RankOutcome | None], *, first_rank: int = 0, should
         return first.result
     if should_stop:
         raise Stopped("the ranks were stopped")
-    ended = sorted(
-        ((rank, outcome) for rank, outcome in enumerate(outcomes, first_rank) if outcome is not None),
-        key=lambda one: one[1].at,
-    )
+    by_rank = ((rank, outcome) for rank, outcome in enumerate(outcomes, first_rank) if outcome is not None)
+    ended = sorted(by_rank, key=lambda one: one[1].at)
     for rank, outcome in ended:
         if outcome.code is not None:
             raise outcome.as_error(rank)
