@@ -18,7 +18,7 @@ from api.key_uses import KeyUses
 from api.logs import logger
 from api.metrics.registry import Metrics
 from api.middleware import RequestMiddleware
-from api.pages import editor, job, lists, reference, sign_in, start, static_files
+from api.pages import editor, images, job, lists, reference, sign_in, start, static_files, student, vocabulary
 from api.rate_limits import rate_limiter
 from api.readers.index_rows import IndexRows
 from api.routes import (
@@ -85,7 +85,10 @@ _ROUTERS = (
     health,
     start,
     lists,
+    vocabulary,
+    images,
     job,
+    student,
     reference,
     editor,
     sign_in,

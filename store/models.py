@@ -561,6 +561,7 @@ class Job(Owned, Base):
     finished_at: Mapped[float | None]
     __table_args__ = (
         Index("ix_jobs_owner_id", "owner", "id"),
+        Index("ix_jobs_kind_id", "kind", "id"),
         Index("ix_jobs_unfinished_owner", "owner", postgresql_where=_UNFINISHED, sqlite_where=_UNFINISHED),
     )
 
@@ -643,7 +644,8 @@ class Event(Base):
 
 
 class Checkpoint(Owned, Base):
-    """The bundle of a trained student."""
+    """The bundle of a trained student. `samples_key`: some images of each label with what it took them for
+    (`distill.evaluation.samples`)."""
 
     __tablename__ = "checkpoints"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -657,6 +659,7 @@ class Checkpoint(Owned, Base):
     text: Mapped[str]
     evaluation: Mapped[dict[str, object]]
     digest: Mapped[str]
+    samples_key: Mapped[str | None]
     created_at: Mapped[float]
 
 

@@ -32,6 +32,17 @@ class IndexRows:
             file.seek(starts[line])
             return Item(*json.loads(file.read(starts[line + 1] - starts[line])))
 
+    def rows(self, manifest_key: str, start: int, stop: int) -> list[Item]:
+        """The images at positions start <= position < stop; fewer at the end. Raises FileNotFoundError."""
+        starts = self._starts.get(manifest_key, lambda: self._line_starts(manifest_key))
+        first, last = start + 1, min(stop + 1, len(starts) - 1)
+        if first >= last:
+            return []
+        with self._artefacts.open(manifest_key) as file:
+            file.seek(starts[first])
+            lines = file.read(starts[last] - starts[first]).splitlines()
+        return [Item(*json.loads(line)) for line in lines]
+
     def _line_starts(self, key: str) -> "array[int]":
         """Where each line starts, and the end of the last."""
         starts, at = array("Q", [0]), 0

@@ -21,7 +21,15 @@ from limbeck.models.attributes import (
     SetLabel,
 )
 from limbeck.models.base import Page, ServiceResponse
-from limbeck.models.checkpoints import BundleFile, Checkpoint, CheckpointWithFiles, ManifestEntry
+from limbeck.models.checkpoints import (
+    BundleFile,
+    Checkpoint,
+    CheckpointWithFiles,
+    Guess,
+    ManifestEntry,
+    Sample,
+    Samples,
+)
 from limbeck.models.datasets import (
     CaptionSet,
     CreatedDataset,
@@ -69,6 +77,7 @@ __all__ = [
     "FormatLevel",
     "Gate",
     "GateName",
+    "Guess",
     "ImportReport",
     "ImportedSet",
     "Job",
@@ -98,6 +107,8 @@ __all__ = [
     "Range",
     "Report",
     "ServiceResponse",
+    "Sample",
+    "Samples",
     "SetLabel",
     "Spend",
     "Stage",

@@ -39,6 +39,29 @@ class Checkpoint(ServiceResponse):
     created_at: datetime
 
 
+class Guess(ServiceResponse):
+    """A label that an image may have; `confidence`: softmax over the labels of its part, 0 to 1."""
+
+    label: str
+    confidence: float
+
+
+class Sample(ServiceResponse):
+    """An evaluated image in a row of the dataset's index. `guesses`: the prediction and the runner-up."""
+
+    row: int
+    is_right: bool
+    guesses: tuple[Guess, ...]
+    thumbnail: str
+
+
+class Samples(ServiceResponse):
+    """Evaluated images of a label, mistakes first."""
+
+    label: str
+    data: tuple[Sample, ...]
+
+
 class CheckpointWithFiles(Checkpoint):
     """A checkpoint with the files of its bundle."""
 

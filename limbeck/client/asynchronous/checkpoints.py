@@ -8,7 +8,8 @@ from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.requests import delete, get, items
 from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS, OnProgress
 from limbeck.client.paths import resource_path
-from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion
+from limbeck.client.responses import parsed
+from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion, Samples
 
 
 class AsyncCheckpoints:
@@ -29,6 +30,15 @@ class AsyncCheckpoints:
                 name them.
         """
         return await delete(self._http, "checkpoints", id, force=force)
+
+    async def samples(self, id: str, label: str) -> Samples:
+        """Up to 12 evaluated images of a label with what the student took them for: mistakes first.
+
+        Raises:
+            NotFound: no image of the label was evaluated, or the student has no samples.
+        """
+        path = resource_path("checkpoints", id, "samples")
+        return parsed(Samples, await self._http.request("GET", path, params={"label": label}))
 
     def list(
         self,

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS, OnProgress
 from limbeck.client.paths import resource_path
+from limbeck.client.responses import parsed
 from limbeck.client.synchronous.download import download_bundle
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import delete, get, items
-from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion
+from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion, Samples
 
 
 class Checkpoints:
@@ -30,6 +31,15 @@ class Checkpoints:
                 name them.
         """
         return delete(self._http, "checkpoints", id, force=force)
+
+    def samples(self, id: str, label: str) -> Samples:
+        """Up to 12 evaluated images of a label with what the student took them for: mistakes first.
+
+        Raises:
+            NotFound: no image of the label was evaluated, or the student has no samples.
+        """
+        path = resource_path("checkpoints", id, "samples")
+        return parsed(Samples, self._http.request("GET", path, params={"label": label}))
 
     def list(
         self,
