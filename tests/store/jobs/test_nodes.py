@@ -10,14 +10,19 @@ from store.jobs.jobs import NewPart
 from store.jobs.nodes import Gathering
 from store.jobs.part_results import PartResult
 from store.jobs.specs import NodeSpec
-from store.lifecycle import transitions
+from store.lifecycle import control, transitions
+from store.models import Part
 from tests.job_specs import distill_spec
 
 
-def create(db: Database, nnodes: int = 2) -> str:
-    others = [NewPart(kind="train_node", queue="gpu", spec=NodeSpec(node=node)) for node in range(1, nnodes)]
+def create(db: Database, nnodes: int = 2, *, num_gpus: int = 0) -> str:
+    others = [
+        NewPart(kind="train_node", queue="gpu", num_gpus=num_gpus, spec=NodeSpec(node=node))
+        for node in range(1, nnodes)
+    ]
     with db.write() as tx:
-        return jobs.create(tx, distill_spec(nnodes=nnodes), [NewPart(kind="train", queue="gpu"), *others]).id
+        first = NewPart(kind="train", queue="gpu", num_gpus=num_gpus)
+        return jobs.create(tx, distill_spec(nnodes=nnodes), [first, *others]).id
 
 
 def claim_next(db: Database, job_id: str, *, kind: str | None = None) -> Claim:
@@ -31,9 +36,9 @@ def claim_next(db: Database, job_id: str, *, kind: str | None = None) -> Claim:
     raise AssertionError("no such part")
 
 
-def look(db: Database, job_id: str) -> Gathering:
+def look(db: Database, job_id: str, *, num_gpus: int = 0) -> Gathering:
     with db.read() as tx:
-        return nodes.look(tx, job_id)
+        return nodes.look(tx, job_id, num_gpus=num_gpus)
 
 
 def publish(db: Database, claim: Claim) -> None:
@@ -87,3 +92,42 @@ def test_a_younger_job_yields_to_an_older_one_that_waits_for_machines(db: Databa
     assert (look(db, older).must_yield, look(db, younger).must_yield) == (False, True)
     claim_next(db, older)
     assert not look(db, younger).must_yield  # the older job has all its machines
+
+
+def test_the_job_with_the_higher_priority_has_the_machines(db: Database) -> None:
+    older, younger = create(db), create(db)
+    claim_next(db, older)
+    claim_next(db, younger)
+    assert (look(db, older).must_yield, look(db, younger).must_yield) == (False, True)
+    with db.write() as tx:
+        control.set_priority(tx, younger, 5)
+    assert (look(db, older).must_yield, look(db, younger).must_yield) == (True, False)
+
+
+def test_a_worker_is_not_given_to_a_job_that_needs_more_gpus(db: Database) -> None:
+    older, younger = create(db, num_gpus=4), create(db, num_gpus=1)
+    claim_next(db, older)
+    claim_next(db, younger)
+    assert [look(db, younger, num_gpus=number).must_yield for number in (1, 4, 0)] == [False, True, True]
+
+
+def test_a_lost_machine_counts_only_attempts_without_progress_of_the_training(db: Database) -> None:
+    job_id = create(db)
+    first = claim_next(db, job_id, kind="train")
+    idle = []
+    for steps in (0, 5, 5, 9, 9, 9):
+        other = claim_next(db, job_id, kind="train_node")
+        with db.write() as tx:
+            if steps:
+                claims.save_state(tx, first, f"state {steps}", units=steps)
+            transitions.lose(tx, other.part_id, other.token, code="worker_lost", message="gone", max_attempts=3)
+            row = tx.get_one(Part, other.part_id, populate_existing=True)
+            idle.append((row.status, row.idle_attempts))
+            row.not_before = 0.0
+    assert idle == [("queued", 1), ("queued", 0), ("queued", 1), ("queued", 0), ("queued", 1), ("queued", 2)]
+    other = claim_next(db, job_id, kind="train_node")
+    with db.write() as tx:
+        transitions.lose(tx, other.part_id, other.token, code="worker_lost", message="gone", max_attempts=3)
+        assert tx.get_one(Part, other.part_id, populate_existing=True).status == "failed"
+    with db.read() as tx:
+        assert jobs.get(tx, job_id).stopping == "failure"

@@ -2,14 +2,16 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import make_url, update
 
 from store.db import Database
 from store.jobs import claims, jobs
 from store.jobs.claims import Claim
+from store.jobs.nodes import Round
 from store.jobs.part_results import PartResult
 from store.jobs.specs import DistillSpec, NodeSpec
 from store.lifecycle import transitions
@@ -96,3 +98,26 @@ def test_a_machine_that_was_lost_at_the_end_is_not_needed_again(sqlite_db: Datab
     with sqlite_db.write() as tx:
         tx.execute(update(Part).where(Part.job_id == job_id, Part.kind == "train").values(status="succeeded"))
     assert meet(context, other) is None
+
+
+def test_a_machine_waits_longer_for_machine_0_when_all_have_come(sqlite_db: Database, tmp_path: Path) -> None:
+    context = make_context(sqlite_db, tmp_path)
+    job_id = create(sqlite_db)
+    claims_ = [claim_next(sqlite_db, job_id, kind=kind) for kind in ("train", "train_node")]
+    with pytest.raises(Deferred):
+        meet(context, claims_[1], wait_s=0.0)  # machine 0 does not begin
+    threading.Timer(0.5, meet, (context, claims_[0])).start()
+    round = meet(context, claims_[1], wait_s=20.0)
+    assert isinstance(round, Round)
+    assert round.address.startswith("127.0.0.1:")  # the database is on this machine
+
+
+def test_the_address_of_a_machine_is_the_one_from_which_it_reaches_the_database(
+    sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = make_context(sqlite_db, tmp_path)
+    for url in ("postgresql://127.0.0.1:5432/x", "postgresql:///x?host=/var/run/postgresql"):
+        monkeypatch.setattr(context.db, "url", make_url(url))
+        assert rendezvous.own_host(context) == "127.0.0.1"
+    named = replace(context, settings=context.settings.model_copy(update={"rendezvous_host": "gpu-1"}))
+    assert rendezvous.own_host(named) == "gpu-1"
