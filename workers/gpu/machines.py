@@ -5,6 +5,7 @@ the others end theirs and meet again, and all resume from the last training stat
 of a round counts an attempt.
 """
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -139,11 +140,11 @@ def _ends_soon(context: Context, lease: LeaseRenewal, is_over: Callable[[], bool
 
 
 def _interfaces(host: str) -> dict[str, str]:
-    """Variables that name the network interface with the address `host`, for gloo and NCCL.
+    """Variables that name the network interface with the address `host`, for gloo and NCCL, unless they are set.
 
     By itself, gloo uses the address of the host name, which often is one that other machines cannot reach.
     """
     for name, addresses in psutil.net_if_addrs().items():
         if host in (one.address for one in addresses):
-            return dict.fromkeys(_INTERFACES, name)
+            return {variable: name for variable in _INTERFACES if variable not in os.environ}
     return {}
