@@ -9,6 +9,7 @@ import socket
 import time
 
 import structlog
+import torch
 from sqlalchemy.exc import SQLAlchemyError
 
 from limbeck.shared.text import number
@@ -17,7 +18,6 @@ from store.jobs.claims import Claim
 from store.jobs.nodes import Gathering, Round
 from workers.runtime.context import Context
 from workers.runtime.errors import Deferred, Stopped
-from workers.runtime.gpus import count_gpus
 from workers.runtime.lease_renewal import LeaseRenewal
 
 WAIT_S = 60.0
@@ -37,7 +37,7 @@ def meet(
     """
     give_up_at = time.monotonic() + wait_s
     seen: tuple[str | None, ...] = ()
-    num_gpus = count_gpus()
+    num_gpus = torch.cuda.device_count()
     lease.note(f"machine {node} of {nnodes} waits for the others")
     while not lease.should_stop():
         gathering = try_look(context, claim, num_gpus=num_gpus)
