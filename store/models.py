@@ -578,7 +578,7 @@ class Part(Base):
     `num_gpus`: a worker that has GPUs must have so many (see `store.jobs.claims.fits`).
     `attempts` counts all claims, and `idle_attempts` those in a row without progress, which are limited. `saved_units`:
     steps in the saved training state, or units of an enrichment whose results are stored. `priority`: of its job.
-    `rendezvous`: where the other machines of its training find it (`store.jobs.nodes`).
+    `rendezvous`: where the other machines of its training find it (`store.lifecycle.nodes`).
     """
 
     __tablename__ = "parts"

@@ -15,11 +15,12 @@ from limbeck.shared.retry import backoff_s
 from store import webhooks
 from store.clock import now_s
 from store.enrich import batches
-from store.jobs import counters, events, nodes
+from store.jobs import counters, events
 from store.jobs.claims import STOPPED_FOR_GOOD, Claim, changed, held, lock, lock_job, must_change
 from store.jobs.jobs import ENDED, LIVE, next_status
 from store.jobs.part_results import PartResult
 from store.jobs.progress import tally
+from store.lifecycle import nodes
 from store.lifecycle.job_results import publish_result
 from store.models import Job, Part
 

@@ -1,6 +1,6 @@
 """The training of a part on several machines: each has a part, a child and a torchrun of its own.
 
-They train in rounds (`workers.gpu.rendezvous`). If one machine leaves the round, its ranks or its child having ended,
+They train in rounds (`workers.gpu.rounds.rendezvous`). If one machine leaves the round, its ranks or its child having ended,
 the others end theirs and meet again, and all resume from the last training state. Only the machine that caused the end
 of a round counts an attempt.
 """
@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 
 from store.jobs.claims import Claim
-from store.jobs.nodes import Round
+from store.lifecycle.nodes import Round
 from store.jobs.part_results import PartResult, TrainPartResult
 from store.jobs.specs import DistillSpec, NodeSpec
-from workers.gpu import rendezvous
+from workers.gpu.rounds import rendezvous
 from workers.gpu.torchrun import check_gpus, read_outcomes, result_of, run_torchrun
 from workers.runtime.context import Context
 from workers.runtime.errors import Deferred, PartError, Stopped

@@ -11,14 +11,14 @@ from sqlalchemy import make_url, update
 from store.db import Database
 from store.jobs import claims, jobs
 from store.jobs.claims import Claim
-from store.jobs.nodes import Round
+from store.lifecycle.nodes import Round
 from store.jobs.part_results import PartResult
 from store.jobs.specs import DistillSpec, NodeSpec
 from store.lifecycle import transitions
 from store.models import Part
-from tests.store.jobs.test_nodes import claim_next, create
+from tests.store.lifecycle.test_nodes import claim_next, create
 from tests.workers.runtime.part_helpers import make_context
-from workers.gpu import rendezvous
+from workers.gpu.rounds import rendezvous
 from workers.runtime.context import Context
 from workers.runtime.errors import Deferred, Stopped
 from workers.runtime.lease_renewal import LeaseRenewal

@@ -13,9 +13,9 @@ import torch
 from sqlalchemy.exc import SQLAlchemyError
 
 from limbeck.shared.text import number
-from store.jobs import nodes
+from store.lifecycle import nodes
 from store.jobs.claims import Claim
-from store.jobs.nodes import Gathering, Round
+from store.lifecycle.nodes import Gathering, Round
 from workers.runtime.context import Context
 from workers.runtime.errors import Deferred, Stopped
 from workers.runtime.lease_renewal import LeaseRenewal
