@@ -20,7 +20,7 @@ _BATCH = 1000
 _MODULES = [
     "api.readers.label_files",
     "api.readers.attribute_files",
-    "api.readers.thumbnail_files",
+    "api.readers.student_models",
     "api.jobs.whole_job",
     "api.http.json_bodies",
 ]

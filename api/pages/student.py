@@ -18,6 +18,7 @@ from api.pages.evaluations import PARTS, part_of
 from api.pages.links import link, with_query
 from api.pages.rendering import page
 from api.pages.student_figures import LABEL_PARTS, Contender, LabelRow, StudentFigures, figures_of
+from api.readers.student_models import TEXT_GRAPH
 from api.routes.checkpoints import samples_of
 from limbeck.shared.labels import quoted
 from store import resources
@@ -30,7 +31,7 @@ _ROWS = 100
 _WORST = 8
 _BARS = 20
 _MATRIX = 20
-_FIGURE_PARTS = (("id", "Seen labels"), ("ood", "Unseen labels"), ("joint", "Harmonic mean"))
+FIGURE_PARTS = (("id", "Seen labels"), ("ood", "Unseen labels"), ("joint", "Harmonic mean"))
 _ORDERS = {
     "worst": "Worst first",
     "best": "Best first",
@@ -72,6 +73,8 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
             ],
             "gain": _gain(figures),
             "confusions": [(PARTS[part], _confusion_rows(id, figures, part, "")[:_WORST]) for part in LABEL_PARTS],
+            "can_classify": any(file.path == "onnx/image.onnx" for file in files),
+            "has_words": any(file.path == TEXT_GRAPH for file in files),
             "downloads": _downloads(id, files),
             "snippets": _snippets(str(request.base_url).rstrip("/"), id, {file.path for file in files}),
         }
@@ -179,12 +182,13 @@ def _about(tx: Session, row: Checkpoint) -> list[tuple[str, object]]:
 
 def _figure_rows(figures: StudentFigures) -> list[Sequence[object]]:
     return [
-        (link(one.job_id, one.name) if one.job_id else one.name, *(_figure(one, part) for part, _ in _FIGURE_PARTS))
+        (link(one.job_id, one.name) if one.job_id else one.name, *(figure(one, part) for part, _ in FIGURE_PARTS))
         for one in figures.shown
     ]
 
 
-def _figure(one: Contender, part: str) -> Markup:
+def figure(one: Contender, part: str) -> Markup:
+    """An accuracy with its interval."""
     value, interval = one.accuracy(part), one.interval(part)
     if value is None:
         return Markup('<span class="soft">not measured</span>')
@@ -203,7 +207,7 @@ def _figure_charts(figures: StudentFigures) -> list[tuple[str, Markup]]:
                 title=f"Accuracy, {title.lower()}",
             ),
         )
-        for part, title in _FIGURE_PARTS
+        for part, title in FIGURE_PARTS
         if figures.student.accuracy(part) is not None
     ]
 
@@ -274,24 +278,25 @@ def _ordered(rows: list[LabelRow], order: str) -> list[LabelRow]:
     return rows
 
 
-def _label_link(id: str, label: str) -> Markup:
+def label_link(id: str, label: str) -> Markup:
+    """A link to the page of a label of a student."""
     address = with_query(f"/students/{quote(id, safe='')}/label", name=label)
     return Markup('<a href="{}"><bdi>{}</bdi></a>').format(address, label)
 
 
 def _label_cells(id: str, row: LabelRow) -> Sequence[object]:
     return (
-        _label_link(id, row.label),
+        label_link(id, row.label),
         PARTS[row.part],
         charts.bar(row.accuracy, title=f"{row.accuracy:.0%}", width=80),
         formats.share(row.accuracy),
         formats.share(row.teacher),
-        _signed(row.gain),
+        signed(row.gain),
         formats.number(row.num_images),
     )
 
 
-def _signed(value: float | None) -> Markup:
+def signed(value: float | None) -> Markup:
     """A difference of shares in percentage points."""
     if value is None:
         return Markup(formats.NONE)
@@ -318,7 +323,7 @@ def _confusion_rows(
     wanted = q.casefold().strip()
     return [
         (
-            _label_link(id, pair["label"]),
+            label_link(id, pair["label"]),
             formats.isolated(pair["taken_for"]),
             formats.number(pair["num_images"]),
             charts.bar(pair["share"], title=f"{pair['share']:.0%}", width=80),

@@ -91,7 +91,7 @@ def figures_of(tx: Session, row: Checkpoint) -> StudentFigures:
         else None,
         "closed_set": evaluations.newest_closed_set(tx, at),
     }
-    return _FIGURES.get((row.id, row.digest, *found.values()), lambda: _read(tx, row, teacher, found))
+    return _FIGURES.get((row.id, row.digest, row.created_at, *found.values()), lambda: _read(tx, row, teacher, found))
 
 
 _FIGURES: SharedLRU[StudentFigures] = SharedLRU(_MAX_KEPT_LABELS, lambda figures: len(figures.labels) + 1)

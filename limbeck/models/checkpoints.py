@@ -62,6 +62,22 @@ class Samples(ServiceResponse):
     data: tuple[Sample, ...]
 
 
+class LabelScore(ServiceResponse):
+    """A label or a new word, and its confidence."""
+
+    label: str
+    confidence: float
+    is_new: bool
+
+
+class PictureScores(ServiceResponse):
+    """What a student sees in a picture. `none_of_these`: None without a threshold, and with new words."""
+
+    labels: tuple[LabelScore, ...]
+    cosine: float
+    none_of_these: bool | None
+
+
 class CheckpointWithFiles(Checkpoint):
     """A checkpoint with the files of its bundle."""
 

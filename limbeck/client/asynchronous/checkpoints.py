@@ -8,8 +8,8 @@ from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.requests import delete, get, items
 from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS, OnProgress
 from limbeck.client.paths import resource_path
-from limbeck.client.responses import parsed
-from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion, Samples
+from limbeck.client.responses import Param, parsed
+from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion, PictureScores, Samples
 
 
 class AsyncCheckpoints:
@@ -39,6 +39,24 @@ class AsyncCheckpoints:
         """
         path = resource_path("checkpoints", id, "samples")
         return parsed(Samples, await self._http.request("GET", path, params={"label": label}))
+
+    async def classify(self, id: str, picture: bytes, *, words: Sequence[str] = (), top: int = 5) -> PictureScores:
+        """The best labels of a picture, an image file of up to 20 MB, by the service.
+
+        Args:
+            id: the checkpoint.
+            picture: the content of the file.
+            words: up to 50 new labels beside those of the student, whose bundle must have `onnx/text.onnx`.
+            top: number of labels.
+
+        Raises:
+            Conflict: the bundle lacks a part (`no_onnx`, `no_text_encoder`).
+            Problem: the picture cannot be decoded (`image_unreadable`, `image_too_costly`), or the service lacks ONNX
+                Runtime (`onnxruntime_missing`).
+        """
+        path = resource_path("checkpoints", id, "classify")
+        query: dict[str, Param] = {"top": top, "word": [*words]}
+        return parsed(PictureScores, await self._http.request("POST", path, params=query, content=picture))
 
     def list(
         self,

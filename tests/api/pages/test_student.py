@@ -49,6 +49,7 @@ def test_figures_stand_beside_those_of_teacher_and_baselines(service: Service) -
     assert wanted[1]["config"]["protocol"] == "closed_set"
     assert "Gain:" not in first
     assert "<b>heron" not in first
+    assert "has no ONNX files" in first
     assert f"hf-hub:limbeck/{id}" in first
     assert f"/v1/checkpoints/{id}/files/targets/a%20b%23%C3%BC.json" in first
 
