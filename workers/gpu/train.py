@@ -36,8 +36,8 @@ from store.upkeep import attempt_states
 from workers.gpu import inputs
 from workers.gpu.device_memory import gpu_memory
 from workers.gpu.features import fetch_features
-from workers.gpu.rounds.machines import train_on_machines
 from workers.gpu.pipeline_hooks import note_changed_images, pipeline_errors, pipeline_hooks
+from workers.gpu.rounds.machines import train_on_machines
 from workers.gpu.run_log import open_run_log
 from workers.gpu.torchrun import train_in_ranks
 from workers.runtime.context import Context

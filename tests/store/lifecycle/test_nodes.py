@@ -7,10 +7,10 @@ from store.errors import LeaseLost
 from store.jobs import claims, jobs
 from store.jobs.claims import Claim
 from store.jobs.jobs import NewPart
-from store.lifecycle.nodes import Gathering
 from store.jobs.part_results import PartResult
 from store.jobs.specs import NodeSpec
 from store.lifecycle import control, nodes, transitions
+from store.lifecycle.nodes import Gathering
 from store.models import Part
 from tests.job_specs import distill_spec
 

@@ -1,8 +1,8 @@
 """The training of a part on several machines: each has a part, a child and a torchrun of its own.
 
-They train in rounds (`workers.gpu.rounds.rendezvous`). If one machine leaves the round, its ranks or its child having ended,
-the others end theirs and meet again, and all resume from the last training state. Only the machine that caused the end
-of a round counts an attempt.
+They train in rounds (`workers.gpu.rounds.rendezvous`). If one machine leaves the round, because its ranks or its child
+have ended, the others end theirs and meet again, and all resume from the last training state. Only the machine that
+caused the end of a round counts an attempt.
 """
 
 import os
@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 
 from store.jobs.claims import Claim
-from store.lifecycle.nodes import Round
 from store.jobs.part_results import PartResult, TrainPartResult
 from store.jobs.specs import DistillSpec, NodeSpec
+from store.lifecycle.nodes import Round
 from workers.gpu.rounds import rendezvous
 from workers.gpu.torchrun import check_gpus, read_outcomes, result_of, run_torchrun
 from workers.runtime.context import Context

@@ -13,8 +13,8 @@ import torch
 from sqlalchemy.exc import SQLAlchemyError
 
 from limbeck.shared.text import number
-from store.lifecycle import nodes
 from store.jobs.claims import Claim
+from store.lifecycle import nodes
 from store.lifecycle.nodes import Gathering, Round
 from workers.runtime.context import Context
 from workers.runtime.errors import Deferred, Stopped

@@ -11,10 +11,10 @@ from sqlalchemy import make_url, update
 from store.db import Database
 from store.jobs import claims, jobs
 from store.jobs.claims import Claim
-from store.lifecycle.nodes import Round
 from store.jobs.part_results import PartResult
 from store.jobs.specs import DistillSpec, NodeSpec
 from store.lifecycle import transitions
+from store.lifecycle.nodes import Round
 from store.models import Part
 from tests.store.lifecycle.test_nodes import claim_next, create
 from tests.workers.runtime.part_helpers import make_context
