@@ -50,6 +50,8 @@ _OPTIONS = (
     (r"/jobs/\d+/nproc", "--nproc"),
     (r"/jobs/\d+/nnodes", "--nnodes"),
     (r"/jobs/\d+/start_checkpoint_id", "--start"),
+    (r"/jobs/\d+/save_checkpoints/keep", "--keep"),
+    (r"/jobs/\d+/save_checkpoints", "--save-every"),
 )
 _WHOLE = ("/vocabulary/", "/labels", "/dataset/", "/jobs/", "/attributes")
 _UNMATCHED = ("folder_matches_no_label", "ambiguous", "merged_labels", "unknown_label")
