@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import overload
 
 _CHUNK = 1 << 14
+_MAX_INT = 2**31 - 1
 
 
 class PackedStrings(Sequence[str]):
-    """N strings, decoded on access. They take their bytes and 8 more each; `taken` shares the bytes."""
+    """N strings, decoded on access. They take their bytes and 4 more each; `taken` shares the bytes."""
 
     def __init__(self, strings: Iterable[str] = ()) -> None:
-        self._data, self._offsets = bytearray(), array("q", [0])
+        self._data, self._offsets = bytearray(), array("i", [0])
         self._rows: Sequence[int] | None = None
         self._has_repeats: bool | None = None
         self.extend(strings)
@@ -38,10 +39,12 @@ class PackedStrings(Sequence[str]):
         if self._rows is not None:
             raise TypeError("a selection of strings cannot grow")
         self._has_repeats = None
-        self._data += text.encode("utf-8", "surrogateescape")
-        self._offsets.append(len(self._data))
+        data = text.encode("utf-8", "surrogateescape")
+        self._add(data, (len(data),))
 
     def _add(self, data: bytes, lengths: Iterable[int]) -> None:
+        if len(self._data) + len(data) > _MAX_INT and self._offsets.typecode == "i":
+            self._offsets = array("q", self._offsets)
         self._offsets.extend(islice(accumulate(lengths, initial=len(self._data)), 1, None))
         self._data += data
 
@@ -115,11 +118,11 @@ class PackedStrings(Sequence[str]):
         for chunk in self.chunks():
             hashes[first : first + len(chunk)] = np.fromiter(map(hash, chunk), np.int64, len(chunk))
             first += len(chunk)
-        ordered = np.sort(hashes)
-        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-        if not len(repeated):
+        hashes.sort()
+        repeated = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+        if not repeated:
             return []
-        rows: list[int] = np.flatnonzero(np.isin(hashes, repeated)).tolist()
+        rows = [row for row, text in enumerate(self) if hash(text) in repeated]
         counts: dict[str, int] = {}
         for row in rows:
             counts[self[row]] = counts.get(self[row], 0) + 1
@@ -151,10 +154,11 @@ class PackedStrings(Sequence[str]):
         if not self._data.isascii() and not all(text.isascii() or _is_utf8(text) for text in self):
             return None
         buffers = [None, arrow.py_buffer(self._offsets), arrow.py_buffer(self._data)]
-        strings = arrow.Array.from_buffers(arrow.large_binary(), len(self), buffers)
+        kind = arrow.binary() if self._offsets.typecode == "i" else arrow.large_binary()
+        strings = arrow.Array.from_buffers(kind, len(self), buffers)
         order = pyarrow.compute.array_sort_indices(strings).to_numpy()
-        rows = array("q")
-        rows.frombytes(memoryview(order).cast("B"))
+        rows = array("i" if len(self) <= _MAX_INT else "q")
+        rows.frombytes(memoryview(order.astype(rows.typecode)).cast("B"))
         return rows
 
 

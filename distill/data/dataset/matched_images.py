@@ -33,9 +33,11 @@ class MatchedImages(Sequence[MatchedImage]):
         self.paths, self.labels, self.part_codes, self.parts, self.captions = paths, labels, part_codes, parts, captions
 
     @classmethod
-    def of_listed(cls, images: ImageColumns, rows: Sequence[int], labels: "array[int]") -> "MatchedImages":
-        """The listed images of these rows with their labels; an image with several labels has a row for each."""
-        parts = array("i", map(images.part_codes.__getitem__, rows))
+    def of_listed(cls, images: ImageColumns, rows: Sequence[int] | None, labels: "array[int]") -> "MatchedImages":
+        """The listed images of these rows (None: of all) with their labels; one with several has a row for each."""
+        if rows is None:
+            return cls(images.paths, labels, images.part_codes, images.parts, images.captions)
+        parts = array("H", map(images.part_codes.__getitem__, rows))
         captions = None if images.captions is None else images.captions.taken(rows)
         return cls(images.paths.taken(rows), labels, parts, images.parts, captions)
 
@@ -43,7 +45,7 @@ class MatchedImages(Sequence[MatchedImage]):
         """The images of these rows, in their order."""
         paths = self.paths.taken(rows, has_repeats=None if self.paths.has_repeats else False)
         labels = array("i", map(self.labels.__getitem__, rows))
-        parts = array("i", map(self.part_codes.__getitem__, rows))
+        parts = array("H", map(self.part_codes.__getitem__, rows))
         return MatchedImages(paths, labels, parts, self.parts, self.captions.taken(rows) if self.captions else None)
 
     def without(self, paths: Iterable[str]) -> "MatchedImages":

@@ -51,7 +51,7 @@ def _chosen_images(listing: Listing, matches: _Matches) -> MatchedImages:
     found = {code: [matches.found.get(value, NO_LABEL) for value in images.label_sets[code]] for code in used}
     if all(len(labels) == 1 and labels[0] != NO_LABEL for labels in found.values()):
         one = {code: label for code, (label,) in found.items()}
-        return MatchedImages.of_listed(images, range(len(images)), array("i", map(one.__getitem__, images.label_codes)))
+        return MatchedImages.of_listed(images, None, array("i", map(one.__getitem__, images.label_codes)))
     rows, labels = array("q"), array("i")
     for row, code in enumerate(images.label_codes):
         for label, value in zip(found[code], images.label_sets[code], strict=True):

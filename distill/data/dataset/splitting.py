@@ -59,8 +59,12 @@ def _by_path(images: MatchedImages) -> Sequence[int]:
 def _by_labels(images: MatchedImages, labels: Sequence[str], split: BySeed | ByList, matcher: LabelMatcher) -> Parts:
     import numpy as np  # the API does not load it at start
 
-    rows = np.asarray(_by_path(images))
-    of_rows = np.asarray(images.labels)[rows]
+    in_order = _by_path(images)
+    if isinstance(in_order, range):  # the usual case needs no copies
+        rows, of_rows = np.arange(len(images), dtype=np.int32), np.asarray(images.labels)
+    else:
+        rows = np.asarray(in_order)
+        of_rows = np.asarray(images.labels)[rows]
     with_images, counts = np.unique(of_rows, return_counts=True)
     places = dict(
         zip(with_images.tolist(), np.split(np.argsort(of_rows, kind="stable"), counts.cumsum()[:-1]), strict=True)
@@ -124,11 +128,11 @@ def _by_parts(images: MatchedImages, num_labels: int, split: ByParts) -> Parts:
     return Parts(_as_rows(ordered), codes[ordered].tobytes())
 
 
-def _as_rows(rows: "npt.NDArray[np.int64]") -> Sequence[int]:
+def _as_rows(rows: "npt.NDArray[np.int32 | np.int64]") -> Sequence[int]:
     """Rows without numpy's numbers; a range if they are all rows in order."""
-    if not (rows[1:] - rows[:-1] - 1).any() and not rows[:1].any():
+    if not rows[:1].any() and bool((rows[1:] == rows[:-1] + 1).all()):
         return range(len(rows))
-    packed = array("q")
+    packed = array("i" if rows.itemsize == 4 else "q")
     packed.frombytes(rows.tobytes())
     return packed
 

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, overload
 
 from distill.data.packed_strings import PackedStrings
@@ -31,7 +31,7 @@ class ImageColumns(Sequence[ListedImage]):
     def __init__(self, images: Iterable[ListedImage] = ()) -> None:
         self.paths = PackedStrings()
         self.label_codes, self.label_sets = array("i"), list[tuple[str, ...]]()
-        self.part_codes, self.parts = array("i"), list[str | None]()
+        self.part_codes, self.parts = array("H"), list[str | None]()
         self.captions: PackedStrings | None = None
         self._codes_of_labels: dict[tuple[str, ...], int] = {}
         self._codes_of_parts: dict[str | None, int] = {}
@@ -93,7 +93,7 @@ class ImageColumns(Sequence[ListedImage]):
         found = ImageColumns()
         found.paths = self.paths.taken(rows, has_repeats=has_repeats)
         found.label_codes = array("i", map(self.label_codes.__getitem__, rows))
-        found.part_codes = array("i", map(self.part_codes.__getitem__, rows))
+        found.part_codes = array("H", map(self.part_codes.__getitem__, rows))
         found.captions = None if self.captions is None else self.captions.taken(rows)
         found.label_sets, found.parts = self.label_sets, self.parts
         found._codes_of_labels, found._codes_of_parts = self._codes_of_labels, self._codes_of_parts
@@ -143,6 +143,15 @@ class ImageColumns(Sequence[ListedImage]):
             return [self[row] for row in range(*at.indices(len(self)))]
         labels, part = self.label_sets[self.label_codes[at]], self.parts[self.part_codes[at]]
         return ListedImage(self.paths[at], labels, part, (self.captions[at] if self.captions else None) or None)
+
+    def rename(self, paths: Mapping[int, str]) -> None:
+        """Give the images of some rows other paths."""
+        self.paths = PackedStrings(paths.get(row, path) for row, path in enumerate(self.paths))
+
+    def set_captions(self, captions: Mapping[int, str]) -> None:
+        """Give the images of some rows other captions."""
+        old = self.captions if self.captions is not None else ("" for _ in range(len(self)))
+        self.captions = PackedStrings(captions.get(row, caption) for row, caption in enumerate(old))
 
     def set_labels(self, at: int, labels: tuple[str, ...]) -> None:
         """Give an image other labels."""

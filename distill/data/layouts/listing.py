@@ -30,6 +30,12 @@ class SkippedFiles:
         if len(examples) < MAX_EXAMPLES:
             examples.append(shown_path(path))
 
+    def take(self, others: "SkippedFiles") -> None:
+        """Count what `others` counted."""
+        for kind, count in others.counts.items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
+            self.examples[kind] = [*self.examples.get(kind, ()), *others.examples[kind]][:MAX_EXAMPLES]
+
     def lines(self) -> list[str]:
         """One line of text for each of the most frequent reasons."""
         reasons = sorted(self.counts, key=lambda reason: (-self.counts[reason], reason))
