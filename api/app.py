@@ -18,8 +18,10 @@ from api.key_uses import KeyUses
 from api.logs import logger
 from api.metrics.registry import Metrics
 from api.middleware import RequestMiddleware
-from api.pages import editor, job, lists, reference, sign_in, start, static_files
+from api.pages import compare, editor, images, job, lists, reference, sign_in, start, static_files, student, vocabulary
 from api.rate_limits import rate_limiter
+from api.readers.index_rows import IndexRows
+from api.readers.student_models import StudentModels
 from api.routes import (
     attribute_set_files,
     attribute_sets,
@@ -27,6 +29,7 @@ from api.routes import (
     audit,
     caption_sets,
     checkpoints,
+    classify,
     comparison,
     datasets,
     drafts,
@@ -43,6 +46,7 @@ from api.routes import (
     storage,
     teachers,
     text_targets,
+    thumbnails,
     usage,
     vocabularies,
     webhooks,
@@ -73,8 +77,10 @@ _ROUTERS = (
     text_targets,
     caption_sets,
     datasets,
+    thumbnails,
     teachers,
     checkpoints,
+    classify,
     webhooks,
     keys,
     audit,
@@ -82,7 +88,11 @@ _ROUTERS = (
     health,
     start,
     lists,
+    vocabulary,
+    images,
     job,
+    student,
+    compare,
     reference,
     editor,
     sign_in,
@@ -118,6 +128,8 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
+    app.state.student_models = StudentModels(app.state.services.artefacts, settings.cache)
+    app.state.index_rows = IndexRows(app.state.services.artefacts)
     app.state.disk_scan = DiskScan(database, app.state.services.artefacts, settings)
     app.state.metrics = Metrics(database, app.state.disk_scan)
     app.state.job_watch = events.job_watch(database)

@@ -90,7 +90,7 @@ def _add_security_and_problems(path: str, method: str, operation: dict[str, Any]
     if path not in PUBLIC_PATHS:
         operation["security"] = [{"key": []}, {}]
         statuses |= {"401", "403", "429", "503"} | ({"404"} if "{" in path else set())
-    if (path, method) == ("/v1/jobs", "post"):
+    if method == "post" and path in ("/v1/jobs", "/v1/jobs/{id}/retry"):
         statuses |= {"402"}
     if method in ("post", "patch"):
         statuses |= {"409", "415", "422"}

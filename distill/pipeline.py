@@ -4,7 +4,7 @@ Each step takes the results of the steps before it and a `PipelineHooks` for pro
 slow results are cached below one folder. N images, K labels, V teacher views, D embedding width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from distill.evaluation.accuracy import Evaluation, evaluate, evaluate_features
 from distill.evaluation.measured_images import Measured, evaluation_rows, image_paths, measured_rows
 from distill.evaluation.measured_images import NoImages as NoImages
 from distill.evaluation.none_of_these import none_of_these
+from distill.evaluation.samples import Predicted
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
 from distill.image_encoding import few_shot_rows, shared_views
@@ -267,12 +268,13 @@ def measure_student(
     cache: Path,
     teacher: Teacher | None = None,
     root: Path | None = None,
+    on_predicted: Callable[[Predicted], None] | None = None,
     hooks: PipelineHooks | None = None,
 ) -> Evaluation:
     """Evaluate a student on the held-out and the OOD images.
 
-    `teacher`: measure the agreement with this teacher, whose features are cached. Raises NoImages, ImagesError,
-    TeacherError, FewShotError, Stopped.
+    `teacher`: measure the agreement with this teacher, whose features are cached. `on_predicted`: gets what is
+    measured. Raises NoImages, ImagesError, TeacherError, FewShotError, Stopped.
     """
     hooks = hooks or PipelineHooks()
     rows = evaluation_rows(image_index, options.shots)
@@ -301,6 +303,10 @@ def measure_student(
     features = student_features(student, images.pixels, usable, device=choose_device(options.device), hooks=hooks)
     measured = measured_rows(image_index, rows, usable, root)
     evaluation = _evaluate(text, features, measured, image_index, targets, options.temperature, teacher_features)
+    if on_predicted is not None:
+        of_index = np.array(rows, dtype=np.int64)[usable]
+        parts = (measured.id_labels, measured.ood_labels)
+        on_predicted(Predicted(features, of_index, measured.labels, parts, measured.image_numbers))
     seen = ~np.isin(measured.labels, image_index.ood_labels)
     numbers = None if measured.image_numbers is None else measured.image_numbers[seen]
     of_seen = none_of_these(features[torch.from_numpy(seen)], targets.features, numbers)

@@ -561,6 +561,7 @@ class Job(Owned, Base):
     finished_at: Mapped[float | None]
     __table_args__ = (
         Index("ix_jobs_owner_id", "owner", "id"),
+        Index("ix_jobs_kind_id", "kind", "id"),
         Index("ix_jobs_unfinished_owner", "owner", postgresql_where=_UNFINISHED, sqlite_where=_UNFINISHED),
     )
 
@@ -574,6 +575,7 @@ class Part(Base):
 
     The parts of a stage may run at the same time; the next stage begins when all of them have ended. `holds_budget`:
     see `store.enrich.usage`. `gauges`: figures of a running part for Prometheus. `queued_at`: when it was queued last.
+    `num_gpus`: a worker that has GPUs must have so many (see `store.jobs.claims.fits`).
     `attempts` counts all claims, and `idle_attempts` those in a row without progress, which are limited. `saved_units`:
     steps in the saved training state, or units of an enrichment whose results are stored. `priority`: of its job.
     """
@@ -606,6 +608,7 @@ class Part(Base):
     gauges: Mapped[dict[str, float] | None]
     queued_at: Mapped[float | None]
     holds_budget: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    num_gpus: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     __table_args__ = (
@@ -639,7 +642,8 @@ class Event(Base):
 
 
 class Checkpoint(Owned, Base):
-    """The bundle of a trained student."""
+    """The bundle of a trained student. `samples_key`: some images of each label with what it took them for
+    (`distill.evaluation.samples`)."""
 
     __tablename__ = "checkpoints"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -653,6 +657,7 @@ class Checkpoint(Owned, Base):
     text: Mapped[str]
     evaluation: Mapped[dict[str, object]]
     digest: Mapped[str]
+    samples_key: Mapped[str | None]
     created_at: Mapped[float]
 
 
@@ -722,12 +727,13 @@ class UpkeepTurn(Base):
 
 
 class Heartbeat(Base):
-    """The last heartbeat of each long-lived process, for the readiness check."""
+    """The last heartbeat of each long-lived process, for the readiness check. `num_gpus`: that a GPU worker may use."""
 
     __tablename__ = "beats"
     name: Mapped[str] = mapped_column(primary_key=True)
     role: Mapped[str]
     at: Mapped[float]
+    num_gpus: Mapped[int] = mapped_column(default=0, server_default=text("0"))
 
 
 class CounterTotal(Base):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy import insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from store import vocabularies
 from store.access.principals import owner_of_job
@@ -69,6 +69,14 @@ def newest_teacher(tx: Session, ref: str) -> Teacher | None:
 def checkpoint(tx: Session, id: str) -> Checkpoint:
     """The checkpoint, or `NotFound`."""
     return _get(tx, Checkpoint, "checkpoint", id)
+
+
+def checkpoint_without_evaluation(tx: Session, id: str) -> Checkpoint:
+    """The checkpoint, or `NotFound`. Its evaluation, which is large for many labels, is loaded when it is read."""
+    row = tx.get(Checkpoint, id, options=[defer(Checkpoint.evaluation)])
+    if row is None:
+        raise NotFound("checkpoint", id)
+    return row
 
 
 def checkpoint_files(tx: Session, id: str) -> list[CheckpointFile]:

@@ -12,13 +12,13 @@ PACKAGES = ("api", "attributes", "distill", "limbeck", "store", "workers")
 DOCUMENT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 MAX_MODULES = 15
 # One file per route, command, loss or migration.
-ONE_FILE_EACH = ("api/routes", "limbeck/commands", "distill/losses", "migrations/versions")
+ONE_FILE_EACH = ("api/pages", "api/routes", "limbeck/commands", "distill/losses", "migrations/versions")
 # One concept in several layers: a row of the store, a schema of the API, a model of the client, JSON of two servers.
 SAME_CONCEPT = """
     AgainEstimate AttributeSet AuditRecord BundleError BundleFile Call CaptionSet ChatBody Checkpoint Conflict Dataset
-    Draft Event
+    Draft Event Guess
     ImageURL InvalidRequest Job LLMAnswer Label Line LineJSON LineViolation NamedSchema NoneOfThese NotFound Page
-    Problem Progress Range Report ResponseFormat Stage StatsJSON StrategyEstimate Teacher TextTargets UsdRange
+    Problem Progress Range Report ResponseFormat Sample Stage StatsJSON StrategyEstimate Teacher TextTargets UsdRange
     Vocabulary Webhook WebhookDelivery
 """.split()  # noqa: SIM905
 

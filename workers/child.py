@@ -64,9 +64,11 @@ def _work(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
 
 def _claim_next(context: Context, done: Claim) -> Claim | None:
     """Claim the next part of the same job: this process has loaded torch and the teacher already."""
+    from torch.cuda import device_count  # loaded already, by the work of the part before
+
     while not context.shutting_down.is_set():
         with context.db.read() as tx:
-            part_id = claims.next_part(tx, done.job_id, "gpu")
+            part_id = claims.next_part(tx, done.job_id, "gpu", num_gpus=device_count())
         if part_id is None:
             return None
         if (claim := claim_part(context, part_id)) is not None:

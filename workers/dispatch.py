@@ -3,8 +3,11 @@
 from store.jobs import claims, outbox
 from store.jobs.claims import Claim
 from workers.runtime.context import Context
+from workers.runtime.gpus import count_gpus
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish, claim_part, run_claimed
+
+_UNFIT_RESEND_S = 2.0  # then another worker may take the message of a part that needs more GPUs than this one has
 
 
 def run_enrich(context: Context, part_id: str) -> bool:
@@ -42,17 +45,30 @@ def run_for_message(context: Context, queue: str, part_id: str) -> None:
     has to wait for a more urgent one, it gets another message.
     """
     tried: set[str] = set()
+    num_gpus = count_gpus() if queue == "gpu" else 0
+    fits = _fits(context, part_id, num_gpus)
     while not context.shutting_down.is_set():
         with context.db.read() as tx:
-            candidates = [id for id in claims.ready_for_message(tx, queue, part_id) if id not in tried]
+            ready = claims.ready_for_message(tx, queue, part_id, num_gpus=num_gpus)
+        candidates = [id for id in ready if id not in tried]
         if not candidates:
             return
-        if candidates[0] != part_id:
+        if candidates[0] != part_id and fits:
             with context.db.write() as tx:
                 outbox.mark_unsent(tx, part_id)
         if RUN[queue](context, candidates[0]):
             return
         tried.add(candidates[0])
+
+
+def _fits(context: Context, part_id: str, num_gpus: int) -> bool:
+    """Whether a worker with these GPUs can run the part; if not, its message is sent again soon, to another worker."""
+    with context.db.read() as tx:
+        fits = claims.fits_part(tx, part_id, num_gpus=num_gpus)
+    if not fits:
+        with context.db.write() as tx:
+            outbox.send_again(tx, part_id, in_s=_UNFIT_RESEND_S, resend_s=context.settings.resend_s)
+    return fits
 
 
 RUN = {"enrich": run_enrich, "gpu": run_gpu}

@@ -20,6 +20,7 @@ with exit_if_part_is_missing("python -m workers.embedded"):
     from store.jobs import claims
     from workers.dispatch import RUN
     from workers.runtime.context import Context
+    from workers.runtime.gpus import count_gpus
     from workers.runtime.heartbeat import start_heartbeats
     from workers.runtime.logs import configure
     from workers.sweeper import Sweeper
@@ -32,10 +33,11 @@ _NUM_THREADS = {"enrich": 3, "gpu": 1}
 
 def work(context: Context, queue: str) -> None:
     """Run ready parts of a queue, one at a time, until the context shuts down."""
+    num_gpus = count_gpus() if queue == "gpu" else 0
     while not context.shutting_down.is_set():
         try:
             with context.db.read() as tx:
-                ready = claims.ready(tx, [queue], limit=1)
+                ready = claims.ready(tx, [queue], limit=1, num_gpus=num_gpus)
             for part_id in ready:
                 RUN[queue](context, part_id)
         except SQLAlchemyError as error:

@@ -5,21 +5,28 @@ Only files may be larger than `JSON_BYTES`. Large bodies of both kinds are parse
 """
 
 JSON_BYTES = 4 * 2**20
+PICTURE_BYTES = 20 * 2**20
+"""A picture that a student classifies (`api.routes.classify`)."""
 PLAN_BYTES = 16 * 2**20
 """A plan holds the labels of a vocabulary, of which there are up to 100,000."""
 
 _UPLOADS = frozenset({"/v1/vocabularies", "/v1/attribute-sets/import"})
 _UPLOAD_ROUTERS = frozenset({"api.routes.vocabularies", "api.routes.attribute_set_files"})
+_CHECKPOINTS, _CLASSIFY, _CLASSIFY_ROUTER = "/v1/checkpoints/", "/classify", "api.routes.classify"
 _PLAN, _PLAN_ROUTER = "/v1/plan", "api.routes.plan"
 
 
 def of_path(path: str, max_body_bytes: int) -> int:
     """The limit of a request's path in bytes; `max_body_bytes` is the operator's for files."""
+    if path.startswith(_CHECKPOINTS) and path.endswith(_CLASSIFY):
+        return PICTURE_BYTES
     return _limit(path in _UPLOADS, path == _PLAN, max_body_bytes)
 
 
 def of_router(module: str, max_body_bytes: int) -> int:
     """The limit of the routes of a module in bytes."""
+    if module == _CLASSIFY_ROUTER:
+        return PICTURE_BYTES
     return _limit(module in _UPLOAD_ROUTERS, module == _PLAN_ROUTER, max_body_bytes)
 
 

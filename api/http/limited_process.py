@@ -16,18 +16,20 @@ from api.http.problems import ProblemError
 
 LARGE_BYTES = 256 * 1024
 """Bodies up to this size are parsed in the server's process: it takes at most some tens of milliseconds."""
-MEMORY_BYTES = 4 * 2**30
-TIME_S = 60.0
 _BATCH = 1000
-_PROCESSES = 2
-_MODULES = ["api.readers.label_files", "api.readers.attribute_files", "api.jobs.whole_job", "api.http.json_bodies"]
+_MODULES = [
+    "api.readers.label_files",
+    "api.readers.attribute_files",
+    "api.readers.student_models",
+    "api.jobs.whole_job",
+    "api.http.json_bodies",
+]
 
 HeadT = TypeVar("HeadT")
 ItemT = TypeVar("ItemT")
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(_MODULES)
-_slots = threading.BoundedSemaphore(_PROCESSES)
 
 
 class _Failure(NamedTuple):
@@ -36,54 +38,75 @@ class _Failure(NamedTuple):
     error: Exception
 
 
-def run(function: Callable[..., tuple[HeadT, list[ItemT]]], *args: object, num_bytes: int) -> tuple[HeadT, list[ItemT]]:
-    """`function(*args)`: here for a body of few bytes, else in a process. At most two processes run at a time.
+class LimitedProcesses:
+    """Runs functions, each in a process of its own; at most `num_processes` run at a time, and the others wait.
 
-    `function` must be importable, and its arguments, results and exceptions picklable. Raises what it raises, and
-    ProblemError for a body that takes more than `MEMORY_BYTES` or `TIME_S`.
+    `too_costly` makes the error for a function that takes more than `memory_bytes` or `time_s`; its argument is
+    `memory` or `time`.
     """
-    if num_bytes <= LARGE_BYTES:
-        return function(*args)
-    with _slots:
-        receiving, sending = _context.Pipe(duplex=False)
-        process = _context.Process(target=_child, args=(sending, function, *args), daemon=True)
-        process.start()
-        sending.close()
+
+    def __init__(
+        self, num_processes: int, *, memory_bytes: int, time_s: float, too_costly: Callable[[str], ProblemError]
+    ) -> None:
+        self.memory_bytes, self.time_s = memory_bytes, time_s
+        self._slots = threading.BoundedSemaphore(num_processes)
+        self._too_costly = too_costly
+
+    def run(self, function: Callable[..., tuple[HeadT, list[ItemT]]], *args: object) -> tuple[HeadT, list[ItemT]]:
+        """`function(*args)`. It must be importable, and its arguments, results and exceptions picklable.
+
+        Raises what it raises, and the error of `too_costly`.
+        """
+        with self._slots:
+            receiving, sending = _context.Pipe(duplex=False)
+            process = _context.Process(target=_child, args=(sending, self.memory_bytes, function, *args), daemon=True)
+            process.start()
+            sending.close()
+            try:
+                return self._receive(receiving)
+            finally:
+                process.kill()
+                process.join()
+                process.close()
+                receiving.close()
+
+    def _receive(self, receiving: Connection) -> tuple[HeadT, list[ItemT]]:
         try:
-            return _receive(receiving)
-        finally:
-            process.kill()
-            process.join()
-            process.close()
-            receiving.close()
+            head = self._next(receiving)
+            if isinstance(head, _Failure):
+                raise head.error
+            items: list[ItemT] = []
+            while batch := self._next(receiving):
+                items += batch  # type: ignore[arg-type]
+        except EOFError:
+            raise self._too_costly("memory") from None
+        return head, items  # type: ignore[return-value]
+
+    def _next(self, receiving: Connection) -> object:
+        if not receiving.poll(self.time_s):
+            raise self._too_costly("time")
+        return receiving.recv()
 
 
-def _receive(receiving: Connection) -> tuple[HeadT, list[ItemT]]:
-    try:
-        head = _next(receiving)
-        if isinstance(head, _Failure):
-            raise head.error
-        items: list[ItemT] = []
-        while batch := _next(receiving):
-            items += batch  # type: ignore[arg-type]
-    except EOFError:
-        raise _too_costly("memory") from None
-    return head, items  # type: ignore[return-value]
-
-
-def _next(receiving: Connection) -> object:
-    if not receiving.poll(TIME_S):
-        raise _too_costly("time")
-    return receiving.recv()
-
-
-def _too_costly(what: str) -> ProblemError:
+def _body_too_costly(what: str) -> ProblemError:
     detail = f"reading the body takes too much {what}: send fewer labels at a time, or a simpler file"
     return ProblemError(413, "body_too_costly", detail, headers={"Connection": "close"})
 
 
-def _child(sending: Connection, function: Callable[..., tuple[object, list[object]]], *args: object) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+BODIES = LimitedProcesses(2, memory_bytes=4 * 2**30, time_s=60.0, too_costly=_body_too_costly)
+
+
+def run(function: Callable[..., tuple[HeadT, list[ItemT]]], *args: object, num_bytes: int) -> tuple[HeadT, list[ItemT]]:
+    """`function(*args)`: here for a body of few bytes, else in one of `BODIES`, with its conditions and errors."""
+    if num_bytes <= LARGE_BYTES:
+        return function(*args)
+    return BODIES.run(function, *args)
+
+
+def _child(
+    sending: Connection, memory_bytes: int, function: Callable[..., tuple[object, list[object]]], *args: object
+) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     try:
         head, items = function(*args)
     except MemoryError:

@@ -52,6 +52,7 @@ from store.settings import Settings
 
 _SET = Field(None, description="The source of every text except `names`.")
 _PROMPT = Field(PromptOptions(), description="Concept word, templates, and whether texts contain the label's name.")
+MAX_NPROC = 64
 _Text = Annotated[TextKind, Field(description="The text of a label that the teacher encodes besides its name.")]
 
 
@@ -90,6 +91,13 @@ class DistillIn(JobRequestModel):
     )
     start_checkpoint_id: str | None = Field(None, description="For protocol fine_tune: the initial student.")
     caption_set_id: str | None = Field(None, description="For the loss cap: captions of the dataset's images.")
+    nproc: int = Field(
+        1,
+        ge=1,
+        le=MAX_NPROC,
+        description="Processes (ranks) of one machine that train the student together, each on a GPU of its own, or "
+        "all on the CPU of a worker without GPUs. `batch_size` is that of all ranks together.",
+    )
     _given_config: Mapping[str, object] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="wrap")
@@ -251,6 +259,7 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         check_unlabelled_used(config.objective.losses.above_zero(), dataset.counts.get("unlabelled", 0))
     except UnlabelledUnused as error:
         raise unprocessable("unlabelled_unused", str(error), "/config") from None
+    _check_ranks(config, request.nproc, num_images=dataset.counts["train"])
     teacher = parse_teacher_ref(request.teacher, settings.data)
     _check_start(tx, request.start_checkpoint_id, config, teacher)
     uses_captions = "cap" in config.objective.losses.above_zero()
@@ -273,15 +282,31 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         config=config,
         start_checkpoint_id=request.start_checkpoint_id,
         caption_set_id=request.caption_set_id,
+        nproc=request.nproc,
     )
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [
         _encode_part(num_labels),
         *_features_parts(dataset, settings, trains=config.data.encodes_training_images),
-        NewPart(kind="train", queue="gpu", stage=1),
+        NewPart(kind="train", queue="gpu", stage=1, num_gpus=spec.num_gpus),
         NewPart(kind="evaluate", queue="gpu", stage=2),
     ]
     return JobPlan(spec, parts)
+
+
+def _check_ranks(config: TrainConfig, nproc: int, *, num_images: int) -> None:
+    """Refuse ranks that cannot share the batches of the config evenly, or whose share has fewer than two images."""
+    if nproc == 1:
+        return
+    batch_size, accumulate = config.schedule.batch_size, config.schedule.accumulate
+    parts = nproc * accumulate
+    if batch_size % parts:
+        of = f"{parts} (nproc {nproc} times accumulate {accumulate})" if accumulate > 1 else f"nproc {nproc}"
+        detail = f"batch_size {batch_size}, that of all ranks together, is no multiple of {of}: change one of them"
+        raise unprocessable("ranks_unfit", detail, "/nproc")
+    if num_images < 2 * parts:
+        detail = f"{num_images} images to train on: at least two are needed for each of {parts} parts of a batch"
+        raise unprocessable("ranks_unfit", detail, "/nproc")
 
 
 def _check_caption_set(tx: Session, id: str, dataset: Dataset, *, is_used: bool) -> None:

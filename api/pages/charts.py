@@ -5,7 +5,7 @@ dark paper.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -119,6 +119,73 @@ def intervals(
             )
         parts.append(Markup('<circle cx="{:.1f}" cy="{:.1f}" r="4" fill="{}"/>').format(x, y, PALETTE[0]))
         parts.append(_text(frame.width - frame.right + 8, y + 4, f"{value:.1%}", "start"))
+    return _svg(frame, title, parts)
+
+
+def histogram(
+    counts: Sequence[int], *, title: str, x_label: str = "", y_label: str = "", width: int = 520, height: int = 150
+) -> Markup:
+    """How many values lie in each step of equal width from 0% to 100%."""
+    frame = Frame(width, height, bottom=34, top=24)
+    top = max(max(counts, default=0), 1)
+    parts = [_text(4, 11, y_label, "start")]
+    for tick in (0, top):
+        y = frame.top + (1 - tick / top) * frame.plot_height
+        parts += [
+            _rule(frame.left, y, frame.left + frame.plot_width, y),
+            _text(frame.left - 6, y + 4, f"{tick:,}", "end"),
+        ]
+    step = frame.plot_width / max(len(counts), 1)
+    for index, count in enumerate(counts):
+        tall = count / top * frame.plot_height
+        where = (frame.left + index * step + 1, frame.top + frame.plot_height - tall, step - 2, tall)
+        parts.append(
+            Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}"><title>').format(
+                *where, PALETTE[0]
+            )
+        )
+        parts.append(
+            Markup("{:.0%} to {:.0%}: {:,}</title></rect>").format(
+                index / len(counts), (index + 1) / len(counts), count
+            )
+        )
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        parts.append(_text(frame.left + share * frame.plot_width, frame.height - 20, f"{share:.0%}", "middle"))
+    parts.append(_text(frame.left + frame.plot_width / 2, frame.height - 5, x_label, "middle"))
+    return _svg(frame, title, parts)
+
+
+def matrix(
+    rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple[str, str], float], *, title: str
+) -> Markup:
+    """Shares (0 to 1) of pairs of a row and a column as squares, the darker the larger. Empty without rows."""
+    if not rows:
+        return Markup("")
+    side, left, top = 22, 170, 130
+    frame = Frame(left + side * len(columns) + 40, top + side * len(rows) + 8, left=left, top=top)
+    parts = [_text(left - 8, top + side * at + 15, _shortened(name, left // 7), "end") for at, name in enumerate(rows)]
+    for at, name in enumerate(columns):
+        x = left + side * at + 15
+        parts.append(
+            Markup('<text transform="translate({} {}) rotate(-60)">{}</text>').format(x, top - 6, _shortened(name, 22))
+        )
+    for row, name in enumerate(rows):
+        for column, other in enumerate(columns):
+            value = cells.get((name, other))
+            where = (left + side * column, top + side * row, side - 2, side - 2)
+            if value is None:
+                parts.append(
+                    Markup('<rect x="{}" y="{}" width="{}" height="{}" fill="currentColor" opacity="0.06"/>').format(
+                        *where
+                    )
+                )
+                continue
+            parts.append(
+                Markup('<rect x="{}" y="{}" width="{}" height="{}" fill="{}" opacity="{:.2f}"><title>').format(
+                    *where, PALETTE[1], 0.25 + 0.75 * value
+                )
+                + Markup("{} taken for {}: {:.0%}</title></rect>").format(name, other, value)
+            )
     return _svg(frame, title, parts)
 
 

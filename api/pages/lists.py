@@ -34,10 +34,17 @@ class ListPage:
     numeric: Sequence[int] = ()
     actions: Sequence[tuple[str, str]] = ()
     filters: Sequence[str] = field(default=())
+    compare: str = ""
+    """The page that compares rows, whose first cells are check boxes."""
 
 
 def _badge(status: str) -> Markup:
     return Markup('<span class="badge {0}">{0}</span>').format(status)
+
+
+def _check_box(id: str) -> Markup:
+    box = Markup('<input type="checkbox" form="compare" name="id" value="{0}" aria-label="Compare {0}">')
+    return box.format(id)
 
 
 LISTINGS = (
@@ -105,15 +112,17 @@ LISTINGS = (
         path="/students",
         title="Students",
         model=Checkpoint,
-        head=("Student", "Architecture", "Seen labels", "Unseen labels", "Created"),
+        head=("", "Student", "Architecture", "Seen labels", "Unseen labels", "Created"),
         row=lambda row: (
+            _check_box(row.id),
             link(row.id),
             formats.isolated(row.student),
             accuracy_of(row.evaluation, "id"),
             accuracy_of(row.evaluation, "ood"),
             formats.time_tag(row.created_at),
         ),
-        numeric=(2, 3),
+        numeric=(3, 4),
+        compare="/compare",
         empty="There is no student yet. Start a training from the page of a set of images.",
     ),
 )
@@ -134,6 +143,7 @@ def _add(listing: ListPage) -> None:
             numeric=listing.numeric,
             actions=listing.actions,
             empty=listing.empty,
+            compare=listing.compare,
             rows=cells,
             next_url=with_query(listing.path, **chosen, after=last) if has_more else "",
             first_url=with_query(listing.path, **chosen) if after else "",

@@ -1,17 +1,21 @@
 """Checkpoints: the bundles of trained students, and their files."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from api.http import deletions, downloads
 from api.http.dependencies import IdempotencyDep, OwnerFilter, ServicesDep
+from api.http.problems import ProblemError
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
+from api.readers.sample_files import read_samples
 from distill.texts.text_templates import TextKind
+from limbeck.shared.labels import quoted
 from store import resources
+from store.artefacts import Artefacts
 from store.blobs.reading import content_of
 from store.models import Checkpoint
 
@@ -52,6 +56,30 @@ class CheckpointWithFilesOut(CheckpointOut):
     files: list[BundleFileOut]
 
 
+class GuessOut(ResponseModel):
+    """A label that an image may have."""
+
+    label: str
+    confidence: float = Field(description="Softmax over the seen labels, or over the unseen labels; 0 to 1.")
+
+
+class SampleOut(ResponseModel):
+    """An evaluated image."""
+
+    row: int = Field(description="Position in the index of the dataset.")
+    is_right: bool = Field(description="Whether the prediction is a label of the image.")
+    guesses: list[GuessOut] = Field(description="The prediction, and the runner-up if there are two labels.")
+    thumbnail: str = Field(description="Path of the thumbnail.")
+
+
+class SamplesOut(ResponseModel):
+    """Evaluated images of a label."""
+
+    object: Literal["samples"] = "samples"
+    label: str
+    data: list[SampleOut]
+
+
 @router.get("", response_model=Page[CheckpointOut])
 def list_all(
     services: ServicesDep,
@@ -89,6 +117,36 @@ def get(services: ServicesDep, id: str) -> object:
             for row in resources.checkpoint_files(tx, id)
         ]
     return CheckpointWithFilesOut(**fields, files=files)
+
+
+@router.get("/{id}/samples", response_model=SamplesOut)
+def samples(
+    services: ServicesDep, id: str, label: Annotated[str, Query(max_length=1000, description="Name of the label.")]
+) -> object:
+    """Up to 12 evaluated images of a label with what the student took them for: mistakes first."""
+    with services.db.read() as tx:
+        row = resources.checkpoint_without_evaluation(tx, id)
+    return SamplesOut(label=label, data=samples_of(services.artefacts, row, label))
+
+
+def samples_of(artefacts: Artefacts, row: Checkpoint, label: str) -> list[SampleOut]:
+    """The samples of a label. Raises ProblemError 404 for a label without images, or a student without samples."""
+    if row.samples_key is None:
+        detail = f"checkpoint {row.id} has no samples: it was trained on all images, or by an earlier release"
+        raise ProblemError(404, "samples_not_found", detail)
+    found = read_samples(artefacts, row.samples_key, label)
+    if not found:
+        detail = f"no image of the label {quoted(label)} was evaluated"
+        raise ProblemError(404, "label_not_evaluated", detail)
+    return [
+        SampleOut(
+            row=one.row,
+            is_right=one.is_right,
+            guesses=[GuessOut(label=guess, confidence=confidence) for guess, confidence in one.guesses],
+            thumbnail=f"/v1/datasets/{row.dataset_id}/images/{one.row}/thumbnail",
+        )
+        for one in found
+    ]
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses={**deletions.RESPONSES})

@@ -1,6 +1,7 @@
 """Jobs: create, list, get and cancel; the results of an enrich job while it runs."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query
@@ -308,7 +309,7 @@ def resume(idempotency: IdempotencyDep, id: str) -> Response:
 @router.post("/{id}/retry", status_code=202, response_model=JobOut, responses=_CONFLICT)
 def retry(idempotency: IdempotencyDep, id: str) -> Response:
     """Continue a failed or cancelled job: what succeeded is kept, and a training goes on from its last saved state."""
-    return _control(idempotency, id, control.retry)
+    return _control(idempotency, id, partial(control.retry, principal=idempotency.principal))
 
 
 class JobChangesIn(RequestModel):

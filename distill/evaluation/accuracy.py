@@ -29,7 +29,7 @@ from distill.json_types import EpochLine, EvaluationJSON, LogLine
 
 ELEMENTS_AT_ONCE = 32_000_000
 TEMPERATURE = 0.07
-NUM_CONFUSIONS = 20
+NUM_CONFUSIONS = 200
 
 Bools = npt.NDArray[np.bool_]
 ExtraScores = Callable[[Tensor], Tensor]

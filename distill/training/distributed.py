@@ -77,11 +77,17 @@ class RankGroup:
         converted: nn.Module = convert_sync_batchnorm(copy.deepcopy(model))  # type: ignore[no-untyped-call]
         return converted
 
-    def data_parallel(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The module to call instead of `model`, so that its gradients are averaged over ranks."""
+    def data_parallel(self, model: nn.Module, device: torch.device, *, exact: bool) -> nn.Module:
+        """The module to call instead of `model`, so that its gradients are averaged over ranks.
+
+        `exact`: a resumed run has the same bits. With more than two ranks the order in which an element is summed
+        depends on its place in a bucket of gradients, and DistributedDataParallel rearranges the buckets after its
+        first step, which is another step of a resumed run. It does not while it looks for unused parameters.
+        """
         if self.world_size == 1:
             return model
-        return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+        device_ids = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=device_ids, find_unused_parameters=exact)
 
     def without_gradient_sync(self, parallel: nn.Module, enabled: bool) -> AbstractContextManager[None]:
         """While `enabled`, gradients add up on each rank, until a backward pass outside of this averages them."""

@@ -114,9 +114,9 @@ def prepare_training(
     if resume is not None:
         position = load_state(resume, learner, optimizer, identity, average=average, scaler=scaler)
         built = replace(built, initial=position.initial)
-    parallel = ranks.data_parallel(model, device)
-    # A run that must be exact decides by all of its steps, so that it has the same kernels after it was resumed.
     exact = config.system.deterministic or device.type == "cpu"
+    parallel = ranks.data_parallel(model, device, exact=exact)
+    # A run that must be exact decides by all of its steps, so that it has the same kernels after it was resumed.
     compiled = should_compile(config, device, plan.total_steps - (0 if exact else position.step))
     return TrainingRun(
         config=config,

@@ -123,6 +123,10 @@ class LoadedStudent:
             for image, pixels in batch:
                 yield image, pixels if isinstance(pixels, ImageError) else next(found)
 
+    def classify_pixels(self, pixels: Floats, *, top: int = 3) -> Classification:
+        """The `top` labels of an input (C, H, W) of the student's `transform`."""
+        return self._classified(self.graph(pixels[None]), top)[0]
+
     def embed(self, images: Sequence[ImageSource]) -> Floats:
         """The embeddings (N, D) of images, L2-normalised. Raises ImageError."""
         found = [self.graph(np.stack([self._pixels(one) for one in batch])) for batch in _batches(images, BATCH)]

@@ -105,6 +105,8 @@ class DistillRequest(TextOptions, total=False):
     """For the protocol `fine_tune`: the initial student."""
     caption_set_id: str | None
     """For the loss `cap`: captions of the dataset's images."""
+    nproc: int
+    """Processes (ranks) of one machine that train together, each on a GPU; 1 by default."""
 
 
 class EvaluateRequest(TextOptions, total=False):

@@ -25,7 +25,7 @@ from limbeck.shared.parts import VERSION_HEADER, installed_version
 from limbeck.shared.retry import backoff_s, retry_after_s
 
 Model = TypeVar("Model", bound=BaseModel)
-Param = str | int | float | bool | None  # a query parameter; None leaves it out
+Param = str | int | float | bool | list[str] | None  # a query parameter; None leaves it out, a list repeats it
 
 ATTEMPTS = 7
 READ_TIMEOUT_S = 60.0

@@ -13,6 +13,7 @@ from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
     Concept,
     DryRun,
+    NumProcesses,
     Recipe,
     Set,
     Student,
@@ -38,6 +39,7 @@ def distill(
     start_from: Annotated[
         str, typer.Option("--start", help="For protocol fine_tune: the checkpoint to continue from.")
     ] = "",
+    nproc: NumProcesses = 1,
     out: Annotated[Path | None, typer.Option(help="Download the student to this folder.")] = None,
     priority: Priority = 0,
     dry_run: DryRun = False,
@@ -69,6 +71,7 @@ def distill(
         "config": train_config(set_, student, text_onnx=text_onnx),
         "caption_set_id": captions or None,
         "start_checkpoint_id": start_from or None,
+        "nproc": nproc if nproc > 1 else None,
     }
     if out is not None:
         check_out(out)

@@ -47,6 +47,7 @@ _OPTIONS = (
     (r"/jobs/\d+/dataset_id", "--dataset"),
     (r"/jobs/\d+/checkpoint_id", "--checkpoint"),
     (r"/jobs/\d+/caption_set_id", "--captions"),
+    (r"/jobs/\d+/nproc", "--nproc"),
     (r"/jobs/\d+/start_checkpoint_id", "--start"),
 )
 _WHOLE = ("/vocabulary/", "/labels", "/dataset/", "/jobs/", "/attributes")

@@ -49,6 +49,7 @@ from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
     Concept,
     DryRun,
+    NumProcesses,
     Recipe,
     Set,
     Student,
@@ -87,6 +88,7 @@ def run(
     recipe: Recipe = "limbeck",
     set_: Set = None,
     text_onnx: TextOnnx = False,
+    nproc: NumProcesses = 1,
     split: Split = DEFAULT_SPLIT,
     source: Source = "",
     folder_map: FolderMap = "",
@@ -156,6 +158,7 @@ def run(
             "concept": concept,
             "recipe": recipe,
             "config": train_config(set_, student, text_onnx=text_onnx),
+            "nproc": nproc if nproc > 1 else None,
         },
         out=out,
     )

@@ -26,6 +26,10 @@ TextOnnx = Annotated[
         help="Write the teacher's text encoder to onnx/, for labels that are not in the list.",
     ),
 ]
+NumProcesses = Annotated[
+    int,
+    typer.Option("--nproc", min=1, help="Ranks that train together on one machine, each on a GPU of its own."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything and print what would be done; write nothing.")
 ]

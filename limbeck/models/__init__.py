@@ -21,7 +21,17 @@ from limbeck.models.attributes import (
     SetLabel,
 )
 from limbeck.models.base import Page, ServiceResponse
-from limbeck.models.checkpoints import BundleFile, Checkpoint, CheckpointWithFiles, ManifestEntry
+from limbeck.models.checkpoints import (
+    BundleFile,
+    Checkpoint,
+    CheckpointWithFiles,
+    Guess,
+    LabelScore,
+    ManifestEntry,
+    PictureScores,
+    Sample,
+    Samples,
+)
 from limbeck.models.datasets import (
     CaptionSet,
     CreatedDataset,
@@ -69,6 +79,7 @@ __all__ = [
     "FormatLevel",
     "Gate",
     "GateName",
+    "Guess",
     "ImportReport",
     "ImportedSet",
     "Job",
@@ -84,6 +95,7 @@ __all__ = [
     "LabelDifference",
     "LabelPreview",
     "LabelResult",
+    "LabelScore",
     "LabelViolation",
     "LeftOut",
     "Line",
@@ -93,11 +105,14 @@ __all__ = [
     "ManifestEntry",
     "Match",
     "Page",
+    "PictureScores",
     "Progress",
     "Queue",
     "Range",
     "Report",
     "ServiceResponse",
+    "Sample",
+    "Samples",
     "SetLabel",
     "Spend",
     "Stage",

@@ -39,6 +39,45 @@ class Checkpoint(ServiceResponse):
     created_at: datetime
 
 
+class Guess(ServiceResponse):
+    """A label that an image may have; `confidence`: softmax over the labels of its part, 0 to 1."""
+
+    label: str
+    confidence: float
+
+
+class Sample(ServiceResponse):
+    """An evaluated image in a row of the dataset's index. `guesses`: the prediction and the runner-up."""
+
+    row: int
+    is_right: bool
+    guesses: tuple[Guess, ...]
+    thumbnail: str
+
+
+class Samples(ServiceResponse):
+    """Evaluated images of a label, mistakes first."""
+
+    label: str
+    data: tuple[Sample, ...]
+
+
+class LabelScore(ServiceResponse):
+    """A label or a new word, and its confidence."""
+
+    label: str
+    confidence: float
+    is_new: bool
+
+
+class PictureScores(ServiceResponse):
+    """What a student sees in a picture. `none_of_these`: None without a threshold, and with new words."""
+
+    labels: tuple[LabelScore, ...]
+    cosine: float
+    none_of_these: bool | None
+
+
 class CheckpointWithFiles(Checkpoint):
     """A checkpoint with the files of its bundle."""
 

@@ -12,12 +12,15 @@ _PR_SET_PDEATHSIG = 1
 _POLL_S = 1.0
 
 
-def end_with_parent() -> Callable[[], None] | None:
-    """A `preexec_fn` that makes Linux terminate the child when its parent is killed; None on other systems."""
+def end_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
+    """A `preexec_fn` that makes Linux send the child a signal when its parent is killed; None on other systems.
+
+    Called in a process, it does so for this process. The parent's thread that started the process must live as long.
+    """
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    return lambda: prctl(_PR_SET_PDEATHSIG, number)
 
 
 def exit_after_parent(grace_s: float) -> None:

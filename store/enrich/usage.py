@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session
 
 from limbeck.shared.money import usd_from_pusd, usd_text
 from store.clock import now_s
+from store.enrich.batches import HAS_OPEN_BATCH
 from store.jobs import counters
-from store.jobs.batches import HAS_OPEN_BATCH
 from store.models import JobUsage, LLMCall, LLMReservation, Part
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
-from sqlalchemy import CursorResult, Update, bindparam, case, func, literal_column, select, update
+from sqlalchemy import ColumnElement, CursorResult, Update, bindparam, case, func, literal_column, select, true, update
 from sqlalchemy.orm import Session, aliased
 
 from store.clock import now_s
@@ -27,6 +27,7 @@ R = TypeVar("R", bound=PartResult)
 STOPPED_FOR_GOOD = ("cancel", "failure")
 """Values of `Job.stopping` after which no part of the job starts again by itself."""
 _NO_SYNC = {"synchronize_session": False}
+_LOST = "another worker has this part, or it has ended"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,25 +69,38 @@ class Claim:
         return expect(self.spec, kind)
 
 
-def ready(tx: Session, queues: Sequence[str], *, limit: int = 16) -> list[str]:
-    """Ids of queued parts that may start now: by priority, and of equal priority the oldest job first."""
+def fits(num_gpus: int) -> ColumnElement[bool]:
+    """Whether a worker with `num_gpus` GPUs can run a part. Without any it runs all parts, on its CPU."""
+    return Part.num_gpus <= num_gpus if num_gpus else true()
+
+
+def fits_part(tx: Session, part_id: str, *, num_gpus: int) -> bool:
+    """Whether a worker with `num_gpus` GPUs can run this part."""
+    return tx.scalar(select(Part.id).where(Part.id == part_id, fits(num_gpus))) is not None
+
+
+def ready(tx: Session, queues: Sequence[str], *, limit: int = 16, num_gpus: int = 0) -> list[str]:
+    """Ids of queued parts that a worker with `num_gpus` GPUs may start now.
+
+    They are ordered by priority, and of equal priority the oldest job comes first.
+    """
     query = (
         select(Part.id)
-        .where(Part.status == "queued", Part.queue.in_(queues), Part.not_before <= now_s())
+        .where(Part.status == "queued", Part.queue.in_(queues), Part.not_before <= now_s(), fits(num_gpus))
         .order_by(Part.priority.desc(), Part.job_id, Part.position)
         .limit(limit)
     )
     return list(tx.scalars(query))
 
 
-def ready_for_message(tx: Session, queue: str, part_id: str) -> list[str]:
+def ready_for_message(tx: Session, queue: str, part_id: str, *, num_gpus: int = 0) -> list[str]:
     """Ids of parts that a worker may start on a message about `part_id`, the most urgent first.
 
     The named part comes first unless another one has a higher priority, so that workers with different messages do not
     try for the same part.
     """
-    ids = ready(tx, [queue])
-    is_due = (Part.status == "queued") & (Part.not_before <= now_s())
+    ids = ready(tx, [queue], num_gpus=num_gpus)
+    is_due = (Part.status == "queued") & (Part.not_before <= now_s()) & fits(num_gpus)
     named = tx.scalar(select(Part.priority).where(Part.id == part_id, Part.queue == queue, is_due))
     first = tx.scalar(select(Part.priority).where(Part.id == ids[0])) if ids else None
     if named is None or first is None or named < first:
@@ -94,7 +108,7 @@ def ready_for_message(tx: Session, queue: str, part_id: str) -> list[str]:
     return [part_id, *(id for id in ids if id != part_id)]
 
 
-def next_part(tx: Session, job_id: str, queue: str, *, after_stage: int = -1) -> str | None:
+def next_part(tx: Session, job_id: str, queue: str, *, after_stage: int = -1, num_gpus: int = 0) -> str | None:
     """The first queued part of this job in a later stage, for a worker that has the job's data loaded.
 
     None if a part of another job has a higher priority.
@@ -107,7 +121,7 @@ def next_part(tx: Session, job_id: str, queue: str, *, after_stage: int = -1) ->
         first.priority > Part.priority,
         first.not_before <= now_s(),
     )
-    query = query.where(Part.stage > after_stage, Part.not_before <= now_s(), ~more_urgent.exists())
+    query = query.where(Part.stage > after_stage, Part.not_before <= now_s(), fits(num_gpus), ~more_urgent.exists())
     return tx.scalar(query.order_by(Part.position).limit(1))
 
 
@@ -143,6 +157,20 @@ def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | 
         job.status, job.started_at = "running", job.started_at or time.time()
         tx.flush()
         events.add(tx, job.id, "state", "running", data={"status": "running"})
+    return _claim_of(job, part, token)
+
+
+def of_attempt(tx: Session, part_id: str, token: str) -> Claim:
+    """The claim that another process of this attempt took. Raises LeaseLost."""
+    query = select(Part, Job).join(Job, Part.job_id == Job.id)
+    found = tx.execute(query.where(Part.id == part_id, Part.lease_token == token, Part.status == "running")).first()
+    if found is None:
+        raise LeaseLost(_LOST)
+    part, job = found
+    return _claim_of(job, part, token)
+
+
+def _claim_of(job: Job, part: Part, token: str) -> Claim:
     job_spec, spec, fault = _parsed(job, part)
     return Claim(
         part_id=part.id,
@@ -174,7 +202,6 @@ def _reason(error: ValidationError | KeyError) -> str:
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
-_LOST = "another worker has this part, or it has ended"
 # Built once, because it precedes every response of an LLM that is stored. It takes the lock that an update would take,
 # without writing a new version of the row. SQLite has no such lock, but runs one writing transaction at a time.
 _IS_HELD = (

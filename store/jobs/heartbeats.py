@@ -12,12 +12,13 @@ from store.models import Heartbeat
 FRESH_S = 30.0
 
 
-def record(tx: Session, *, name: str, role: str) -> None:
-    """Record that the process `name` is alive in its role (`sweeper`, `enrich`, `gpu`)."""
+def record(tx: Session, *, name: str, role: str, num_gpus: int = 0) -> None:
+    """Record that the process `name` is alive in its role (`sweeper`, `enrich`, `gpu`), and has `num_gpus` GPUs."""
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
     now = time.time()
-    statement = dialect.insert(Heartbeat).values(name=name, role=role, at=now)
-    tx.execute(statement.on_conflict_do_update(index_elements=[Heartbeat.name], set_={"at": now, "role": role}))
+    statement = dialect.insert(Heartbeat).values(name=name, role=role, at=now, num_gpus=num_gpus)
+    changed = {"at": now, "role": role, "num_gpus": num_gpus}
+    tx.execute(statement.on_conflict_do_update(index_elements=[Heartbeat.name], set_=changed))
 
 
 def alive(tx: Session) -> Mapping[str, int]:

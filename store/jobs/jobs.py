@@ -41,7 +41,10 @@ _RESULTS: Mapping[str, type[Base]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class NewPart:
-    """A part to create; it waits until every part of an earlier stage has ended."""
+    """A part to create; it waits until every part of an earlier stage has ended.
+
+    `num_gpus`: GPUs that a worker, if it has any, must have to take it.
+    """
 
     kind: str
     queue: Literal["enrich", "gpu"]
@@ -49,6 +52,7 @@ class NewPart:
     total: int = 0
     unit: str = ""
     stage: int = 0
+    num_gpus: int = 0
 
 
 def create(
@@ -113,6 +117,7 @@ def _add(tx: Session, job: Job, parts: Sequence[NewPart], *, first_position: int
             done=0,
             total=part.total,
             unit=part.unit,
+            num_gpus=part.num_gpus,
         )
         for position, part in enumerate(parts, first_position)
     )

@@ -29,6 +29,12 @@ def mark_sent(tx: Session, part_ids: Sequence[str]) -> None:
     tx.execute(update(Part).where(Part.id.in_(part_ids)).values(sent_at=now_s()))
 
 
+def send_again(tx: Session, part_id: str, *, in_s: float, resend_s: float) -> None:
+    """Have a message sent for a queued part in `in_s` seconds: a worker took the last one, and cannot run the part."""
+    queued = update(Part).where(Part.id == part_id, Part.status == "queued")
+    tx.execute(queued.values(sent_at=now_s() - resend_s + in_s))
+
+
 def mark_unsent(tx: Session, part_id: str) -> None:
     """Have another message sent for a part whose message was used for a more urgent one."""
     tx.execute(update(Part).where(Part.id == part_id, Part.status == "queued").values(sent_at=None))

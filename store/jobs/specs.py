@@ -128,10 +128,13 @@ class EncodeSpec(JobSpec):
 
 
 class DistillSpec(JobSpec):
-    """A job that distills a teacher into a student. `config` is the resolved config of the recipe."""
+    """A job that distills a teacher into a student. `config` is the resolved config of the recipe.
+
+    `nproc`: processes (ranks) that train the student together, on one machine.
+    """
 
     kind: ClassVar[JobKind] = "distill"
-    optional: ClassVar[frozenset[str]] = frozenset({"start_checkpoint_id", "caption_set_id"})
+    optional: ClassVar[frozenset[str]] = frozenset({"start_checkpoint_id", "caption_set_id", "nproc"})
 
     dataset_id: str
     vocabulary_id: str
@@ -143,6 +146,12 @@ class DistillSpec(JobSpec):
     config: TrainConfig
     start_checkpoint_id: str | None = None
     caption_set_id: str | None = None
+    nproc: int = Field(1, ge=1)
+
+    @property
+    def num_gpus(self) -> int:
+        """The GPUs that a worker must have to run the training, if it has any; 0 for a training on the CPU."""
+        return 0 if self.config.system.device == "cpu" else self.nproc
 
 
 class CheckpointSubject(Spec):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, select
+from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from limbeck.shared.text import number
@@ -26,6 +26,7 @@ _WORKERS = {"gpu": "GPU worker", "enrich": "enrich worker"}
 class Waiting:
     """Why no part of a job runs.
 
+    `num_gpus`: GPUs that a worker, if it has any, must have for it; `workers` counts only those that can run it.
     `name`: its queue; `ahead`: queued parts of jobs with a higher priority, or the same and an earlier start, of which
     at most `MAX_AHEAD` are counted; `running`: parts of this queue that run; `workers`: live workers of it; `sweepers`:
     live sweepers, which send messages to workers; `retry_in_s`: None for a part that is due.
@@ -37,13 +38,14 @@ class Waiting:
     workers: int
     sweepers: int
     retry_in_s: float | None
+    num_gpus: int = 0
 
     @property
     def text(self) -> str:
         """Why no part runs, as a clause: `no GPU worker is running`, `3 parts of other jobs come first`."""
         worker = _WORKERS.get(self.name, f"{self.name} worker")
         if not self.workers:
-            return f"no {worker} is running"
+            return f"no {worker}{f' with {self.num_gpus} GPUs' if self.num_gpus > 1 else ''} is running"
         if not self.sweepers:
             return "no sweeper is running"
         if self.retry_in_s is not None:
@@ -63,6 +65,7 @@ _MINE = (
         Part.job_id,
         Part.queue,
         func.min(Part.not_before).label("not_before"),
+        func.min(Part.num_gpus).label("num_gpus"),
         func.max(Part.priority).label("priority"),
     )
     .where(
@@ -86,11 +89,13 @@ def _ahead(*is_ahead: ColumnElement[bool]) -> ColumnElement[int]:
 _MORE_URGENT = _ahead(_other.priority > _MINE.c.priority)
 _EARLIER = _ahead(_other.priority == _MINE.c.priority, _other.job_id < _MINE.c.job_id)
 _NUM_RUNNING = select(func.count()).where(_other.status == _RUNNING, _other.queue == _MINE.c.queue)
-_NUM_WORKERS = select(func.count()).where(Heartbeat.role == _MINE.c.queue, Heartbeat.at > bindparam("fresh"))
+_CAN_RUN = or_(Heartbeat.num_gpus == 0, Heartbeat.num_gpus >= _MINE.c.num_gpus)
+_NUM_WORKERS = select(func.count()).where(Heartbeat.role == _MINE.c.queue, Heartbeat.at > bindparam("fresh"), _CAN_RUN)
 _NUM_SWEEPERS = select(func.count()).where(Heartbeat.role == "sweeper", Heartbeat.at > bindparam("fresh"))
 _WAITING = select(
     _MINE.c.job_id,
     _MINE.c.queue,
+    _MINE.c.num_gpus,
     (_MINE.c.not_before - now_s()).label("retry_in_s"),
     (_MORE_URGENT + _EARLIER).label("ahead"),
     _NUM_RUNNING.scalar_subquery().label("running"),
@@ -111,6 +116,7 @@ def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Waiting]:
             ahead=min(row.ahead, MAX_AHEAD),
             running=row.running,
             workers=row.workers,
+            num_gpus=row.num_gpus,
             sweepers=row.sweepers,
             retry_in_s=row.retry_in_s if row.retry_in_s > _MIN_RETRY_S else None,
         )

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from store.access import limits
+from store.access.principals import Principal
 from store.clock import now_s
-from store.errors import Conflict
+from store.errors import Conflict, NotFound
 from store.jobs import events
 from store.jobs.claims import STOPPED_FOR_GOOD, lock_job
 from store.jobs.jobs import ENDED
@@ -19,6 +21,7 @@ from store.jobs.specs import ContrastSpec, RangeSpec, parse_part_spec
 from store.lifecycle.job_results import BUDGET_SPENT
 from store.lifecycle.transitions import update_job
 from store.models import EnrichPage, EnrichResult, Job, LLMBatch, Part
+from store.removal import holds
 
 _NO_SYNC = {"synchronize_session": False}
 _ASKING = ("describe", "contrast", "caption")
@@ -41,7 +44,10 @@ def pause(tx: Session, job_id: str) -> Job:
 
 
 def resume(tx: Session, job_id: str) -> Job:
-    """Queue the parts of a paused job again. No effect on a job that is not paused. Raises Conflict."""
+    """Queue the parts of a paused job again. No effect on a job that is not paused. Raises Conflict.
+
+    A paused job has not ended: its inputs cannot be deleted, and it counts against the limits of its owner.
+    """
     job = lock_job(tx, job_id)
     _require_unstopped(job, "resumed")
     if job.stopping != "pause":
@@ -68,9 +74,12 @@ def set_priority(tx: Session, job_id: str, priority: int) -> Job:
     return job
 
 
-def retry(tx: Session, job_id: str) -> Job:
+def retry(tx: Session, job_id: str, principal: Principal) -> Job:
     """Continue a job that failed or was cancelled, from what it has: parts that succeeded are kept, a training goes on
-    from its last saved state, and an enrichment asks again only what has no response. Raises Conflict.
+    from its last saved state, and an enrichment asks again only what has no response.
+
+    The job is unfinished again: it needs its inputs, and counts against the limits of the key. Raises Conflict and
+    BudgetExceeded.
     """
     job = lock_job(tx, job_id)
     if job.status not in ("failed", "cancelled"):
@@ -91,6 +100,8 @@ def retry(tx: Session, job_id: str) -> Job:
         again += _parts_to_ask_again(tx, job, parts)
     if not again:
         raise Conflict("nothing_to_retry", "every part of the job succeeded: post the request again")
+    limits.check_retry(tx, principal, job)
+    _hold_inputs(tx, job, [part for part in parts if part not in again])
     first_stage = min(part.stage for part in again)
     for part in again:
         part.status = "queued" if part.stage == first_stage else "waiting"
@@ -104,6 +115,19 @@ def retry(tx: Session, job_id: str) -> Job:
     tally(tx, job)
     events.add(tx, job.id, "state", "queued", data={"status": "queued", "retry": True})
     return job
+
+
+def _hold_inputs(tx: Session, job: Job, kept: Sequence[Part]) -> None:
+    """Hold what the job reads: its inputs, and what its `kept` parts have made. Raises Conflict for what is deleted."""
+    results: dict[str, object] = {part.id: part.result for part in kept}
+    try:
+        holds.hold_named(tx, {"spec": job.spec, "results": results})
+    except NotFound as missing:
+        raise Conflict(
+            "input_deleted",
+            f"the {missing.kind} {missing.id} that the job needs has been deleted: post the request again with what "
+            "there is now",
+        ) from missing
 
 
 def _parts_to_ask_again(tx: Session, job: Job, parts: Sequence[Part]) -> list[Part]:

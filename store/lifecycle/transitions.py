@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from limbeck.shared.retry import backoff_s
 from store import webhooks
 from store.clock import now_s
-from store.jobs import batches, counters, events
+from store.enrich import batches
+from store.jobs import counters, events
 from store.jobs.claims import STOPPED_FOR_GOOD, Claim, changed, held, lock, lock_job, must_change
 from store.jobs.jobs import ENDED, LIVE, next_status
 from store.jobs.part_results import PartResult

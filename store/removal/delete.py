@@ -23,6 +23,7 @@ from store.models import (
     AttributeDraftEntry,
     BlobPiece,
     CaptionSet,
+    Checkpoint,
     CheckpointFile,
     Dataset,
     JobUsage,
@@ -179,7 +180,7 @@ def _file_keys(tx: Session, doomed: Sequence[Deleted]) -> Iterator[str]:
 
 
 _FILES = {
-    "checkpoint": ((CheckpointFile.file_key, CheckpointFile.checkpoint_id),),
+    "checkpoint": ((CheckpointFile.file_key, CheckpointFile.checkpoint_id), (Checkpoint.samples_key, Checkpoint.id)),
     "caption_set": ((CaptionSet.file_key, CaptionSet.id),),
     "text_targets": ((TextTargets.file_key, TextTargets.id),),
     "dataset": tuple((key, Dataset.id) for key in (Dataset.manifest_key, Dataset.report_key, Dataset.contents_key)),

@@ -20,7 +20,7 @@ from store.models import Part
 GRACE_S = 3600.0
 _SCRATCH = ("part-", "check-", "repair-")
 _DRAFTS = "drafts-"
-CACHES = ("text", "image", "pixels", "files", "bundle_trials")
+CACHES = ("text", "image", "pixels", "files", "bundle_trials", "thumbnails", "students")
 """The folders that hold cached results. Nothing else in the cache folder is ever deleted, except scratch folders."""
 
 

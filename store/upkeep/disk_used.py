@@ -15,6 +15,7 @@ from store.jobs.feature_chunks import PREFIX as FEATURES
 from store.models import (
     Blob,
     CaptionSet,
+    Checkpoint,
     CheckpointFile,
     Dataset,
     FeatureChunk,
@@ -28,7 +29,7 @@ from store.upkeep.unused_artefacts import DATASETS, IMPORTS, PARTS
 
 KEEP_S = 300.0
 _KINDS = {
-    "students": (Blob.file_key, CheckpointFile.file_key),
+    "students": (Blob.file_key, CheckpointFile.file_key, Checkpoint.samples_key),
     "text_targets": (TextTargets.file_key,),
     "caption_sets": (CaptionSet.file_key,),
     "datasets": (Dataset.manifest_key, Dataset.report_key, Dataset.contents_key),

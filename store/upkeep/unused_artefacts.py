@@ -46,6 +46,7 @@ PARTS, DATASETS, IMPORTS = "parts", "datasets", "imports"
 FILE_COLUMNS = (
     Blob.file_key,
     CaptionSet.file_key,
+    Checkpoint.samples_key,
     CheckpointFile.file_key,
     Dataset.contents_key,
     Dataset.manifest_key,

@@ -13,8 +13,8 @@ from store.access.principals import KeyLimits
 from store.enrich import usage
 from store.ids import first_id_at
 from store.lifecycle import transitions
-from store.models import Job, JobUsage
-from tests.api.conftest import Service, bearer
+from store.models import Job, JobUsage, Part
+from tests.api.conftest import Service, bearer, create_key
 
 USD = 10**12
 
@@ -85,6 +85,74 @@ def test_jobs_fit_into_what_is_left_of_a_budget(make_service: Callable[..., Serv
         tx.get_one(JobUsage, first).spent_pusd = USD
     assert post(budget_usd="2.01")[0] == 402
     assert post(budget_usd="2")[0] == 202
+
+
+def test_a_retried_job_counts_as_unfinished_again(service: Service) -> None:
+    body = {"kind": "encode", "vocabulary_id": service.vocabulary(), "teacher": "ViT-B-32:openai"}
+    ann, ben, admin = _key(service, max_jobs=1), _key(service, "ben", max_jobs=1), bearer(create_key(service, "admin"))
+
+    def post(path: str, headers: dict[str, str]) -> tuple[int, str | None]:
+        response = service.http.post(path, json=body if path == "/v1/jobs" else None, headers=headers)
+        return response.status_code, response.json().get("code")
+
+    def cancelled() -> str:
+        id: str = service.http.post("/v1/jobs", json=body, headers=ann).json()["id"]
+        service.http.post(f"/v1/jobs/{id}/cancel", headers=ann)
+        return f"/v1/jobs/{id}"
+
+    ended = [cancelled() for _ in range(3)]
+    assert post(f"{ended[0]}/retry", ben) == (403, "not_owner")
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = sorted(pool.map(lambda url: post(f"{url}/retry", ann), ended[:2]))
+    assert outcomes == [(202, None), (409, "too_many_jobs")]
+    assert post("/v1/jobs", ann) == (409, "too_many_jobs")
+    running = next(url for url in ended[:2] if service.get(url)["status"] == "queued")
+    assert post(f"{running}/retry", ann) == (409, "job_not_failed")
+    assert post(f"{running}/pause", ann) == (202, None)
+    assert post("/v1/jobs", ann) == (409, "too_many_jobs")
+    assert post(f"{running}/resume", ann) == (202, None)
+    assert post(f"{ended[2]}/retry", admin) == (202, None)
+
+
+def test_a_retried_job_fits_into_what_is_left_of_a_budget(make_service: Callable[..., Service], tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    table = '{ stand-in = { input = "3", output = "3" } }'
+    prices.write_text(f'[[price]]\nbase_url = "https://api.openai.com/v1"\nmodels = {table}\n')
+    service = make_service(prices=prices)
+    key, unlimited, vocabulary_id = _key(service, budget_pusd=5 * USD), _key(service), service.vocabulary()
+
+    def cancelled(headers: dict[str, str], budget_usd: str | None, *, spent_pusd: int = 0) -> str:
+        body = {"kind": "enrich", "vocabulary_id": vocabulary_id, "budget_usd": budget_usd}
+        id: str = service.http.post("/v1/jobs", json=body, headers=headers).json()["id"]
+        service.http.post(f"/v1/jobs/{id}/cancel", headers=headers)
+        with service.db.write() as tx:
+            tx.get_one(JobUsage, id).spent_pusd = spent_pusd
+        return id
+
+    def retry(id: str) -> tuple[int, str | None]:
+        response = service.http.post(f"/v1/jobs/{id}/retry", headers=key)
+        return response.status_code, response.json().get("code")
+
+    first, second = (cancelled(key, "3", spent_pusd=USD) for _ in range(2))
+    assert retry(cancelled(unlimited, None)) == (409, "budget_required")
+    assert retry(first) == (202, None)  # $3 of it and $1 of the other: $1 is left
+    assert retry(second) == (402, "budget_exceeded")  # it may still cost $2
+    with service.db.write() as tx:
+        tx.get_one(JobUsage, second).spent_pusd = 2 * USD
+    assert retry(second) == (402, "budget_exceeded")  # $1, and nothing is left
+    with service.db.write() as tx:
+        transitions.cancel(tx, first)
+    assert retry(second) == (202, None)
+    with service.db.write() as tx:
+        old = first_id_at("job", time.time() - 31 * 86_400)
+        tx.add(Job(id=old, kind="enrich", status="cancelled", spec={}, tally=[], num_events=0, created_at=0.0))
+        part = Part(id="prt_old", job_id=old, position=0, kind="describe", queue="enrich", status="cancelled", spec={})
+        part.stage = part.attempts = part.done = part.total = 0
+        part.unit, part.not_before = "", 0.0
+        tx.add(part)
+        tx.flush()
+        usage.create(tx, old, cap_pusd=1, cap_tokens=None, plan={})
+    assert retry(old) == (409, "job_too_old")
 
 
 def test_what_counts_against_a_budget(service: Service) -> None:

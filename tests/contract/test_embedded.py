@@ -14,6 +14,7 @@ from tests.contract.enrichment import *  # noqa: F403
 from tests.contract.fixtures import *  # noqa: F403
 from tests.contract.fixtures import SPLIT, TINY_CONFIG, start_distill, weights_sha256
 from tests.contract.job_lifecycle import *  # noqa: F403
+from tests.contract.ranks import *  # noqa: F403
 
 
 @pytest.fixture(scope="module")

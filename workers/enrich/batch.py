@@ -25,9 +25,9 @@ from attributes.llm.limits import max_prompt_tokens
 from attributes.llm.model_profile import FORMAT_LEVELS
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError
 from attributes.llm.retry_policy import AttemptsJSON, QuestionAttempts
+from store.enrich import batches as rows
 from store.enrich import results, single_flight, usage
 from store.enrich.usage import NO_COST, Cost
-from store.jobs import batches as rows
 from store.jobs import claims, jobs
 from store.jobs.specs import EnrichSpec
 from store.models import LLMBatch

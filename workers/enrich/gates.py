@@ -31,7 +31,7 @@ from store.jobs.part_results import CheckResult, GateReport, ReportResult
 from store.jobs.specs import CheckSpec, DescribeSpec
 from store.sets import attribute_sets, reports
 from store.sets.attribute_sets import PAGE_SIZE
-from workers.runtime import memory
+from workers.enrich import free_memory
 from workers.runtime.context import Context
 from workers.runtime.errors import PartError, Stopped
 from workers.runtime.lease_renewal import LeaseRenewal
@@ -126,7 +126,7 @@ def judge_set(
         except InterruptedError:
             raise Stopped from None
         finally:
-            memory.release_free_memory()
+            free_memory.release_free_memory()
         measured: list[Gate] = [result.gate for result in judged.results if result.holds is not None]
         places = violations.finish(measured)
         file = context.artefacts.put_file(violations.path, f"{claim.place}/offenders.jsonl")

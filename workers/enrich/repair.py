@@ -37,10 +37,9 @@ from store.jobs.jobs import NewPart
 from store.jobs.part_results import PartResult, RepairCounts, RepairResult
 from store.jobs.specs import CorrectSpec, DescribeSpec, RepairSpec
 from store.sets.attribute_sets import PAGE_SIZE
-from workers.enrich import gates, llm_settings
+from workers.enrich import free_memory, gates, llm_settings
 from workers.enrich.enrichment import create_enrichment
 from workers.enrich.questions import PlannedQuestion
-from workers.runtime import memory
 from workers.runtime.context import Context
 from workers.runtime.errors import Stopped
 from workers.runtime.lease_renewal import LeaseRenewal
@@ -316,7 +315,7 @@ class _RoundPlanner:
         except InterruptedError:
             raise Stopped from None
         finally:
-            memory.release_free_memory()
+            free_memory.release_free_memory()
 
 
 def _chunks(ends: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -1,7 +1,7 @@
 """The evaluate part: evaluates a student or a teacher; in a distill job, publishes the trained student as a bundle."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +17,9 @@ from distill.bundle.verify import MANIFEST_FILE
 from distill.bundle.write import WrittenBundle, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn, read_trained_on
-from distill.evaluation.accuracy import Evaluation, last_epochs
+from distill.evaluation.accuracy import TEMPERATURE, Evaluation, last_epochs
 from distill.evaluation.onnx_inputs import OnnxImages
+from distill.evaluation.samples import Predicted, sample_predictions, save_samples
 from distill.hooks import PipelineHooks
 from distill.json_types import StudentEvaluation
 from distill.pipeline import (
@@ -56,6 +57,7 @@ from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
 
 RETRY_S = 30.0
+SAMPLES = "samples.jsonl"
 
 
 def evaluate(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
@@ -120,6 +122,7 @@ class _EvaluationRun:
         *,
         shots: int,
         retrieve: bool,
+        on_predicted: Callable[[Predicted], None] | None = None,
     ) -> Evaluation:
         is_closed_set = config.data.protocol == "closed_set"
         return measure_student(
@@ -137,6 +140,7 @@ class _EvaluationRun:
             cache=self.context.settings.cache,
             teacher=None if is_closed_set else teacher,
             root=self.images.root,
+            on_predicted=on_predicted,
             hooks=self.hooks,
         )
 
@@ -275,7 +279,12 @@ class _EvaluationRun:
         log = [json.loads(line) for line in log_path.read_text(encoding="utf-8").splitlines()]
         measured = replace(
             self._measure_student(
-                student, config, teacher, shots=config.data.shots, retrieve=config.data.protocol == "retrieval"
+                student,
+                config,
+                teacher,
+                shots=config.data.shots,
+                retrieve=config.data.protocol == "retrieval",
+                on_predicted=self._save_samples,
             ),
             last_epochs=last_epochs(log, config.evaluation.measured_epochs),
         )
@@ -297,6 +306,13 @@ class _EvaluationRun:
         bundle = self._write_bundle(student, teacher, evaluation, spec, log_path, trained)
         return self._publish_checkpoint(spec, bundle, num_bad_images)
 
+    def _save_samples(self, predicted: Predicted) -> None:
+        """Keep some images of each label with what the student took them for."""
+        temperature = self.spec.config.objective.temperature if isinstance(self.spec, DistillSpec) else TEMPERATURE
+        names = self.image_index.labels
+        samples = sample_predictions(predicted, self.targets.features, names, temperature=temperature)
+        save_samples(self.folder / SAMPLES, samples)
+
     def _publish_checkpoint(self, spec: DistillSpec, bundle: WrittenBundle, num_bad_images: int) -> Publish:
         """Upload the bundle, and publish it as a checkpoint when the part ends."""
         evaluation = bundle.evaluation
@@ -307,6 +323,10 @@ class _EvaluationRun:
             place=self.claim.place,
             on_file=lambda number: self.lease.progress(number, len(bundle.files), "files"),
         )
+        samples = self.folder / SAMPLES
+        samples_key = None
+        if samples.exists():  # not of a student that was trained on all images
+            samples_key = self.context.artefacts.put_file(samples, f"{self.claim.place}/{SAMPLES}").key
         digest = next(sha256 for path, sha256, _ in bundle.files if path == MANIFEST_FILE)
         checkpoint_id = new_id("ckp")
 
@@ -325,6 +345,7 @@ class _EvaluationRun:
                     text=self.spec.text,
                     evaluation=evaluation,
                     digest=digest,
+                    samples_key=samples_key,
                 ),
                 files=stored,
             )

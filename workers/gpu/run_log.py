@@ -3,6 +3,7 @@
 The train part and the evaluate part, which may run on different machines, continue one record: its id is the job's.
 """
 
+from distill.training.distributed import current_ranks
 from distill.training.loggers.record import RunRecord
 from distill.training.loggers.run_log import RunLog
 from store import resources
@@ -15,7 +16,7 @@ from workers.runtime.lease_renewal import LeaseRenewal
 def open_run_log(
     context: Context, claim: Claim, lease: LeaseRenewal, spec: DistillSpec, *, teacher_digest: str
 ) -> RunLog:
-    """The log of the claim's job. A logger that fails is a warning of the job."""
+    """The log of the claim's job; only the first rank writes one. A logger that fails is a warning of the job."""
     settings = context.settings
     with context.db.read() as tx:
         dataset = resources.dataset(tx, spec.dataset_id)
@@ -35,4 +36,5 @@ def open_run_log(
             **({"attribute_set_id": spec.attribute_set_id} if spec.attribute_set_id else {}),
         },
     )
-    return RunLog(settings.loggers, record, warn=lambda message: lease.note(message, level="warning"))
+    loggers = settings.loggers if current_ranks().is_first else ()
+    return RunLog(loggers, record, warn=lambda message: lease.note(message, level="warning"))

@@ -21,6 +21,7 @@ from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, r
 from distill.student.model import Student, configured_student
 from distill.student.saved_student import save_student
 from distill.teacher.teacher import Teacher
+from distill.training.distributed import current_ranks
 from distill.training.hooks import OnEpoch, SaveState, TrainHooks, WriteState
 from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
@@ -37,6 +38,7 @@ from workers.gpu.device_memory import gpu_memory
 from workers.gpu.features import fetch_features
 from workers.gpu.pipeline_hooks import note_changed_images, pipeline_errors, pipeline_hooks
 from workers.gpu.run_log import open_run_log
+from workers.gpu.torchrun import train_in_ranks
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
@@ -45,28 +47,37 @@ log = structlog.get_logger()
 
 
 def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
-    """Run the part; resumes from the training state of an earlier attempt, if there is one.
-
-    `files` of the result: `student` weights, `training_log`, `training_images` (`distill.data.dataset.trained_on`) and,
-    with prompt learning, `context`.
-    """
+    """Run the part, in this process or in the ranks of the job's `nproc`."""
     spec = claim.job(DistillSpec)
     with inputs.scratch(context, claim) as folder:
-        hooks = pipeline_hooks(lease)
-        with pipeline_errors():
-            lease.begin("bundle trial")
-            teacher = inputs.teacher(context, spec.teacher)
-            left_out = _try_bundle(context, lease, spec, teacher, folder)
-            trained = _train(context, claim, lease, spec, teacher, folder, hooks)
-        files = _upload(context, claim, trained, folder)
-    result = TrainPartResult(
+        if spec.nproc > 1:
+            result = train_in_ranks(claim, lease, spec, folder)
+        else:
+            result = run_training(context, claim, lease, folder)
+    return lambda _tx: result
+
+
+def run_training(context: Context, claim: Claim, lease: LeaseRenewal, folder: Path) -> TrainPartResult:
+    """Train in this process, which may be one of several ranks; resumes from the training state of an earlier attempt,
+    if there is one.
+
+    `files` of the result: `student` weights, `training_log`, `training_images` (`distill.data.dataset.trained_on`) and,
+    with prompt learning, `context`. The first rank stores them; the result of the others has none.
+    """
+    spec, ranks = claim.job(DistillSpec), current_ranks()
+    hooks = pipeline_hooks(lease)
+    with pipeline_errors():
+        lease.begin("bundle trial")
+        teacher = inputs.teacher(context, spec.teacher)
+        left_out = _try_bundle(context, lease, spec, teacher, folder) if ranks.is_first else {}
+        trained = _train(context, claim, lease, spec, teacher, folder, hooks)
+    return TrainPartResult(
         num_steps=trained.steps,
         train_seconds=round(trained.seconds, 1),
         num_bad_images=len(hooks.bad_images),
-        files=files,
+        files=_upload(context, claim, trained, folder) if ranks.is_first else {},
         **({"left_out": left_out} if left_out else {}),
     )
-    return lambda _tx: result
 
 
 def _try_bundle(
@@ -117,26 +128,28 @@ def _train(
 ) -> TrainResult:
     """Train, and write the record of training images to `folder`."""
     lease.begin("teacher features")
-    config = spec.config
+    config, ranks = spec.config, current_ranks()
     images = inputs.images(context, spec.dataset_id, folder)
     targets, _ = inputs.targets(context, claim, folder)
     initial_student = _initial_student(context, spec, teacher, folder)
     before = trained_before(config, initial_student, root=context.settings.data)
-    if before is not None:
-        check_start(before, config, images.image_index, cache=context.settings.cache, root=images.root, hooks=hooks)
-    fetch_features(context, claim, lease)
-    is_new = initial_student is None and not claim.state_key
-    _report_student(context, lease, config, width=teacher.width, is_new=is_new)
-    data = training_data(
-        config,
-        images.image_index,
-        teacher,
-        targets,
-        cache=context.settings.cache,
-        root=images.root,
-        captions=inputs.captions(context, spec.caption_set_id, folder),
-        hooks=hooks,
-    )
+    with ranks.first_rank_first():  # the others find features, pictures and weights in the caches
+        if before is not None:
+            check_start(before, config, images.image_index, cache=context.settings.cache, root=images.root, hooks=hooks)
+        if ranks.is_first:
+            fetch_features(context, claim, lease)
+            is_new = initial_student is None and not claim.state_key
+            _report_student(context, lease, config, width=teacher.width, is_new=is_new)
+        data = training_data(
+            config,
+            images.image_index,
+            teacher,
+            targets,
+            cache=context.settings.cache,
+            root=images.root,
+            captions=inputs.captions(context, spec.caption_set_id, folder),
+            hooks=hooks,
+        )
     if images.contents is not None:
         note_changed_images(lease, images.contents, data.trained_contents())
     if data.captioned is not None:
@@ -145,16 +158,18 @@ def _train(
     if claim.state_key:
         resume = folder / "resume.safetensors"
         context.artefacts.get_file(claim.state_key, resume)
-    on_epoch = measure_epochs(
-        config,
-        images.image_index,
-        teacher,
-        targets,
-        spec.text,
-        cache=context.settings.cache,
-        root=images.root,
-        hooks=hooks,
-    )
+    on_epoch: OnEpoch = _measure_nothing
+    if ranks.is_first:
+        on_epoch = measure_epochs(
+            config,
+            images.image_index,
+            teacher,
+            targets,
+            spec.text,
+            cache=context.settings.cache,
+            root=images.root,
+            hooks=hooks,
+        )
     lease.begin("training")
     report_step = _step_reporter(lease, config.schedule.batch_size)
     last_step = _LastStep()
@@ -180,6 +195,11 @@ def _train(
         )
     save_training_images(folder / IMAGES_FILE, data.trained_contents(), before)
     return trained
+
+
+def _measure_nothing(_epoch: int, _student: Student, _context: Tensor | None) -> EpochLine | None:
+    """Only the first rank measures the student after an epoch."""
+    return None
 
 
 def _report_student(context: Context, lease: LeaseRenewal, config: TrainConfig, *, width: int, is_new: bool) -> None:

@@ -12,6 +12,7 @@ import structlog
 
 from store.jobs import heartbeats
 from workers.runtime.context import Context, worker_name
+from workers.runtime.gpus import count_gpus
 
 log = structlog.get_logger()
 INTERVAL_S = 10.0
@@ -25,11 +26,13 @@ def start_heartbeats(context: Context, roles: Sequence[str]) -> threading.Thread
 
 
 def _beat(context: Context, roles: Sequence[str]) -> None:
+    num_gpus = count_gpus() if "gpu" in roles else 0
     while not context.shutting_down.is_set():
         try:
             with context.db.write() as tx:
                 for role in roles:
-                    heartbeats.record(tx, name=f"{worker_name()}:{role}", role=role)
+                    of_role = num_gpus if role == "gpu" else 0
+                    heartbeats.record(tx, name=f"{worker_name()}:{role}", role=role, num_gpus=of_role)
         except Exception as error:
             log.warning("heartbeat_failed", error=type(error).__name__)
         touch(context.settings.alive_file)

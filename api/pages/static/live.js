@@ -18,7 +18,9 @@ async function refresh() {
       if (!response.ok) continue;
       const html = new DOMParser().parseFromString(await response.text(), "text/html");
       const focused = document.activeElement?.id;
+      const edited = [...section.querySelectorAll("input")].filter(one => one.value !== one.defaultValue);
       section.replaceChildren(...html.body.childNodes);
+      for (const {id, value} of edited) if (document.getElementById(id)) document.getElementById(id).value = value;
       localTimes(section);
       if (focused) document.getElementById(focused)?.focus();
       if (section.querySelector("[data-ended]")) { hasEnded = true; stream?.close(); }

@@ -14,6 +14,7 @@ from distill.json_types import (
     LastEpochsJSON,
 )
 
+NUM_CONFUSIONS = 20
 PART_NAMES: dict[EvaluatedPart, str] = {"id": "seen labels (held-out images)", "ood": "unseen labels"}
 
 
@@ -36,8 +37,10 @@ def num_wrong(part: LabelSetJSON) -> int | None:
 
 
 def frequent_confusions(part: LabelSetJSON) -> list[ConfusionJSON]:
-    """The confusions of more than one image; if there are none, all: which of many single ones are listed is chance."""
-    return [pair for pair in part["confusions"] if pair["num_images"] > 1] or list(part["confusions"])
+    """The first `NUM_CONFUSIONS` of more than one image; if there are none, of all: which of many single ones are
+    listed is chance."""
+    pairs = [pair for pair in part["confusions"] if pair["num_images"] > 1] or list(part["confusions"])
+    return pairs[:NUM_CONFUSIONS]
 
 
 def metrics_markdown(evaluation: EvaluationJSON) -> str:

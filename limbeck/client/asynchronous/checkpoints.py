@@ -8,7 +8,8 @@ from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.requests import delete, get, items
 from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS, OnProgress
 from limbeck.client.paths import resource_path
-from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion
+from limbeck.client.responses import Param, parsed
+from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion, PictureScores, Samples
 
 
 class AsyncCheckpoints:
@@ -29,6 +30,33 @@ class AsyncCheckpoints:
                 name them.
         """
         return await delete(self._http, "checkpoints", id, force=force)
+
+    async def samples(self, id: str, label: str) -> Samples:
+        """Up to 12 evaluated images of a label with what the student took them for: mistakes first.
+
+        Raises:
+            NotFound: no image of the label was evaluated, or the student has no samples.
+        """
+        path = resource_path("checkpoints", id, "samples")
+        return parsed(Samples, await self._http.request("GET", path, params={"label": label}))
+
+    async def classify(self, id: str, picture: bytes, *, words: Sequence[str] = (), top: int = 5) -> PictureScores:
+        """The best labels of a picture, an image file of up to 20 MB, by the service.
+
+        Args:
+            id: the checkpoint.
+            picture: the content of the file.
+            words: up to 50 new labels beside those of the student, whose bundle must have `onnx/text.onnx`.
+            top: number of labels.
+
+        Raises:
+            Conflict: the bundle lacks a part (`no_onnx`, `no_text_encoder`).
+            Problem: the picture cannot be decoded (`image_unreadable`, `image_too_costly`), or the service lacks ONNX
+                Runtime (`onnxruntime_missing`).
+        """
+        path = resource_path("checkpoints", id, "classify")
+        query: dict[str, Param] = {"top": top, "word": [*words]}
+        return parsed(PictureScores, await self._http.request("POST", path, params=query, content=picture))
 
     def list(
         self,

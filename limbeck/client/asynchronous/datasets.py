@@ -89,6 +89,21 @@ class AsyncDatasets:
         """
         return parsed(DatasetReport, await self._http.request("GET", resource_path("datasets", id, "report")))
 
+    async def thumbnail(self, id: str, row: int, *, size_px: int = 160) -> bytes:
+        """The image at position `row` of the dataset's index, from 0, as a JPEG whose longer side is `size_px`.
+
+        Args:
+            id: the dataset.
+            row: position in the index.
+            size_px: a multiple of 32, from 32 to 512; images are never enlarged.
+
+        Raises:
+            NotFound: there is no such image, or its file is gone (`image_missing`).
+            Problem: the file cannot be decoded (`image_unreadable`, `image_too_costly`).
+        """
+        path = resource_path("datasets", id, "images", str(row), "thumbnail")
+        return (await self._http.request("GET", path, params={"size": size_px})).content
+
 
 class AsyncCaptionSets:
     """Captions of the images of datasets: `client.caption_sets`."""

@@ -90,6 +90,21 @@ class Datasets:
         """
         return parsed(DatasetReport, self._http.request("GET", resource_path("datasets", id, "report")))
 
+    def thumbnail(self, id: str, row: int, *, size_px: int = 160) -> bytes:
+        """The image at position `row` of the dataset's index, from 0, as a JPEG whose longer side is `size_px`.
+
+        Args:
+            id: the dataset.
+            row: position in the index.
+            size_px: a multiple of 32, from 32 to 512; images are never enlarged.
+
+        Raises:
+            NotFound: there is no such image, or its file is gone (`image_missing`).
+            Problem: the file cannot be decoded (`image_unreadable`, `image_too_costly`).
+        """
+        path = resource_path("datasets", id, "images", str(row), "thumbnail")
+        return (self._http.request("GET", path, params={"size": size_px})).content
+
 
 class CaptionSets:
     """Captions of the images of datasets: `client.caption_sets`."""

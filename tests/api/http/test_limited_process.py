@@ -45,12 +45,12 @@ def test_a_problem_comes_back_whole() -> None:
 
 @pytest.mark.parametrize(
     ("function", "amount", "what"),
-    [(_take_memory, limited_process.MEMORY_BYTES, "memory"), (_take_time, 60, "time")],
+    [(_take_memory, limited_process.BODIES.memory_bytes, "memory"), (_take_time, 60, "time")],
 )
 def test_a_body_that_costs_too_much_is_refused(
     monkeypatch: pytest.MonkeyPatch, function: object, amount: float, what: str
 ) -> None:
-    monkeypatch.setattr(limited_process, "TIME_S", 1.0 if what == "time" else 60.0)
+    monkeypatch.setattr(limited_process.BODIES, "time_s", 1.0 if what == "time" else 60.0)
     started = time.monotonic()
     with pytest.raises(ProblemError, match=f"too much {what}") as caught:
         limited_process.run(function, amount, num_bytes=_LARGE)  # type: ignore[arg-type]

@@ -90,6 +90,8 @@ def test_enrich_jobs_are_split_into_chunks(service: Service) -> None:
         "progress",
         "stages",
         "waiting_for",
+        "owner",
+        "priority",
         "queue",
         "spec",
         "spend",
@@ -206,6 +208,22 @@ def test_unlabelled_images_that_no_loss_uses_are_refused(service: Service) -> No
     service.post("/v1/jobs", body, status=202)
 
 
+def test_a_training_with_ranks_is_for_a_worker_with_as_many_gpus(service: Service) -> None:
+    folders = {"path": service.images("crane", "heron", at="few")}
+    body = {"vocabulary_id": service.vocabulary(), "check": "names", "split": {"by": "all"}, **folders}
+    dataset_id = service.post("/v1/datasets", body)["id"]
+    distill = {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER}
+    num_gpus = []
+    for fields in ({}, {"nproc": 2}, {"nproc": 2, "config": {"device": "cpu"}}):
+        job = service.post("/v1/jobs", {**distill, **fields}, status=202)
+        assert job["spec"].get("nproc", 1) == fields.get("nproc", 1)
+        assert ("nproc" in job["spec"]) is ("nproc" in fields)
+        with service.db.read() as tx:
+            rows = tx.query(Part).filter(Part.job_id == job["id"]).order_by(Part.position).all()
+            num_gpus.append([row.num_gpus for row in rows])
+    assert num_gpus == [[0, 1, 0], [0, 2, 0], [0, 0, 0]]
+
+
 def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtests) -> None:
     vocabulary_id, other_id = service.vocabulary(), service.vocabulary("x", "y")
     set_id, other_set = service.attribute_set(vocabulary_id), service.attribute_set(other_id)
@@ -289,6 +307,11 @@ def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtes
         ({**distill, "config": {"shots": 5}}, "invalid_request", "/config"),
         ({**distill, "config": {"losses": no_losses}}, "invalid_request", "/config/losses"),
         ({**distill, "config": {"objective": {"losses": no_losses}}}, "invalid_request", "/config/objective/losses"),
+        ({**distill, "nproc": 0}, "invalid_request", "/nproc"),
+        ({**distill, "nproc": 65}, "invalid_request", "/nproc"),
+        ({**distill, "nproc": 3}, "ranks_unfit", "/nproc"),  # batch_size is no multiple
+        ({**distill, "nproc": 2, "config": {"batch_size": 6, "accumulate": 2}}, "ranks_unfit", "/nproc"),
+        ({**distill, "nproc": 64}, "ranks_unfit", "/nproc"),  # too few images
         ({**distill, "recipe": "li2023_resnet_5shot"}, "start_unfit", "/start_checkpoint_id"),
         ({**distill, "start_checkpoint_id": "ckp_0"}, "start_unfit", "/start_checkpoint_id"),
         (

@@ -73,3 +73,13 @@ def test_formats() -> None:
     )
     assert formats.prose("the `a<b>` of <i>") == "the <code>a&lt;b&gt;</code> of &lt;i&gt;"
     assert formats.isolated("<b>") == "<bdi>&lt;b&gt;</bdi>"
+
+
+def test_histograms_and_matrices_say_what_each_square_is() -> None:
+    drawn = charts.histogram([3, 0, 12], title="labels")
+    assert "67% to 100%: 12" in drawn
+    assert charts.histogram([0, 0], title="none").count("<rect") == 2
+    squares = charts.matrix(["a<b"], ["c", "d"], {("a<b", "d"): 0.5}, title="confusions")
+    assert "a&lt;b taken for d: 50%" in squares
+    assert squares.count("<rect") == 2
+    assert charts.matrix([], [], {}, title="none") == ""

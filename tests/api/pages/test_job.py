@@ -36,7 +36,7 @@ def test_states_events_and_curves(service: Service) -> None:
     id = _enrich_job(service)
     page = service.http.get(f"/jobs/{id}").text
     assert "queued" in page
-    assert f'data-path="/v1/jobs/{id}/cancel"' in page
+    assert buttons(page) == ["pause", "cancel"]
     assert "LLM calls" in page
     claim = service.claim(id)
     with service.db.write() as tx:
@@ -60,8 +60,42 @@ def test_states_events_and_curves(service: Service) -> None:
     page = service.http.get(f"/jobs/{id}").text
     assert "llm_refused" in page
     assert "the key &lt;b&gt; is wrong" in page
-    assert "/cancel" not in page
+    assert buttons(page) == ["retry"]
     assert "data-events" not in page
+
+
+def buttons(page: str) -> list[str]:
+    return re.findall(r'data-path="/v1/jobs/\w+/(\w+)"', page)
+
+
+@pytest.mark.slow
+def test_the_buttons_follow_the_status(service: Service) -> None:
+    id = _enrich_job(service)
+
+    def found() -> tuple[list[str], bool]:
+        page = service.http.get(f"/jobs/{id}/progress").text
+        return buttons(page), 'id="priority"' in page
+
+    claim = service.claim(id)
+    service.post(f"/v1/jobs/{id}/pause", None, status=202)
+    assert service.get(f"/v1/jobs/{id}")["status"] == "pausing"
+    assert found() == (["resume", "cancel"], True)
+    with service.db.write() as tx:
+        transitions.release(tx, claim)
+    assert service.get(f"/v1/jobs/{id}")["status"] == "paused"
+    assert found() == (["resume", "cancel"], True)
+    service.post(f"/v1/jobs/{id}/resume", None, status=202)
+    claim = service.claim(id)
+    service.post(f"/v1/jobs/{id}/cancel", None, status=202)
+    assert service.get(f"/v1/jobs/{id}")["status"] == "cancelling"
+    assert found() == ([], False)
+    with service.db.write() as tx:
+        transitions.release(tx, claim)
+    assert found() == (["retry"], False)
+    service.post(f"/v1/jobs/{id}/retry", None, status=202)
+    with service.db.write() as tx:
+        transitions.fail_job(tx, service.claim(id), code="budget_spent", message="m")
+    assert found() == ([], False)
 
 
 @pytest.mark.slow
@@ -92,7 +126,16 @@ def test_a_job_is_watched_to_its_end(sqlite_db: Database, tmp_path: Path) -> Non
             claim = claims.claim(tx, claims.ready(tx, ["enrich"])[0], worker="test", lease_s=600)
         assert claim is not None
         expect(page.locator(".badge")).to_have_text("running")
-        page.reload()
+        page.get_by_role("button", name="Pause").click()
+        expect(page.locator(".badge")).to_have_text("pausing")
+        page.get_by_label("Priority").fill("7")
+        with sqlite_db.write() as tx:
+            events.add(tx, id, "message", "while somebody types")
+        expect(page.get_by_text("while somebody types")).to_be_visible()
+        page.get_by_role("button", name="Set").click()
+        expect(page.get_by_label("Priority")).to_have_attribute("value", "7")
+        page.get_by_role("button", name="Resume").click()
+        expect(page.locator(".badge")).to_have_text("running")
         with sqlite_db.write() as tx:
             events.add(tx, id, "message", "after the reload")
         expect(page.get_by_text("after the reload")).to_be_visible()
@@ -104,4 +147,6 @@ def test_a_job_is_watched_to_its_end(sqlite_db: Database, tmp_path: Path) -> Non
         expect(page.locator(".badge")).to_have_text("failed")
         expect(page.get_by_text("the server refuses").first).to_be_visible()
         assert page.get_by_role("button", name="Cancel").count() == 0
+        page.get_by_role("button", name="Retry").click()
+        expect(page.locator(".badge")).to_have_text("queued")
         assert browser.errors == []

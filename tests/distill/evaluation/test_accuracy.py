@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from distill.evaluation.accuracy import (
+    NUM_CONFUSIONS,
     Evaluation,
     LabelSetAccuracy,
     LastEpochs,
@@ -117,8 +118,8 @@ def test_top5_calibration_and_confusions_equal_an_independent_computation() -> N
     assert sum(each.num_images for each in got.calibration.bins) == 400
     pairs = Counter((a, b) for a, b in zip(labels.tolist(), chosen.tolist(), strict=True) if a != b)
     counted = {(names.index(one.label), names.index(one.taken_for)): one.num_images for one in got.confusions}
-    assert len(counted) == 20
-    assert list(counted.values()) == [many for _, many in pairs.most_common(20)]
+    assert len(counted) == min(len(pairs), NUM_CONFUSIONS) > 20
+    assert list(counted.values()) == [many for _, many in pairs.most_common(NUM_CONFUSIONS)]
     assert all(pairs[pair] == many for pair, many in counted.items())
     assert got.confusions[0].share == got.confusions[0].num_images / 40
 

@@ -1,5 +1,6 @@
 """Download of a bundle."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,12 @@ def test_a_missing_part_is_an_error(tmp_path: Path, fields: dict[str, Any], mess
     with scripted(script) as server, Client(server.url) as limbeck, pytest.raises(MissingPart, match=message):
         limbeck.checkpoints.download("ckp_1", tmp_path, parts=["image", "pairing"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_is_sent_with_new_words() -> None:
+    scores = {"labels": [{"label": "heron", "confidence": 0.5, "is_new": True}], "cosine": 0.3, "none_of_these": None}
+    with scripted([Say(200, json.dumps(scores).encode())]) as server, Client(server.url) as limbeck:
+        found = limbeck.checkpoints.classify("ckp_1", b"picture", words=["heron", "a stork"], top=2)
+    assert (found.labels[0].label, found.labels[0].is_new) == ("heron", True)
+    (seen,) = server.seen
+    assert seen.path == "/v1/checkpoints/ckp_1/classify?top=2&word=heron&word=a+stork"

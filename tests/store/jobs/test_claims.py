@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,6 +79,20 @@ def test_a_worker_that_lost_its_lease_cannot_write(db: Database) -> None:
     with db.write() as tx:
         transitions.finish(tx, current, NumberedResult(current=1))
     assert get_job(db, job_id).result == {"current": 1}
+
+
+def test_another_process_of_an_attempt_has_its_claim_while_it_lasts(db: Database) -> None:
+    create_job(db)
+    claim = must_claim_next(db)
+    with db.read() as tx:
+        assert replace(claims.of_attempt(tx, claim.part_id, claim.token), claimed_at=claim.claimed_at) == claim
+        for part_id, token in ((claim.part_id, "other"), ("prt_none", claim.token)):
+            with pytest.raises(LeaseLost):
+                claims.of_attempt(tx, part_id, token)
+    with db.write() as tx:
+        transitions.release(tx, claim)
+    with db.read() as tx, pytest.raises(LeaseLost):
+        claims.of_attempt(tx, claim.part_id, claim.token)
 
 
 @pytest.mark.slow

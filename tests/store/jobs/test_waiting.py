@@ -70,6 +70,27 @@ def test_a_deferred_part_waits_for_its_next_attempt_and_delays_nobody(db: Databa
     assert other.ahead == 0
 
 
+def test_a_job_waits_for_a_worker_with_enough_gpus(db: Database) -> None:
+    with db.write() as tx:
+        job_id = jobs.create(tx, job_spec("distill"), [NewPart(kind="train", queue="gpu", num_gpus=4)]).id
+        heartbeats.record(tx, name="w1:gpu", role="gpu", num_gpus=1)
+        heartbeats.record(tx, name="w2:gpu", role="gpu", num_gpus=2)
+        assert claims.ready(tx, ["gpu"], num_gpus=2) == []
+        assert claims.next_part(tx, job_id, "gpu", num_gpus=2) is None
+    found = read(db, job_id)
+    assert found is not None
+    assert (found.workers, found.text) == (0, "no GPU worker with 4 GPUs is running")
+    with db.write() as tx:
+        heartbeats.record(tx, name="w1:gpu", role="gpu", num_gpus=0)  # without GPUs, it runs all parts on its CPU
+        heartbeats.record(tx, name="w2:gpu", role="gpu", num_gpus=8)
+        heartbeats.record(tx, name="s", role="sweeper")
+        assert claims.ready(tx, ["gpu"], num_gpus=4) == claims.ready(tx, ["gpu"]) != []
+        assert claims.next_part(tx, job_id, "gpu", num_gpus=4) == claims.next_part(tx, job_id, "gpu") is not None
+    found = read(db, job_id)
+    assert found is not None
+    assert (found.workers, found.text) == (2, "the next free GPU worker takes it")
+
+
 def test_no_more_than_the_maximum_is_counted(db: Database) -> None:
     create(db, waiting.MAX_AHEAD + 5)
     found = read(db, create(db))

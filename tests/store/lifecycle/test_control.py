@@ -3,24 +3,40 @@
 import pytest
 from sqlalchemy import select, text, update
 
-from store import vocabularies
+from store import resources, vocabularies
+from store.access.principals import LOCAL_PRINCIPAL
+from store.artefacts import StoredArtefact
 from store.db import Database
 from store.enrich import results
 from store.enrich.results import ResultSlot
-from store.errors import Conflict
+from store.errors import Conflict, InUse
 from store.jobs import claims, events, jobs, waiting
 from store.jobs.jobs import NewPart
-from store.jobs.part_results import PartResult
+from store.jobs.part_results import EncodeResult, PartResult
 from store.jobs.specs import RangeSpec
 from store.lifecycle import control, transitions
-from store.models import Job, Part
+from store.models import Dataset, Job, Part, Vocabulary
+from store.removal.delete import delete_resource
 from store.vocabularies import NewLabel
 from tests.job_specs import NumberedResult, describe_spec, job_spec
 from tests.store.job_helpers import DISTILL_PARTS, claim_next, create_job, get_job, must_claim_next, part_statuses
 
 
+@pytest.fixture(autouse=True)
+def inputs(db: Database) -> None:
+    """The inputs that the jobs of `create_job` name."""
+    with db.write() as tx:
+        tx.add(Vocabulary(id="voc_1", name="v", domain="", digest="d", num_labels=1, created_at=0.0))
+        tx.flush()
+        dataset = Dataset(id="dst_1", vocabulary_id="voc_1", name="d", path="d", split={}, counts={}, created_at=0.0)
+        dataset.digest = dataset.manifest_key = "d"
+        tx.add(dataset)
+
+
 def change(db: Database, verb: str, job_id: str) -> Job:
     with db.write() as tx:
+        if verb == "retry":
+            return control.retry(tx, job_id, LOCAL_PRINCIPAL)
         changed: Job = getattr(control, verb)(tx, job_id)
         return changed
 
@@ -184,6 +200,43 @@ def test_a_spent_budget_refuses_a_retry(db: Database) -> None:
     with pytest.raises(Conflict, match="larger budget") as refused:
         change(db, "retry", job_id)
     assert refused.value.code == "budget_spent"
+
+
+@pytest.mark.parametrize("what", ["input", "result"])
+def test_a_job_whose_inputs_are_deleted_cannot_be_retried(db: Database, what: str) -> None:
+    job_id = create_job(db, *DISTILL_PARTS)
+    claim = must_claim_next(db)
+    with db.write() as tx:
+        teacher = resources.put_teacher(
+            tx, ref="t", digest="d", width=8, context_length=77, logit_scale=100.0, preprocess={}, tokenizer_key="k"
+        )
+        targets = resources.add_text_targets(
+            tx,
+            vocabulary_id="voc_1",
+            attribute_set_id=None,
+            teacher_id=teacher.id,
+            job_id=job_id,
+            text="names",
+            num_labels=1,
+            width=8,
+            report={},
+            file=StoredArtefact("k", "d", 1),
+        )
+        transitions.finish(tx, claim, EncodeResult(text_targets_id=targets.id, teacher_id=teacher.id))
+    change(db, "pause", job_id)
+    kind, id = ("dataset", "dst_1") if what == "input" else ("text_targets", targets.id)
+    with db.write() as tx, pytest.raises(InUse) as in_use:
+        delete_resource(tx, kind, id)  # type: ignore[arg-type]
+    assert in_use.value.code == "job_running"
+    change(db, "resume", job_id)
+    with db.write() as tx:
+        transitions.cancel(tx, job_id)
+        delete_resource(tx, kind, id)  # type: ignore[arg-type]
+    with pytest.raises(Conflict, match=f"{id} .* has been deleted") as refused:
+        change(db, "retry", job_id)
+    assert refused.value.code == "input_deleted"
+    assert get_job(db, job_id).status == "cancelled"
+    assert part_statuses(db) == ["succeeded", "cancelled", "cancelled"]
 
 
 def test_the_queue_follows_priorities(db: Database) -> None:

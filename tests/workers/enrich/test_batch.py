@@ -14,8 +14,8 @@ from sqlalchemy import func, select, update
 from attributes.llm.batches import batch_jobs
 from attributes.llm.transport import Transport
 from store.db import Database
+from store.enrich import batches as rows
 from store.enrich import usage
-from store.jobs import batches as rows
 from store.jobs import claims
 from store.lifecycle import transitions
 from store.models import LLMBatch, LLMCall, LLMFlight, Part

@@ -1,5 +1,6 @@
 """The parts of a distill job: the bundle is tried before the training, and a trained student is not lost after it."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -152,6 +153,13 @@ def test_a_student_without_a_pairing_is_announced_and_published(
     assert trial.id < start.id
     with context.db.read() as tx:
         files = [file.path for file in resources.checkpoint_files(tx, job.result["checkpoint_id"])]
+        samples_key = resources.checkpoint(tx, job.result["checkpoint_id"]).samples_key
+    assert samples_key is not None
+    with context.artefacts.open(samples_key) as lines:
+        sampled = [json.loads(line)[0] for line in lines]
+    evaluation = job.result["evaluation"]
+    measured_labels = {**evaluation["id"]["images_per_label"], **evaluation["ood"]["images_per_label"]}
+    assert sampled == [label for label, count in sorted(measured_labels.items()) for _ in range(count)]
     assert "image/model.safetensors" in files
     assert not [path for path in files if path.startswith("pairing/")]
     stages = [event.data["stage"] for event in listed if "stage" in event.data]

@@ -29,7 +29,7 @@ _NAME_FIELDS = ("label_name", "class_name")
 _MAX_TEXT, _MAX_JSON = 64 << 10, 1 << 20  # bytes
 
 
-class Sample(NamedTuple):
+class ShardSample(NamedTuple):
     """`path`: of its image, relative to the root (`distill.data.shards`). `labels`: as the shard gives them."""
 
     path: str
@@ -57,7 +57,7 @@ class _Parts:
 class ShardSamples:
     """The samples of a shard, and an example of those whose key holds a dot."""
 
-    samples: list[Sample]
+    samples: list[ShardSample]
     dotted_key: str = ""
 
 
@@ -169,7 +169,7 @@ def _skip_rest(shard: str, parts: _Parts, images: Sequence[Member], exclusion: E
         exclusion.skip("sample without an image", f"{shard}/{rest[-1].path}")
 
 
-def _sample(shard: str, parts: _Parts, file: BinaryIO) -> Sample:
+def _sample(shard: str, parts: _Parts, file: BinaryIO) -> ShardSample:
     (image,) = parts.images
     if parts.label is not None:
         text = _text(shard, parts.label, file, _MAX_TEXT).strip()
@@ -184,7 +184,7 @@ def _sample(shard: str, parts: _Parts, file: BinaryIO) -> Sample:
             "no_label", f'{shard}: "{member.path}" gives no label: add it, or exclude the sample', "/path"
         )
     caption = _caption(parts.caption, file)
-    return Sample(f"{shard}!{image.first}+{image.size}!{image.name}", labels, caption)
+    return ShardSample(f"{shard}!{image.first}+{image.size}!{image.name}", labels, caption)
 
 
 def _labels_in_json(shard: str, member: Member, file: BinaryIO) -> tuple[str, ...]:

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from workers.runtime import memory
+from workers.enrich import free_memory
 
 HAS_TRIM = hasattr(ctypes.CDLL(None), "malloc_trim") if sys.platform == "linux" else False
 
 HOLD = """
 import threading
 from pathlib import Path
-from workers.runtime import memory
+from workers.enrich import free_memory
 
 def rss_kib():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -28,7 +28,7 @@ thread = threading.Thread(target=work)
 thread.start()
 thread.join()
 before = rss_kib()
-memory.release_free_memory()
+free_memory.release_free_memory()
 print(before - rss_kib())
 """
 
@@ -40,10 +40,10 @@ def test_memory_of_an_ended_thread_is_returned() -> None:
 
 
 def test_nothing_happens_without_malloc_trim(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _name: object())
-    memory._malloc_trim.cache_clear()
+    monkeypatch.setattr(free_memory.ctypes, "CDLL", lambda _name: object())
+    free_memory._malloc_trim.cache_clear()
     try:
-        memory.release_free_memory()
-        assert memory._malloc_trim() is None
+        free_memory.release_free_memory()
+        assert free_memory._malloc_trim() is None
     finally:
-        memory._malloc_trim.cache_clear()
+        free_memory._malloc_trim.cache_clear()
