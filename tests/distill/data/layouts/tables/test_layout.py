@@ -245,7 +245,6 @@ def write_shard(file: Path, names: list[str]) -> list[str]:
         return [f"{file.name}!{one.offset_data}+{one.size}!{one.name}" for one in archive.getmembers()]
 
 
-@row("a table of members of shards (`0.tar!1536+20480!0001.jpg`)", "an index of the shards, which are not read")
 def test_members_of_shards_are_listed_without_reading_the_shards(tmp_path: Path) -> None:
     names = [f"{number:02}.jpg" for number in range(20)]
     listed = [f"shards/{path}" for path in write_shard(tmp_path / "shards" / "0.tar", names)]
