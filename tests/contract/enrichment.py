@@ -71,6 +71,28 @@ def test_no_call_is_made_after_a_cancel(cluster: Cluster) -> None:
     assert (ended.result or {})["usage"]["calls"] == calls
 
 
+@pytest.mark.nightly
+def test_a_paused_enrichment_makes_no_call_and_repeats_none_after_the_resume(cluster: Cluster) -> None:
+    cluster.llm.set_faults([{"fault": "slow", "seconds": 0.2}])
+    labels = [f"Label {n}" for n in range(100)]
+    vocabulary = cluster.client.vocabularies.create("v", labels, domain="paused")
+    calls_before = cluster.llm.stats()["calls"]
+    job = cluster.client.jobs.create("enrich", vocabulary_id=vocabulary.id, strategies=["sentence"], mend_rounds=0)
+    wait_until(lambda: cluster.llm.stats()["calls"] > calls_before, what="first call")
+    cluster.client.jobs.pause(job.id)
+    time.sleep(2)
+    calls = cluster.llm.stats()["calls"]
+    wait_until(lambda: cluster.client.jobs.get(job.id).status == "paused", what="paused job")
+    time.sleep(1)
+    assert cluster.llm.stats()["calls"] == calls
+    assert calls - calls_before < len(labels)
+    assert cluster.client.jobs.get(job.id).status == "paused"
+    cluster.client.jobs.resume(job.id)
+    done = wait_for_end(cluster, job, timeout_s=180)
+    assert (done.status, cluster.llm.stats()["calls"] - calls_before) == ("succeeded", len(labels))
+    assert (done.result or {})["usage"]["calls"] == len(labels)
+
+
 def attributes_of(cluster: Cluster, job: Job) -> list[Any]:
     assert job.result is not None
     entries = cluster.client.attribute_sets.labels(job.result["attribute_set_id"])

@@ -152,12 +152,13 @@ def test_a_suspended_child_writes_nothing_after_it_lost_its_lease(
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 def test_a_suspended_child_does_not_block_the_queue(cluster: Cluster, dataset_id: str, expected_sha256: str) -> None:
     job = start_distill(cluster, dataset_id, LONG_CONFIG)
     wait_for_saved_state(cluster, job)
     suspended = wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process")
     suspended.suspend()
-    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=400)) == expected_sha256
     assert not suspended.is_running()
 
 
@@ -179,6 +180,7 @@ def test_a_part_that_kills_every_worker_fails_with_worker_lost(cluster: Cluster,
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(
     cluster: Cluster, dataset_id: str, expected_sha256: str
 ) -> None:
@@ -192,10 +194,10 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(
             runs = training.status == "running" and training.attempts == attempt
             return runs and training.saved_units > saved
 
-        wait_until(has_progressed, timeout_s=180, what="a state with more steps")
+        wait_until(has_progressed, timeout_s=400, what="a state with more steps")
         saved = get_part(cluster, job, "train").saved_units
         wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process").kill()
-    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=180)) == expected_sha256
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=400)) == expected_sha256
     training = get_part(cluster, job, "train")
     assert training.attempts == 6
     files = cluster.folder / "artefacts" / "parts" / training.id
@@ -203,6 +205,7 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 def test_a_paused_training_leaves_its_worker_and_resumes_exactly(
     cluster: Cluster, dataset_id: str, expected_sha256: str
 ) -> None:
@@ -212,14 +215,15 @@ def test_a_paused_training_leaves_its_worker_and_resumes_exactly(
     wait_until(lambda: cluster.client.jobs.get(job.id).status == "paused", what="paused job")
     wait_until(lambda: cluster.child_of(cluster.gpu_worker) is None, what="end of the child process")
     other = start_distill(cluster, dataset_id, TINY_CONFIG)  # the worker is free for other jobs
-    assert wait_for_end(cluster, other, timeout_s=180).status == "succeeded"
+    assert wait_for_end(cluster, other, timeout_s=400).status == "succeeded"
     assert cluster.client.jobs.get(job.id).status == "paused"
     cluster.client.jobs.resume(job.id)
-    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=180)) == expected_sha256
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=400)) == expected_sha256
     assert get_part(cluster, job, "train").attempts == 1
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 def test_a_cancelled_training_is_retried_from_its_state(
     cluster: Cluster, dataset_id: str, expected_sha256: str
 ) -> None:
@@ -228,7 +232,7 @@ def test_a_cancelled_training_is_retried_from_its_state(
     cluster.client.jobs.cancel(job.id)
     assert wait_for_end(cluster, job, timeout_s=30).status == "cancelled"
     assert cluster.client.jobs.retry(job.id).status == "queued"
-    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=180)) == expected_sha256
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=400)) == expected_sha256
     messages = [event.message for event in cluster.client.jobs.events(job.id)]
     assert any("training resumes after step" in message for message in messages)
 

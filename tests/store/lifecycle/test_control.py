@@ -10,7 +10,7 @@ from store.db import Database
 from store.enrich import results
 from store.enrich.results import ResultSlot
 from store.errors import Conflict, InUse
-from store.jobs import claims, events, jobs, waiting
+from store.jobs import claims, events, jobs, live_figures, waiting
 from store.jobs.jobs import NewPart
 from store.jobs.part_results import EncodeResult, PartResult
 from store.jobs.specs import RangeSpec
@@ -61,6 +61,23 @@ def test_a_queued_job_is_paused_at_once_and_nothing_of_it_starts(db: Database) -
     assert change(db, "resume", job_id).status == "queued"
     assert must_claim_next(db).kind == "encode"
     assert states(db, job_id) == ["queued", "pausing", "paused", "queued", "running"]
+
+
+@pytest.mark.parametrize("ends", ["pause", "cancel"])
+def test_a_resumed_or_retried_part_waits_since_then(db: Database, ends: str) -> None:
+    job_id = create_job(db)
+    with db.write() as tx:
+        tx.execute(update(Part).values(queued_at=1.0))
+        control.pause(tx, job_id) if ends == "pause" else transitions.cancel(tx, job_id)
+    with db.read() as tx:
+        paused = {("distill", "paused"): 1} if ends == "pause" else {}
+        assert (live_figures.active_jobs(tx), live_figures.queues(tx)["gpu"].depth) == (paused, 0)
+    change(db, "resume" if ends == "pause" else "retry", job_id)
+    with db.read() as tx:
+        queue = live_figures.queues(tx)["gpu"]
+        assert live_figures.live_parts(tx) == {("gpu", "queued"): 1}
+    assert queue.depth == 1
+    assert queue.oldest_s < 60
 
 
 def test_a_running_part_is_asked_to_stop_and_keeps_its_lease_until_it_is_released(db: Database) -> None:

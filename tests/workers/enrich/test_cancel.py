@@ -1,4 +1,7 @@
-"""A cancelled job starts no further call, whatever its calls wait for, and ends as soon as its calls in flight end."""
+"""A cancelled job starts no further call, whatever its calls wait for, and ends as soon as its calls in flight end.
+
+So does a paused one; after the resume it makes the calls that are left.
+"""
 
 import asyncio
 import threading
@@ -12,7 +15,7 @@ from sqlalchemy import delete, func, select, update
 
 from attributes.llm.transport import RawResponse
 from store.enrich import single_flight
-from store.lifecycle import transitions
+from store.lifecycle import control, transitions
 from store.models import EnrichResult, LLMAnswer, LLMCall, LLMFlight
 from tests.workers.enrich_bench import NAMES, Bench, InProcessLLM
 from workers.runtime import lease_renewal
@@ -101,6 +104,37 @@ def test_no_call_starts_after_a_cancel_and_the_job_ends(
     with bench.db.read() as tx:
         assert tx.scalar(select(func.count()).select_from(LLMCall).where(LLMCall.job_id == job_id)) == len(llm.sent_at)
         assert set(tx.scalars(select(LLMFlight.owner))) <= {"prt_other"}
+
+
+@pytest.mark.slow
+def test_a_paused_job_starts_no_call_and_repeats_none_after_the_resume(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm, names = ScriptedLLM(latency_s=0.1), NAMES[:40]
+    monkeypatch.setattr(lease_renewal, "STOP_POLL_S", POLL_S)
+    monkeypatch.setattr("attributes.llm.transport.Transport.send", lambda _self, body: llm.send(body))
+    settings = bench.context.settings.model_copy(update={"lease_s": 600.0, "llm_concurrency": 2})
+    bench.context = Context(settings, bench.db, bench.context.artefacts, bench.context.shutting_down)
+    job_id = bench.post(bench.vocabulary(names), strategies=["sentence"])
+    with working(bench):
+        wait_for(lambda: len(llm.sent_at) > 4)
+        with bench.db.write() as tx:
+            control.pause(tx, job_id)
+        paused_at = time.monotonic()
+        wait_for(lambda: bench.job(job_id).status == "paused")
+        assert time.monotonic() - paused_at < 2.0
+        sent = len(llm.sent_at)
+        time.sleep(0.3)
+        assert len(llm.sent_at) == sent < len(names)
+        assert bench.job(job_id).status == "paused"
+        with bench.db.write() as tx:
+            control.resume(tx, job_id)
+        wait_for(lambda: bench.job(job_id).finished_at)
+    assert bench.job(job_id).status == "succeeded"
+    assert len(llm.sent_at) == len(names)
+    with bench.db.read() as tx:
+        calls = tx.execute(select(LLMCall.key, LLMCall.status).where(LLMCall.job_id == job_id)).all()
+    assert (len(calls), len(set(calls)), {status for _, status in calls}) == (len(names), len(names), {"ok"})
 
 
 def lock_questions(bench: Bench, names: Sequence[str]) -> None:
