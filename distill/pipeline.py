@@ -29,15 +29,14 @@ from distill.data.image_index import ImageIndex
 from distill.data.image_store import UNREADABLE, ImageConsumer, file_digests, read_images
 from distill.data.row_cache import key_of
 from distill.data.splits import NO_LABEL
-from distill.evaluation.accuracy import Evaluation, evaluate, evaluate_features
-from distill.evaluation.measured_images import Measured, evaluation_rows, image_paths, measured_rows
+from distill.evaluation.accuracy import Evaluation, evaluate_features
 from distill.evaluation.measured_images import NoImages as NoImages
+from distill.evaluation.measured_images import evaluate_measured, evaluation_rows, image_paths, measured_rows
 from distill.evaluation.none_of_these import none_of_these
 from distill.evaluation.samples import Predicted
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
 from distill.image_encoding import few_shot_rows, shared_views
-from distill.json_types import EpochLine
 from distill.student.features import student_features
 from distill.student.init_from_bundle import InitialStudentError
 from distill.student.model import Student, configured_student
@@ -45,11 +44,10 @@ from distill.teacher.image_features import FeatureEncoder, image_features
 from distill.teacher.teacher import Teacher
 from distill.teacher.view_encoder import ViewEncoder, has_most_views
 from distill.teacher.view_features import LiveTeacher, teacher_side_px, view_features
-from distill.texts.student_texts import caption_features, evaluation_inputs, student_texts
+from distill.texts.student_texts import caption_features, student_texts
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import TextKind
 from distill.training.device import choose_device
-from distill.training.hooks import OnEpoch
 from distill.training.loader import TrainData
 from limbeck.shared.images.background import WHITE
 
@@ -302,7 +300,9 @@ def measure_student(
         teacher_features = of_teacher.features[torch.from_numpy(usable)]
     features = student_features(student, images.pixels, usable, device=choose_device(options.device), hooks=hooks)
     measured = measured_rows(image_index, rows, usable, root)
-    evaluation = _evaluate(text, features, measured, image_index, targets, options.temperature, teacher_features)
+    evaluation = evaluate_measured(
+        text, features, measured, image_index, targets, options.temperature, teacher_features
+    )
     if on_predicted is not None:
         of_index = np.array(rows, dtype=np.int64)[usable]
         parts = (measured.id_labels, measured.ood_labels)
@@ -422,60 +422,6 @@ def check_start(
         )
 
 
-def measure_epochs(
-    config: TrainConfig,
-    image_index: ImageIndex,
-    teacher: Teacher,
-    targets: TextTargets,
-    text: TextKind,
-    *,
-    cache: Path,
-    root: Path | None = None,
-    hooks: PipelineHooks | None = None,
-) -> OnEpoch:
-    """A hook `on_epoch` that evaluates the student after each of the last `measured_epochs` epochs.
-
-    Checks now what the final evaluation needs, so that an error does not end a training later. If epochs are evaluated,
-    decodes the images and encodes them with the teacher for the final evaluation. Unusable images are not reported,
-    because the final evaluation reports them. Without images to measure on, nothing is measured. Raises NoImages,
-    ImagesError, FewShotError, Stopped.
-    """
-    evaluated, _ = evaluation_inputs(config, image_index, teacher, targets, None)
-    rows = evaluation_rows(evaluated, config.data.shots)
-    if not rows and evaluation_rows(image_index, 0):
-        raise NoImages("no image is left to evaluate on: hold out images of the seen labels, or keep labels unseen")
-    if config.evaluation.measured_epochs == 0 or not rows:
-        return lambda _epoch, _student, _context: None
-    quiet = replace(hooks or PipelineHooks(), on_bad_image=None, bad_images={})
-    size = eval_size(config.student.size, config.student.test_crop)
-    paths = image_paths(evaluated, rows, root)
-    pixels = _pixel_array(config, paths, size, cache)
-    consumers: list[ImageConsumer] = [pixels]
-    if config.data.protocol != "closed_set":  # the final evaluation compares the student with the teacher
-        consumers.append(FeatureEncoder(teacher, paths, cache=cache, view="center", hooks=quiet))
-    read_images(
-        paths,
-        consumers,
-        cache=cache,
-        num_workers=config.system.num_workers,
-        hooks=quiet,
-        background=config.data.background,
-    )
-    images = pixels.images(quiet)
-    usable, device = images.usable(), choose_device(config.system.device)
-    measured = measured_rows(evaluated, rows, usable, root)
-
-    def on_epoch(epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
-        if epoch <= config.schedule.epochs - config.evaluation.measured_epochs:
-            return None
-        features = student_features(student, images.pixels, usable, device=device)
-        _, with_context = evaluation_inputs(config, image_index, teacher, targets, context)
-        temperature = config.objective.temperature
-        return _evaluate(text, features, measured, evaluated, with_context, temperature).summary()
-
-    return on_epoch
-
-
 def measure_teacher(
     teacher: Teacher,
     image_index: ImageIndex,
@@ -508,7 +454,7 @@ def measure_teacher(
     usable = np.flatnonzero(~of_teacher.bad.numpy()).astype(np.int64)
     features = of_teacher.features[torch.from_numpy(usable)]
     measured = measured_rows(image_index, rows, usable, root)
-    return _evaluate(text, features, measured, image_index, targets, 1 / teacher.logit_scale)
+    return evaluate_measured(text, features, measured, image_index, targets, 1 / teacher.logit_scale)
 
 
 def _shard_numbers(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:
@@ -530,27 +476,4 @@ def _pixel_array(config: TrainConfig, paths: Sequence[Path], image_px: Size, cac
         num_workers=system.num_workers,
         decoded_gb=system.decoded_gb,
         background=config.data.background,
-    )
-
-
-def _evaluate(
-    text: TextKind,
-    features: Tensor,
-    measured: Measured,
-    image_index: ImageIndex,
-    targets: TextTargets,
-    temperature: float,
-    teacher_features: Tensor | None = None,
-) -> Evaluation:
-    return evaluate(
-        text,
-        features,
-        measured.labels,
-        targets.features,
-        names=image_index.labels,
-        id_labels=measured.id_labels,
-        ood_labels=measured.ood_labels,
-        temperature=temperature,
-        teacher_features=teacher_features,
-        image_numbers=measured.image_numbers,
     )

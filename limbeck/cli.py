@@ -39,7 +39,7 @@ class _Limbeck(CommandGroup):
         CommandEntry("enrich", "limbeck.commands.enrich:enrich", _WORK, "Describe labels with an LLM."),
         CommandEntry("attributes", "limbeck.commands.attributes:cli", _WORK, "Attributes: list, edit, check, export."),
         CommandEntry("dataset", "limbeck.commands.dataset:cli", _WORK, "Images: register, list, show, report, rm."),
-        CommandEntry("jobs", "limbeck.commands.jobs:cli", _FOLLOW, "Jobs: list, show, events, rm."),
+        CommandEntry("jobs", "limbeck.commands.jobs:cli", _FOLLOW, "Jobs: list, show, events, checkpoints, rm."),
         CommandEntry("watch", "limbeck.commands.watch:watch", _FOLLOW, "Follow a job: messages, stage, loss curve."),
         CommandEntry(
             "webhooks", "limbeck.commands.webhooks:cli", _FOLLOW, "URLs to call at the end of jobs: add, list."

@@ -701,6 +701,32 @@ class BlobPiece(Base):
     )
 
 
+class EpochCheckpoint(Base):
+    """A student after an epoch of a training. `metrics`: on held-out images of ID labels, null without such images."""
+
+    __tablename__ = "epoch_checkpoints"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    step: Mapped[int]
+    metrics: Mapped[dict[str, float] | None]
+    created_at: Mapped[float]
+
+
+class EpochFile(Base):
+    """A file of an `EpochCheckpoint`. Checkpoints of a job share the artefacts of files that are equal."""
+
+    __tablename__ = "epoch_files"
+    job_id: Mapped[str] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    path: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    file_key: Mapped[str] = mapped_column(index=True)
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id", "epoch"], ["epoch_checkpoints.job_id", "epoch_checkpoints.epoch"]),
+    )
+
+
 class Removal(Base):
     """A deleted resource whose rows in large tables are still to be purged (`store.removal.purge`)."""
 

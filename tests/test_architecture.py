@@ -16,7 +16,7 @@ ONE_FILE_EACH = ("api/pages", "api/routes", "limbeck/commands", "distill/losses"
 # One concept in several layers: a row of the store, a schema of the API, a model of the client, JSON of two servers.
 SAME_CONCEPT = """
     AgainEstimate AttributeSet AuditRecord BundleError BundleFile Call CaptionSet ChatBody Checkpoint Conflict Dataset
-    Draft Event Guess
+    Draft EpochCheckpoint Event Guess
     ImageURL InvalidRequest Job LLMAnswer Label Line LineJSON LineViolation NamedSchema NoneOfThese NotFound Page
     Problem Progress Range Report ResponseFormat Sample Stage StatsJSON StrategyEstimate Teacher TextTargets UsdRange
     Vocabulary Webhook WebhookDelivery

@@ -43,6 +43,7 @@ from store.jobs.specs import (
     EvaluateSpec,
     ProveSpec,
     RangeSpec,
+    SaveCheckpoints,
     TeacherSubject,
 )
 from store.models import Dataset, Job
@@ -91,6 +92,9 @@ class DistillIn(JobRequestModel):
     )
     start_checkpoint_id: str | None = Field(None, description="For protocol fine_tune: the initial student.")
     caption_set_id: str | None = Field(None, description="For the loss cap: captions of the dataset's images.")
+    save_checkpoints: SaveCheckpoints | None = Field(
+        None, description="Keep students while the training runs: `/v1/jobs/{id}/checkpoints`."
+    )
     nproc: int = Field(
         1,
         ge=1,
@@ -271,6 +275,7 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
             "strategy captions makes one), or set losses.cap to 0"
         )
         raise unprocessable("captions_missing", detail, "/caption_set_id")
+    _check_save_checkpoints(request.save_checkpoints, config)
     spec = DistillSpec(
         dataset_id=dataset.id,
         vocabulary_id=dataset.vocabulary_id,
@@ -282,6 +287,7 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         config=config,
         start_checkpoint_id=request.start_checkpoint_id,
         caption_set_id=request.caption_set_id,
+        save_checkpoints=request.save_checkpoints,
         nproc=request.nproc,
     )
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
@@ -292,6 +298,19 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         NewPart(kind="evaluate", queue="gpu", stage=2),
     ]
     return JobPlan(spec, parts)
+
+
+def _check_save_checkpoints(wanted: SaveCheckpoints | None, config: TrainConfig) -> None:
+    """Refuse checkpoints that the training would never have."""
+    if wanted is None:
+        return
+    pointer, epochs = "/save_checkpoints/every_epochs", config.schedule.epochs
+    if wanted.every_epochs > epochs:
+        detail = f"the training has {epochs} epochs: nothing would be kept; name at most this number"
+        raise unprocessable("checkpoints_unfit", detail, pointer)
+    if config.data.protocol == "closed_set":
+        detail = "protocol closed_set trains a baseline without text targets, which has no checkpoints: leave them out"
+        raise unprocessable("checkpoints_unfit", detail, "/save_checkpoints")
 
 
 def _check_ranks(config: TrainConfig, nproc: int, *, num_images: int) -> None:

@@ -20,8 +20,10 @@ from api.pages import charts, formats
 from api.pages.charts import Curve
 from api.pages.links import link, with_query
 from api.pages.rendering import fragment, page
+from api.routes.epoch_checkpoints import EpochCheckpointOut, checkpoints_out
 from api.routes.jobs import JobOut, StageOut, read_job
 from store.jobs import events, jobs
+from store.lifecycle import epoch_checkpoints
 from store.models import Event
 
 router = APIRouter(include_in_schema=False)
@@ -63,7 +65,7 @@ def job_page(
     with services.db.read() as tx:
         job = read_job(tx, id)
         num_events = jobs.get(tx, id).num_events
-        values = {**_progress_values(job), **_curve_values(tx, job), **_event_values(tx, id, level, before)}
+        values = {**_progress_values(tx, job), **_curve_values(tx, job), **_event_values(tx, id, level, before)}
     return page(request, "job.html.jinja", num_events=num_events, inputs=_inputs(job), spec=job.spec, **values)
 
 
@@ -71,7 +73,7 @@ def job_page(
 def progress_fragment(services: ServicesDep, id: str) -> HTMLResponse:
     """The state, the progress and the buttons."""
     with services.db.read() as tx:
-        return fragment("job_progress.html.jinja", **_progress_values(read_job(tx, id)))
+        return fragment("job_progress.html.jinja", **_progress_values(tx, read_job(tx, id)))
 
 
 @router.get("/jobs/{id}/news")
@@ -82,7 +84,7 @@ def news_fragment(services: ServicesDep, id: str, level: Level = "all", before: 
         return fragment("job_news.html.jinja", **_curve_values(tx, job), **_event_values(tx, id, level, before))
 
 
-def _progress_values(job: JobOut) -> Mapping[str, Any]:
+def _progress_values(tx: Session, job: JobOut) -> Mapping[str, Any]:
     result = job.result or {}
     return {
         "job": job,
@@ -92,6 +94,7 @@ def _progress_values(job: JobOut) -> Mapping[str, Any]:
             for index, stage in enumerate(job.stages)
         ],
         "results": [(name, link(str(result[field]))) for field, name in _RESULTS.items() if result.get(field)],
+        "checkpoints": _checkpoints(tx, job) if job.spec.get("save_checkpoints") else (),
         "spend": _spend(job),
         "failed_reasons": result.get("failed_reasons") or [],
         "took": _seconds(job),
@@ -106,6 +109,12 @@ def _bar(stage: StageOut, *, has_begun_next: bool) -> Markup:
 
 def _count(stage: StageOut) -> str:
     return f"{stage.done:,} of {stage.total:,} {stage.unit}" if stage.total else ""
+
+
+def _checkpoints(tx: Session, job: JobOut) -> Sequence[EpochCheckpointOut]:
+    """The students that a training has kept so far, the newest first."""
+    rows, _ = epoch_checkpoints.page(tx, job.id, limit=job.spec["save_checkpoints"]["keep"])
+    return checkpoints_out(tx, job.id, rows)[::-1]
 
 
 def _seconds(job: JobOut) -> str:

@@ -15,9 +15,9 @@ class StorageKindOut(ResponseModel):
     """The files of one kind."""
 
     kind: str = Field(
-        description="`students`, `text_targets`, `caption_sets`, `datasets`, `reports`, `teachers`, "
-        "`teacher_features`, `training_states`, `imports`, `other` (outputs of trainings, what a sweep will remove), "
-        "`cache` (of the API's machine) or `database`."
+        description="`students`, `epoch_checkpoints`, `text_targets`, `caption_sets`, `datasets`, `reports`, "
+        "`teachers`, `teacher_features`, `training_states`, `imports`, `other` (outputs of trainings, what a sweep "
+        "will remove), `cache` (of the API's machine) or `database`."
     )
     files: int
     bytes: int

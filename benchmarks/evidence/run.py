@@ -26,9 +26,10 @@ from distill.config.train_config import TrainConfig
 from distill.data.atomic_files import replacing, write_bytes
 from distill.data.image_index import ImageIndex
 from distill.evaluation.accuracy import Evaluation, last_epochs
+from distill.evaluation.epochs import measure_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import EvaluationJSON, JSONValue
-from distill.pipeline import MeasureOptions, measure_epochs, measure_student, training_data
+from distill.pipeline import MeasureOptions, measure_student, training_data
 from distill.student.init_from_bundle import InitialStudent
 from distill.texts.student_texts import evaluation_inputs
 from distill.training.hooks import TrainHooks, WriteState

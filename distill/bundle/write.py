@@ -14,27 +14,31 @@ plots and model card are optional: if one fails, the bundle appears without it, 
 K labels, D embedding width.
 """
 
-import json
 import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, cast
 
-import open_clip
-import timm
 import torch
 
 from distill.bundle.card import plots
 from distill.bundle.card.facts import CardFacts
 from distill.bundle.card.model_card import model_card
+from distill.bundle.common_files import (
+    BundleFile,
+    bundle_origin,
+    encoded,
+    write_json,
+    write_manifest,
+    write_targets,
+)
 from distill.bundle.onnx.files import OnnxInputs, write_onnx
 from distill.bundle.optional_parts import CARD_FILE, OptionalParts
 from distill.bundle.pairing import PairingLoad, verify_pairing, write_pairing
 from distill.bundle.student_files import StudentWeights, verify_image, write_image
-from distill.bundle.verify import MANIFEST_FILE, MANIFEST_FORMAT, BundleError, file_sha256
+from distill.bundle.verify import BundleError
 from distill.data.atomic_files import write_bytes
 from distill.data.dataset.trained_on import IMAGES_FILE
 from distill.json_types import JSONObject, StudentEvaluation
@@ -42,14 +46,6 @@ from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets
 
 __all__ = ["BundleError", "BundleFile", "WrittenBundle", "write_bundle"]
-
-
-class BundleFile(NamedTuple):
-    """A file of a bundle: path relative to the bundle, sha256 in hexadecimal, and size in bytes."""
-
-    path: str
-    sha256: str
-    size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,26 +92,17 @@ def write_bundle(
             features = model(student.noise())  # (2, D)
         write_image(draft / "image", student, model)
         verify_image(draft / "image", student, features)
-        _write_targets(draft / "targets", targets, labels)
+        write_targets(draft / "targets", targets, labels)
         write_bytes(draft / "training.jsonl", training_log.read_bytes())
         if training_images is not None:
             write_bytes(draft / IMAGES_FILE, training_images.read_bytes())
-        made_from: JSONObject = {
-            **provenance,
-            "teacher": {
-                "ref": teacher.ref,
-                "digest": teacher.digest,
-                "preprocess_digest": teacher.preprocess_digest,
-                "weights": cast(JSONObject, teacher.weights),
-            },
-            "versions": {"timm": timm.__version__, "open_clip": open_clip.__version__},
-        }
+        made_from = bundle_origin(provenance, teacher)
         optional = OptionalParts(draft, dict(left_out or {}))
         names = [str(entry["label"]) for entry in labels]
         if onnx is not None:
             accuracy = write_onnx(draft / "onnx", optional, student, model, targets.features, names, onnx)
             evaluation = evaluation if accuracy is None else {**evaluation, "onnx": accuracy}
-        _write_json(draft / "evaluation.json", evaluation)
+        write_json(draft / "evaluation.json", evaluation)
         facts = CardFacts(
             student=student.name,
             num_parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -134,8 +121,8 @@ def write_bundle(
         optional.write("plots", lambda: _draw_plots(draft, training_log, evaluation))
         onnx_files = [path.name for path in (draft / "onnx").glob("*")]
         facts = replace(facts, onnx=onnx_files, left_out=optional.left_out)
-        optional.write("card", lambda: write_bytes(draft / CARD_FILE, _encoded(model_card(facts))))
-        files = _write_manifest(draft, student, made_from, optional.left_out)
+        optional.write("card", lambda: write_bytes(draft / CARD_FILE, encoded(model_card(facts))))
+        files = write_manifest(draft, student, made_from, optional.left_out)
         for folder in (draft, *(path for path in draft.iterdir() if path.is_dir())):
             folder.chmod(0o755)
         os.replace(draft, out)
@@ -173,39 +160,3 @@ def _draw_plots(draft: Path, training_log: Path, evaluation: StudentEvaluation) 
     plots.draw_accuracy(parts, draft / "accuracy.png")
     plots.draw_reliability(parts, draft / "reliability.png")
     plots.draw_confusions(parts, draft / "confusions.png")
-
-
-def _write_targets(folder: Path, targets: TextTargets, labels: Sequence[Mapping[str, object]]) -> None:
-    targets.save(folder / "text_targets.safetensors")
-    entries = [{**entry, "prompts": list(prompts)} for entry, prompts in zip(labels, targets.prompts, strict=True)]
-    shortened = [entry._asdict() for entry in targets.truncated]
-    _write_json(folder / "labels.json", {"labels": entries, "shortened": shortened})
-
-
-def _write_manifest(
-    draft: Path, student: StudentWeights, made_from: JSONObject, left_out: Mapping[str, str]
-) -> list[BundleFile]:
-    files = [
-        BundleFile(path.relative_to(draft).as_posix(), file_sha256(path), path.stat().st_size)
-        for path in sorted(draft.rglob("*"))
-        if path.is_file()
-    ]
-    manifest = {
-        "format": MANIFEST_FORMAT,
-        "student": {"name": student.name, "width": student.width, "preprocess": student.preprocess},
-        "made_from": made_from,
-        "left_out": left_out,
-        "files": [file._asdict() for file in files],
-    }
-    _write_json(draft / MANIFEST_FILE, manifest)
-    path = draft / MANIFEST_FILE
-    return [*files, BundleFile(MANIFEST_FILE, file_sha256(path), path.stat().st_size)]
-
-
-def _write_json(path: Path, value: object) -> None:
-    write_bytes(path, _encoded(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"))
-
-
-def _encoded(text: str) -> bytes:
-    """UTF-8. A byte of a file name that is not UTF-8 becomes `\\udcXX`, from which JSON restores the name."""
-    return text.encode(errors="backslashreplace")

@@ -28,6 +28,7 @@ from distill.data.atomic_files import write_bytes
 from distill.data.dataset.trained_on import IMAGES_FILE, TrainedOn, save_training_images
 from distill.data.dataset_check.check import CheckedDataset
 from distill.evaluation.accuracy import Evaluation, last_epochs
+from distill.evaluation.epochs import measure_epochs
 from distill.evaluation.onnx_inputs import OnnxImages
 from distill.hooks import PipelineHooks
 from distill.json_types import JSONObject, StudentEvaluation
@@ -36,7 +37,6 @@ from distill.pipeline import (
     bundle_weights,
     check_bundle,
     check_start,
-    measure_epochs,
     measure_student,
     measure_teacher,
     training_data,

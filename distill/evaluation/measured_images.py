@@ -1,6 +1,6 @@
 """The images that an evaluation measures: held-out and OOD images of an index, and the labels that they may have.
 
-N images.
+N images, D embedding width.
 """
 
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from distill.data.counter_rng import Ints
 from distill.data.few_shot import exclude_rows, support_rows
@@ -15,6 +16,9 @@ from distill.data.image_index import ImageIndex
 from distill.data.image_store import load_image
 from distill.data.packed_strings import PackedPaths
 from distill.data.splits import NO_LABEL
+from distill.evaluation.accuracy import Evaluation, evaluate
+from distill.texts.text_targets import TextTargets
+from distill.texts.text_templates import TextKind
 
 
 class NoImages(ValueError):
@@ -93,3 +97,27 @@ def _labels_with_images(image_index: ImageIndex, measured: Ints, root: Path | No
 def image_paths(image_index: ImageIndex, rows: Sequence[int], root: Path | None) -> Sequence[Path]:
     """The files of rows. `root`: folder of the images, if not the root of the index."""
     return PackedPaths(Path(image_index.root) if root is None else root, image_index.paths, rows)
+
+
+def evaluate_measured(
+    text: TextKind,
+    features: Tensor,
+    measured: Measured,
+    image_index: ImageIndex,
+    targets: TextTargets,
+    temperature: float,
+    teacher_features: Tensor | None = None,
+) -> Evaluation:
+    """The evaluation of features (N, D) of the measured images, as `distill.evaluation.accuracy.evaluate`."""
+    return evaluate(
+        text,
+        features,
+        measured.labels,
+        targets.features,
+        names=image_index.labels,
+        id_labels=measured.id_labels,
+        ood_labels=measured.ood_labels,
+        temperature=temperature,
+        teacher_features=teacher_features,
+        image_numbers=measured.image_numbers,
+    )

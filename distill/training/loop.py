@@ -6,7 +6,8 @@ its last state therefore ends with the weights of an uninterrupted run: bit for 
 threads, and on a GPU if `deterministic` is set. B images of a rank, D embedding width.
 """
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from distill.student.init_from_bundle import InitialStudent
 from distill.student.model import Student
 from distill.training.device import torch_settings
 from distill.training.guards import NonFiniteLoss, OutOfMemory, explain_out_of_memory, finite_losses
-from distill.training.hooks import TrainHooks
+from distill.training.hooks import StudentNow, TrainHooks
 from distill.training.loader import Batch, TrainData, batches
 from distill.training.metrics import MetricsLog
 from distill.training.objective import ObjectiveInputs
@@ -140,10 +141,21 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
 
 
 def _end_epoch(run: TrainingRun, epoch: int, hooks: TrainHooks) -> None:
-    """Call `on_epoch`, append its result to the log, and put the student back into training mode."""
+    """Call `on_epoch`, append its result to the log, and put the student back into training mode. `on_checkpoint`."""
     if line := hooks.on_epoch(epoch, run.student, run.objective.learned_context()):
         run.position.log.append({"step": run.position.step, "epoch": epoch, "accuracy": line["accuracy"]})
     run.student.model.train()
+    hooks.on_checkpoint(epoch, lambda: _copy_student(run))
+
+
+def _copy_student(run: TrainingRun) -> StudentNow:
+    """The student as `_result` would deliver it now; the training goes on with the same bits."""
+    with run.average.swapped_in():
+        model = copy.deepcopy(run.built.model)
+        model.load_state_dict(run.student.model.state_dict())
+        context = run.objective.learned_context()
+    model.eval().to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return StudentNow(run.position.step, replace(run.built, model=model), context)
 
 
 def _result(run: TrainingRun) -> TrainResult:

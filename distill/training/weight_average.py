@@ -6,7 +6,8 @@ counters keep their last value. The number of averaged steps follows from the st
 holds the averages only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -52,10 +53,26 @@ class WeightAverage:
             return None
         student: nn.Module = self._learner.get_submodule("student")
         last = {name: tensor.detach().cpu().clone() for name, tensor in student.state_dict().items()}
+        self._copy_in(self.tensors)
+        return last
+
+    @contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """In the block, the learner has the average, if there is one. Its weights are then restored, bit for bit."""
+        if not self.tensors:
+            yield
+            return
+        weights = {name: tensor.clone() for name, tensor in self._current().items()}
+        self._copy_in(self.tensors)
+        try:
+            yield
+        finally:
+            self._copy_in(weights)
+
+    def _copy_in(self, tensors: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
             for name, tensor in self._current().items():
-                tensor.copy_(self.tensors[name])
-        return last
+                tensor.copy_(tensors[name])
 
     def _current(self) -> dict[str, Tensor]:
         parameters = {name: parameter.detach() for name, parameter in self._learner.named_parameters()}

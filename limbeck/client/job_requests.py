@@ -105,6 +105,8 @@ class DistillRequest(TextOptions, total=False):
     """For the protocol `fine_tune`: the initial student."""
     caption_set_id: str | None
     """For the loss `cap`: captions of the dataset's images."""
+    save_checkpoints: Mapping[str, int] | None
+    """Students to keep while the training runs: `{"every_epochs": 5, "keep": 3}`; the newest 5 without `keep`."""
     nproc: int
     """Processes (ranks) of one machine that train together, each on a GPU; 1 by default."""
 

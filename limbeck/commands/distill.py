@@ -20,6 +20,7 @@ from limbeck.commands.train_options import (
     Teacher,
     Text,
     TextOnnx,
+    save_checkpoints,
     text_kind,
     train_config,
 )
@@ -39,6 +40,12 @@ def distill(
     start_from: Annotated[
         str, typer.Option("--start", help="For protocol fine_tune: the checkpoint to continue from.")
     ] = "",
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Keep the student after every n-th epoch: limbeck jobs checkpoints JOB.")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=1, max=100, help="With --save-every: how many are kept; 5 by default.")
+    ] = None,
     nproc: NumProcesses = 1,
     out: Annotated[Path | None, typer.Option(help="Download the student to this folder.")] = None,
     priority: Priority = 0,
@@ -71,6 +78,7 @@ def distill(
         "config": train_config(set_, student, text_onnx=text_onnx),
         "caption_set_id": captions or None,
         "start_checkpoint_id": start_from or None,
+        "save_checkpoints": save_checkpoints(save_every, keep),
         "nproc": nproc if nproc > 1 else None,
     }
     if out is not None:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,16 +17,22 @@ from limbeck.errors import StoppedFollowing
 
 if TYPE_CHECKING:
     from limbeck import Client
+    from limbeck.client.downloads import OnProgress
 
 _LINE_EVERY_S = 15.0
 
 
 def download(
-    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint's id: ckp_…")],
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint's id: ckp_…; with --epoch a job's.")
+    ],
     out: Annotated[Path, typer.Option(help="The destination folder.")],
     parts: Annotated[
         str | None,
         typer.Option(help="Comma-separated: image, pairing, onnx, targets; or all. All but pairing by default."),
+    ] = None,
+    epoch: Annotated[
+        int | None, typer.Option(min=1, help="The student that a job has kept after this epoch; all of its files.")
     ] = None,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -38,6 +45,7 @@ def download(
         limbeck download ckp_… --out student
         limbeck download ckp_… --out student --parts onnx,targets
         limbeck download ckp_… --out student --parts all
+        limbeck download job_… --epoch 10 --out student
     """
     from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS
 
@@ -46,8 +54,15 @@ def download(
         chosen = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
     if unknown := set(chosen or ()) - set(BUNDLE_PARTS):
         raise BadInput(f"--parts: unknown part {', '.join(sorted(unknown))}; choose {', '.join(BUNDLE_PARTS)}, or all")
+    if epoch is not None and parts is not None:
+        raise BadInput("--parts: a student of an epoch is downloaded as a whole; leave it out")
+    if checkpoint.startswith("job_") and epoch is None:
+        raise BadInput(f"{checkpoint} is a job: name an epoch (limbeck jobs checkpoints {checkpoint}), or a ckp_… id")
     with service(url) as client:
-        paths = fetch_bundle(client, checkpoint, out, chosen, quiet=as_json)
+        if epoch is None:
+            paths = fetch_bundle(client, checkpoint, out, chosen, quiet=as_json)
+        else:
+            paths = _fetch(partial(client.jobs.download_checkpoint, checkpoint, epoch, out), out, quiet=as_json)
     if as_json:
         print_json({"folder": str(out), "files": [path.relative_to(out).as_posix() for path in paths]})
 
@@ -57,10 +72,14 @@ def fetch_bundle(
 ) -> Sequence[Path]:
     """Download a bundle. The progress goes to stderr: a bar on a terminal, else a line now and then. The result goes to
     stdout, unless `quiet`."""
+    return _fetch(partial(client.checkpoints.download, checkpoint, out, parts), out, quiet=quiet)
+
+
+def _fetch(download: Callable[["OnProgress"], Sequence[Path]], out: Path, *, quiet: bool) -> Sequence[Path]:
     began = time.monotonic()
     try:
         with _progress() as on_progress:
-            paths = client.checkpoints.download(checkpoint, out, parts, on_progress)
+            paths = download(on_progress)
     except OSError as error:
         raise CommandFailed(f"{error.filename or out}: {error.strerror}") from None
     except KeyboardInterrupt:

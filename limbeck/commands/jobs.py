@@ -7,7 +7,7 @@ import typer
 
 from limbeck.commands.common import DEFAULT_URL, CommandFailed, LabelsMissing, Url, service
 from limbeck.commands.job_changes import change_jobs
-from limbeck.commands.quantities import local_time
+from limbeck.commands.quantities import local_time, size_text
 from limbeck.commands.removal import Force, Yes, remove
 from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list, simple_table
 
@@ -22,6 +22,8 @@ Kind = Annotated[str, typer.Option(help="Only jobs of this kind: enrich, encode,
 Status = Annotated[
     str, typer.Option(help="Only jobs with this status: queued, running, paused, succeeded, failed, cancelled …")
 ]
+
+MAX_CHECKPOINTS = 100
 
 cli = typer.Typer(help="Jobs: list, show, control. Without a command, list them.")
 
@@ -111,6 +113,32 @@ def events(
     for event in found:
         typer.echo(event_line(event))
     return None
+
+
+@cli.command("checkpoints")
+def checkpoints(id: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
+    """List the students that a job has kept while it trains (`limbeck distill --save-every`), by epoch.
+
+    The accuracy is that on held-out images of the seen labels.
+
+        limbeck jobs checkpoints job_…
+        limbeck download job_… --epoch 10 --out student
+    """
+    with service(url) as client:
+        print_list(
+            client.jobs.checkpoints(id),
+            {
+                ">epoch": lambda row: str(row.epoch),
+                ">step": lambda row: f"{row.step:,}",
+                ">seen": lambda row: f"{row.metrics.accuracy:.1%}" if row.metrics else "",
+                ">top 5": lambda row: f"{row.metrics.top5:.1%}" if row.metrics else "",
+                ">size": lambda row: size_text(sum(file.size for file in row.files)),
+                "created": lambda row: local_time(row.created_at),
+            },
+            limit=MAX_CHECKPOINTS,
+            as_json=as_json,
+            empty="the job has kept no student so far",
+        )
 
 
 @cli.command("pause")

@@ -49,6 +49,8 @@ _OPTIONS = (
     (r"/jobs/\d+/caption_set_id", "--captions"),
     (r"/jobs/\d+/nproc", "--nproc"),
     (r"/jobs/\d+/start_checkpoint_id", "--start"),
+    (r"/jobs/\d+/save_checkpoints/keep", "--keep"),
+    (r"/jobs/\d+/save_checkpoints", "--save-every"),
 )
 _WHOLE = ("/vocabulary/", "/labels", "/dataset/", "/jobs/", "/attributes")
 _UNMATCHED = ("folder_matches_no_label", "ambiguous", "merged_labels", "unknown_label")

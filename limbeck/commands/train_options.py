@@ -49,3 +49,12 @@ def train_config(set_: list[str] | None, student: str, *, text_onnx: bool) -> di
     """The settings that override those of the recipe. Raises BadInput."""
     named: dict[str, object] = {"student": student} if student else {}
     return assignments(set_ or [], "--set") | named | ({"text_onnx": True} if text_onnx else {})
+
+
+def save_checkpoints(save_every: int | None, keep: int | None) -> dict[str, int] | None:
+    """The students to keep while the training runs; None for none. Raises BadInput."""
+    if save_every is None:
+        if keep is not None:
+            raise BadInput("--keep is for --save-every: give both, or leave it out")
+        return None
+    return {"every_epochs": save_every} | ({} if keep is None else {"keep": keep})

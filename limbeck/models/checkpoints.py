@@ -82,3 +82,24 @@ class CheckpointWithFiles(Checkpoint):
     """A checkpoint with the files of its bundle."""
 
     files: tuple[BundleFile, ...]
+
+
+class EpochMetrics(ServiceResponse):
+    """Accuracy on held-out images of the seen labels, among them: mean per-class, top-5, and that of guessing."""
+
+    accuracy: float
+    top5: float
+    chance: float
+    num_images: int
+    num_labels: int
+
+
+class EpochCheckpoint(ServiceResponse):
+    """The student of a training after an epoch. `metrics`: None without held-out images."""
+
+    job_id: str
+    epoch: int
+    step: int
+    metrics: EpochMetrics | None
+    files: tuple[BundleFile, ...]
+    created_at: datetime

@@ -127,6 +127,13 @@ class EncodeSpec(JobSpec):
     prompt: PromptOptions = PromptOptions()
 
 
+class SaveCheckpoints(Spec):
+    """Which students of a running training are kept as checkpoints."""
+
+    every_epochs: int = Field(ge=1, le=1_000_000, description="Keep the student after every n-th epoch.")
+    keep: int = Field(5, ge=1, le=100, description="How many are kept: the newest ones.")
+
+
 class DistillSpec(JobSpec):
     """A job that distills a teacher into a student. `config` is the resolved config of the recipe.
 
@@ -134,7 +141,9 @@ class DistillSpec(JobSpec):
     """
 
     kind: ClassVar[JobKind] = "distill"
-    optional: ClassVar[frozenset[str]] = frozenset({"start_checkpoint_id", "caption_set_id", "nproc"})
+    optional: ClassVar[frozenset[str]] = frozenset(
+        {"start_checkpoint_id", "caption_set_id", "save_checkpoints", "nproc"}
+    )
 
     dataset_id: str
     vocabulary_id: str
@@ -146,6 +155,7 @@ class DistillSpec(JobSpec):
     config: TrainConfig
     start_checkpoint_id: str | None = None
     caption_set_id: str | None = None
+    save_checkpoints: SaveCheckpoints | None = None
     nproc: int = Field(1, ge=1)
 
     @property

@@ -26,6 +26,8 @@ from store.models import (
     Checkpoint,
     CheckpointFile,
     Dataset,
+    EpochCheckpoint,
+    EpochFile,
     JobUsage,
     LLMReservation,
     Removal,
@@ -185,11 +187,12 @@ _FILES = {
     "text_targets": ((TextTargets.file_key, TextTargets.id),),
     "dataset": tuple((key, Dataset.id) for key in (Dataset.manifest_key, Dataset.report_key, Dataset.contents_key)),
     "attribute_set": ((SetReport.file_key, SetReport.set_id),),
+    "job": ((EpochFile.file_key, EpochFile.job_id),),
 }
 OWNED = {
     "checkpoint": (BlobPiece.checkpoint_id, CheckpointFile.checkpoint_id),
     "attribute_set": (SetReport.set_id, AttributeDraft.set_id),
-    "job": (JobUsage.job_id, LLMReservation.job_id),
+    "job": (JobUsage.job_id, LLMReservation.job_id, EpochFile.job_id, EpochCheckpoint.job_id),
 }
 """Tables that are small enough to be deleted in the same transaction."""
 

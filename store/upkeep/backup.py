@@ -27,7 +27,7 @@ from store.blobs.codec import BLOCK_BYTES
 from store.db import Database
 from store.errors import DatabaseUnusable
 from store.jobs.feature_chunks import PREFIX as FEATURES
-from store.models import CheckpointFile, Part, UpkeepTurn
+from store.models import CheckpointFile, EpochFile, Part, UpkeepTurn
 from store.upkeep import turns
 from store.upkeep.unused_artefacts import DATASETS, IMPORTS, PARTS
 
@@ -175,6 +175,8 @@ def _forget_passing_things(db: Database, artefacts: Artefacts) -> None:
 def _verify(db: Database, artefacts: Artefacts) -> int:
     with db.read() as tx:
         files = [(file.path, file.sha256, reading.content_of(tx, file)) for file in tx.scalars(select(CheckpointFile))]
+        of_epochs = tx.scalars(select(EpochFile))
+        files += [(file.path, file.sha256, reading.whole_file(file.file_key)) for file in of_epochs]
     for path, sha256, content in files:
         digest = hashlib.sha256()
         try:

@@ -18,6 +18,7 @@ from store.models import (
     Checkpoint,
     CheckpointFile,
     Dataset,
+    EpochFile,
     FeatureChunk,
     RepairRound,
     SetReport,
@@ -30,6 +31,7 @@ from store.upkeep.unused_artefacts import DATASETS, IMPORTS, PARTS
 KEEP_S = 300.0
 _KINDS = {
     "students": (Blob.file_key, CheckpointFile.file_key, Checkpoint.samples_key),
+    "epoch_checkpoints": (EpochFile.file_key,),
     "text_targets": (TextTargets.file_key,),
     "caption_sets": (CaptionSet.file_key,),
     "datasets": (Dataset.manifest_key, Dataset.report_key, Dataset.contents_key),

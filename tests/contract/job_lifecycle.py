@@ -7,11 +7,15 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
+import timm
 from sqlalchemy import func, select
 
+from limbeck.errors import Problem
+from limbeck.shared.bundle.files import file_sha256
 from store.jobs import jobs
 from store.models import Checkpoint, Event, Part
 from tests.contract.cluster import ROOT, TEACHER, Cluster, wait_until
@@ -93,6 +97,33 @@ def test_training_resumes_after_its_process_was_killed(cluster: Cluster, dataset
     messages = [event.message for event in cluster.client.jobs.events(job.id)]
     assert any("its process was ended by SIGKILL" in message and "training, " in message for message in messages)
     assert any("training resumes after step" in message for message in messages)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_checkpoints_of_a_training_can_be_loaded_while_it_runs_and_survive_its_process(
+    cluster: Cluster, dataset_id: str, expected_sha256: str, tmp_path: Path
+) -> None:
+    wanted = {"every_epochs": 10, "keep": 3}
+    job = start_distill(cluster, dataset_id, LONG_CONFIG, save_checkpoints=wanted)
+    client = cluster.client
+    first = wait_until(lambda: list(client.jobs.checkpoints(job)), timeout_s=180, what="checkpoint")[0]
+    wait_for_saved_state(cluster, job)
+    client.jobs.download_checkpoint(job, first.epoch, tmp_path / "first")
+    assert not client.jobs.get(job.id).ended
+    wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process").kill()
+    timm.create_model(f"local-dir:{tmp_path / 'first' / 'image'}", pretrained=True)
+    done = wait_for_end(cluster, job, timeout_s=300)
+    assert get_part(cluster, job, "train").attempts == 2
+    assert weights_sha256(cluster, done) == expected_sha256  # that of a training without checkpoints
+    kept = list(client.jobs.checkpoints(job))
+    assert [one.epoch for one in kept] == [40, 50, 60]
+    assert all(one.metrics is not None for one in kept)
+    client.jobs.download_checkpoint(job, 60, tmp_path / "last")
+    assert file_sha256(tmp_path / "last" / "image" / "model.safetensors") == expected_sha256
+    assert "deleted" in repr(client.jobs.delete(job, force=True))
+    with pytest.raises(Problem, match="no job"):
+        list(client.jobs.checkpoints(job))
 
 
 def test_a_killed_worker_leaves_no_child_and_the_training_resumes(

@@ -21,12 +21,12 @@ from distill.data.image_store import file_digests
 from distill.data.shards import read_image
 from distill.data.splits import SPLIT, Part
 from distill.evaluation.agreement import agreement
+from distill.evaluation.epochs import measure_epochs
 from distill.hooks import PipelineHooks
 from distill.pipeline import (
     MeasureOptions,
     NoImages,
     check_start,
-    measure_epochs,
     measure_student,
     measure_teacher,
     training_contents,

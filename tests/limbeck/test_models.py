@@ -46,6 +46,8 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "StorageKindOut": models.StorageKind,
     "StorageOut": models.Storage,
     "DraftOut": models.Draft,
+    "EpochCheckpointOut": models.EpochCheckpoint,
+    "EpochMetricsOut": models.EpochMetrics,
     "EstimateOut": models.Estimate,
     "EventOut": models.Event,
     "GateResultOut": models.Gate,

@@ -5,13 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file
 from sqlalchemy.orm import Session
 from torch import Tensor
 
-from attributes.types import line_from_json
 from distill.bundle.onnx.files import OnnxInputs
 from distill.bundle.verify import MANIFEST_FILE
 from distill.bundle.write import WrittenBundle, write_bundle
@@ -46,11 +44,11 @@ from store.jobs.claims import Claim
 from store.jobs.jobs import distill_spec
 from store.jobs.part_results import EvaluateResult, TrainPartResult
 from store.jobs.specs import CheckpointSubject, DistillSpec, EvaluateSpec
-from store.models import AttributeEntry, Checkpoint
+from store.models import Checkpoint
 from workers.gpu import inputs
 from workers.gpu.features import fetch_features
 from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
-from workers.gpu.run_log import open_run_log
+from workers.gpu.training.run_log import open_run_log
 from workers.runtime.context import Context
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal
@@ -368,28 +366,18 @@ class _EvaluationRun:
         trained: TrainPartResult,
     ) -> WrittenBundle:
         """Write the bundle into the scratch folder, and report the parts that it lacks."""
-        texts = inputs.texts(self.context, spec)
-        image_index = self.images.image_index
-        parts = {at: "id" for at in image_index.id_labels} | {at: "ood" for at in image_index.ood_labels}
-        labels = [
-            {
-                "label": label,
-                "sense": texts.senses[at],
-                "part": parts.get(at),
-                **_attributes_with_ids(texts.entries[at]),
-            }
-            for at, label in enumerate(texts.labels)
-        ]
         written = write_bundle(
             self.folder / "bundle",
             student=bundle_weights(student),
             teacher=teacher,
             targets=self.targets,
-            labels=labels,
+            labels=inputs.bundle_labels(self.context, spec, self.images.image_index),
             evaluation=evaluation,
             training_log=log_path,
             training_images=self._training_images(trained.files),
-            provenance=self._provenance(spec, student),
+            provenance=inputs.provenance(
+                self.context, self.claim, spec, student, text_targets_id=self.encoded.text_targets_id
+            ),
             onnx=self._onnx_inputs(student, teacher, spec) if spec.config.bundle.onnx else None,
             left_out=trained.left_out,
         )
@@ -410,21 +398,3 @@ class _EvaluationRun:
         )
         text = teacher if spec.config.bundle.text_onnx else None
         return images.inputs(spec.prompt, spec.config.objective.temperature, text)
-
-    def _provenance(self, spec: DistillSpec, student: Student) -> dict[str, Any]:
-        with self.context.db.read() as tx:
-            return {
-                "job": self.claim.job_id,
-                "recipe": spec.recipe,
-                **({"start": spec.start_checkpoint_id} if spec.start_checkpoint_id else {}),
-                "initial_weights": student.initial,
-                "config": spec.config.model_dump(mode="json"),
-                **resources.source_digests(tx, spec, text_targets_id=self.encoded.text_targets_id),
-            }
-
-
-def _attributes_with_ids(entry: AttributeEntry | None) -> dict[str, Any]:
-    """The lines and flags of a label; each line with its id in the attribute set. Empty without an entry."""
-    if entry is None:
-        return {}
-    return {"lines": [{"id": line_from_json(line).id, **line} for line in entry.lines], "flags": entry.flags}

@@ -1,14 +1,20 @@
-"""Inputs of GPU parts: labels with their texts, the teacher, the dataset, and files of earlier parts."""
+"""Inputs of GPU parts: labels with their texts, the teacher, the dataset, and files of earlier parts.
+
+Also what bundles state of their inputs.
+"""
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from attributes.types import line_from_json
 from distill.data.image_index import ImageIndex
+from distill.student.model import Student
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import LabelAttributes, render
@@ -16,7 +22,7 @@ from store import resources, vocabularies
 from store.jobs import claims
 from store.jobs.claims import Claim
 from store.jobs.part_results import EncodeResult
-from store.jobs.specs import TextSource
+from store.jobs.specs import DistillSpec, TextSource
 from store.models import AttributeEntry
 from store.sets import attribute_sets, caption_sets
 from workers.runtime.attempt_traces import scratch_prefix
@@ -144,3 +150,40 @@ def targets(context: Context, claim: Claim, folder: Path) -> tuple[TextTargets, 
         row = resources.text_targets(tx, encoded.text_targets_id)
     context.artefacts.get_file(row.file_key, folder / "text_targets.safetensors")
     return TextTargets.load(folder / "text_targets.safetensors"), encoded
+
+
+def bundle_labels(context: Context, spec: DistillSpec, image_index: ImageIndex) -> list[dict[str, object]]:
+    """The labels of a bundle: name, sense, part of the images, and the attributes of the attribute set."""
+    of_job = texts(context, spec)
+    parts = {at: "id" for at in image_index.id_labels} | {at: "ood" for at in image_index.ood_labels}
+    return [
+        {
+            "label": label,
+            "sense": of_job.senses[at],
+            "part": parts.get(at),
+            **_attributes_with_ids(of_job.entries[at]),
+        }
+        for at, label in enumerate(of_job.labels)
+    ]
+
+
+def _attributes_with_ids(entry: AttributeEntry | None) -> dict[str, Any]:
+    """The lines and flags of a label; each line with its id in the attribute set. Empty without an entry."""
+    if entry is None:
+        return {}
+    return {"lines": [{"id": line_from_json(line).id, **line} for line in entry.lines], "flags": entry.flags}
+
+
+def provenance(
+    context: Context, claim: Claim, spec: DistillSpec, student: Student, *, text_targets_id: str
+) -> dict[str, Any]:
+    """What the student of a distill job was made from, for the manifest of its bundle."""
+    with context.db.read() as tx:
+        return {
+            "job": claim.job_id,
+            "recipe": spec.recipe,
+            **({"start": spec.start_checkpoint_id} if spec.start_checkpoint_id else {}),
+            "initial_weights": student.initial,
+            "config": spec.config.model_dump(mode="json"),
+            **resources.source_digests(tx, spec, text_targets_id=text_targets_id),
+        }

@@ -14,15 +14,16 @@ from distill.bundle.verify import MANIFEST_FILE
 from distill.config.model_names import student_notes
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, save_training_images
+from distill.evaluation.epochs import measure_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import EpochLine
-from distill.pipeline import check_bundle, check_start, measure_epochs, training_data
+from distill.pipeline import check_bundle, check_start, training_data
 from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, read_initial_student, trained_before
 from distill.student.model import Student, configured_student
 from distill.student.saved_student import save_student
 from distill.teacher.teacher import Teacher
 from distill.training.distributed import current_ranks
-from distill.training.hooks import OnEpoch, SaveState, TrainHooks, WriteState
+from distill.training.hooks import CopyStudent, OnCheckpoint, OnEpoch, SaveState, TrainHooks, WriteState
 from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
 from distill.training.metrics import StepMetrics
@@ -37,8 +38,9 @@ from workers.gpu import inputs
 from workers.gpu.device_memory import gpu_memory
 from workers.gpu.features import fetch_features
 from workers.gpu.pipeline_hooks import note_changed_images, pipeline_errors, pipeline_hooks
-from workers.gpu.run_log import open_run_log
 from workers.gpu.torchrun import train_in_ranks
+from workers.gpu.training.epoch_checkpoints import CheckpointSaver
+from workers.gpu.training.run_log import open_run_log
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
@@ -130,7 +132,7 @@ def _train(
     lease.begin("teacher features")
     config, ranks = spec.config, current_ranks()
     images = inputs.images(context, spec.dataset_id, folder)
-    targets, _ = inputs.targets(context, claim, folder)
+    targets, encoded = inputs.targets(context, claim, folder)
     initial_student = _initial_student(context, spec, teacher, folder)
     before = trained_before(config, initial_student, root=context.settings.data)
     with ranks.first_rank_first():  # the others find features, pictures and weights in the caches
@@ -159,8 +161,9 @@ def _train(
         resume = folder / "resume.safetensors"
         context.artefacts.get_file(claim.state_key, resume)
     on_epoch: OnEpoch = _measure_nothing
+    on_checkpoint: OnCheckpoint = _keep_nothing
     if ranks.is_first:
-        on_epoch = measure_epochs(
+        evaluation = measure_epochs(
             config,
             images.image_index,
             teacher,
@@ -168,7 +171,21 @@ def _train(
             spec.text,
             cache=context.settings.cache,
             root=images.root,
+            has_checkpoints=spec.save_checkpoints is not None,
             hooks=hooks,
+        )
+        on_epoch = evaluation
+        on_checkpoint = CheckpointSaver(
+            context=context,
+            claim=claim,
+            lease=lease,
+            spec=spec,
+            teacher=teacher,
+            targets=targets,
+            text_targets_id=encoded.text_targets_id,
+            image_index=images.image_index,
+            evaluation=evaluation,
+            folder=folder,
         )
     lease.begin("training")
     report_step = _step_reporter(lease, config.schedule.batch_size)
@@ -189,6 +206,7 @@ def _train(
             hooks=TrainHooks(
                 on_step=on_step,
                 on_epoch=run_log.measured(_epoch_reporter(lease, on_epoch)),
+                on_checkpoint=on_checkpoint,
                 should_stop=lease.should_stop,
                 save=_state_saver(context, claim, lease, folder, last_step),
             ),
@@ -200,6 +218,10 @@ def _train(
 def _measure_nothing(_epoch: int, _student: Student, _context: Tensor | None) -> EpochLine | None:
     """Only the first rank measures the student after an epoch."""
     return None
+
+
+def _keep_nothing(_epoch: int, _copy_student: CopyStudent) -> None:
+    """Only the first rank stores checkpoints."""
 
 
 def _report_student(context: Context, lease: LeaseRenewal, config: TrainConfig, *, width: int, is_new: bool) -> None:

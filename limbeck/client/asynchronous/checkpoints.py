@@ -106,4 +106,4 @@ class AsyncCheckpoints:
             raise ValueError(f"unknown part {', '.join(sorted(unknown))}; a bundle has {', '.join(BUNDLE_PARTS)}")
         checkpoint = await self.get(id)
         url = resource_path("checkpoints", checkpoint.id)
-        return await download_bundle(self._http, url, checkpoint, Path(folder), parts, on_progress)
+        return await download_bundle(self._http, url, checkpoint.id, checkpoint.files, Path(folder), parts, on_progress)

@@ -107,4 +107,4 @@ class Checkpoints:
             raise ValueError(f"unknown part {', '.join(sorted(unknown))}; a bundle has {', '.join(BUNDLE_PARTS)}")
         checkpoint = self.get(id)
         url = resource_path("checkpoints", checkpoint.id)
-        return download_bundle(self._http, url, checkpoint, Path(folder), parts, on_progress)
+        return download_bundle(self._http, url, checkpoint.id, checkpoint.files, Path(folder), parts, on_progress)

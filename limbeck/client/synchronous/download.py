@@ -30,22 +30,26 @@ from limbeck.client.responses import pause_s, problem_of, wait_before_retry_s
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.runtime import run_blocking
 from limbeck.errors import BrokenDownload
-from limbeck.models import CheckpointWithFiles, ManifestEntry
+from limbeck.models import ManifestEntry
 from limbeck.shared.bundle.files import MANIFEST_FILE, file_sha256
 
 
 def download_bundle(
     http: Http,
     url: str,
-    checkpoint: CheckpointWithFiles,
+    name: str,
+    bundle: Sequence[ManifestEntry],
     folder: Path,
     parts: Sequence[str] | None,
     on_progress: OnProgress | None,
 ) -> tuple[Path, ...]:
-    """Download the files of `parts` from `url`, the path of the checkpoint. Returns their paths, the manifest first."""
-    manifest = next((file for file in checkpoint.files if file.path == MANIFEST_FILE), None)
+    """Download the files of `parts` from `url`, the path of a checkpoint. Returns their paths, the manifest first.
+
+    `bundle`: all of its files. `name`: for errors.
+    """
+    manifest = next((file for file in bundle if file.path == MANIFEST_FILE), None)
     if manifest is None:
-        raise BrokenDownload(f"checkpoint {checkpoint.id} has no {MANIFEST_FILE}")
+        raise BrokenDownload(f"checkpoint {name} has no {MANIFEST_FILE}")
     content = (http.request("GET", f"{url}/files/{MANIFEST_FILE}")).content
     check_digest(content, manifest)
     listed = manifest_files(content)
@@ -55,7 +59,7 @@ def download_bundle(
     with full_disk_named(folder):
         make_folder(folder)
         with _locked(http, folder):
-            missing = run_blocking(missing_files, folder, manifest, files, checkpoint.id)
+            missing = run_blocking(missing_files, folder, manifest, files, name)
             check_space(folder, missing)
             for file in files:
                 if file in missing:

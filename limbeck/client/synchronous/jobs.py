@@ -2,9 +2,11 @@
 """Jobs: create, follow and cancel them; their events, LLM calls and intermediate results."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any, Literal, Unpack, overload
 
+from limbeck.client.downloads import OnProgress
 from limbeck.client.job_requests import (
     CaptionRequest,
     CreatedKind,
@@ -16,12 +18,13 @@ from limbeck.client.job_requests import (
     job_body,
 )
 from limbeck.client.paths import resource_path, without_none
-from limbeck.client.responses import CHECK_TIMEOUT_S
+from limbeck.client.responses import CHECK_TIMEOUT_S, parsed
 from limbeck.client.synchronous import events
+from limbeck.client.synchronous.download import download_bundle
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import delete, get, items, patch, post
 from limbeck.errors import JobFailed
-from limbeck.models import Call, CreatedJob, Deletion, Estimate, Event, Job, LabelResult
+from limbeck.models import Call, CreatedJob, Deletion, EpochCheckpoint, Estimate, Event, Job, LabelResult
 from limbeck.models.plans import JobCheck, Plan
 
 _FIRST_POLL_S = 0.1
@@ -230,6 +233,31 @@ class Jobs:
     def labels_so_far(self, job: Job | str) -> Iterator[LabelResult]:
         """The results of an enrich job by label; also for a running or failed job."""
         return items(self._http, LabelResult, resource_path("jobs", _id(job), "labels"), limit=1000)
+
+    def checkpoints(self, job: Job | str) -> Iterator[EpochCheckpoint]:
+        """The students that a distill job with `save_checkpoints` has kept so far, by epoch."""
+        return items(self._http, EpochCheckpoint, resource_path("jobs", _id(job), "checkpoints"))
+
+    def download_checkpoint(
+        self, job: Job | str, epoch: int, folder: Path | str, on_progress: OnProgress | None = None
+    ) -> tuple[Path, ...]:
+        """Download the student that a job has kept after an epoch: all files of its bundle, verified and continued as
+        `client.checkpoints.download` does.
+
+        Returns:
+            The paths of the files, `manifest.json` first.
+
+        Raises:
+            Problem: the job has kept no student of this epoch, or has dropped it for a newer one.
+            FilesInTheWay: the folder holds another checkpoint, or other files under the same names.
+            DiskFull: the bundle does not fit on the disk.
+            BrokenDownload: a file does not match the manifest, or the manifest is invalid.
+            OSError: a file cannot be written for another reason.
+        """
+        url = resource_path("jobs", _id(job), "checkpoints", str(epoch))
+        kept = parsed(EpochCheckpoint, self._http.request("GET", url))
+        name = f"{kept.job_id}, epoch {epoch},"
+        return download_bundle(self._http, url, name, kept.files, Path(folder), None, on_progress)
 
     def export(self, job: Job | str) -> bytes:
         """The results of an enrich job so far, as a file in Limbeck's JSON."""

@@ -11,7 +11,8 @@ import torch
 from distill.config.train_config import TrainConfig
 from distill.data.few_shot import FewShotError, support_rows
 from distill.data.image_index import ImageIndex
-from distill.pipeline import MeasureOptions, measure_epochs, measure_student, measure_teacher, training_data
+from distill.evaluation.epochs import measure_epochs
+from distill.pipeline import MeasureOptions, measure_student, measure_teacher, training_data
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher
 from distill.texts.student_texts import evaluation_inputs

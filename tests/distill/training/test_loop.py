@@ -15,7 +15,7 @@ from distill.config.recipes import variant
 from distill.config.train_config import StudentConfig
 from distill.student.model import Student, build_student, configured_student
 from distill.training.guards import NonFiniteLoss
-from distill.training.hooks import TrainHooks
+from distill.training.hooks import CopyStudent, StudentNow, TrainHooks
 from distill.training.loop import train, training_step
 from distill.training.metrics import StepMetrics
 from tests.distill.helpers_train import IMAGE_PX, WIDTH, SavedStates, run, small_config, small_data, weights
@@ -133,6 +133,31 @@ def test_results_of_on_epoch_are_logged_once_and_do_not_change_the_weights(tmp_p
         assert result is not None
         found = [line for line in result.log if "accuracy" in line]
         assert found == [{"step": 3 * n, "epoch": n, "accuracy": {"id": n / 10}} for n in (2, 3)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overrides", [{}, {"average": "ema", "ema_decay": 0.7, "average_from": 0.4}])
+def test_copied_students_are_those_of_the_epoch_and_do_not_change_the_weights(overrides: dict[str, Any]) -> None:
+    copies: dict[int, StudentNow] = {}
+
+    def keep(epoch: int, copy_student: CopyStudent) -> None:
+        torch.manual_seed(99)
+        copies[epoch] = copy_student()
+        copies[epoch].student.model(torch.zeros(2, 3, IMAGE_PX, IMAGE_PX))
+
+    config = small_config(epochs=3, schedule="step", warmup=0, **overrides)
+    plain, _ = run(config)
+    kept = train(config, small_data(), hooks=TrainHooks(on_checkpoint=keep))
+    assert [(epoch, one.step) for epoch, one in copies.items()] == [(1, 3), (2, 6), (3, 9)]
+    for name, tensor in weights(plain).items():
+        assert torch.equal(kept.student.model.state_dict()[name], tensor), name
+        # With an average, these are the averages, as of the delivered student.
+        assert torch.equal(copies[3].student.model.state_dict()[name], tensor), name
+    assert any(
+        not torch.equal(copies[1].student.model.state_dict()[name], tensor)
+        for name, tensor in copies[2].student.model.state_dict().items()
+    )
+    assert not any(one.student.model.training for one in copies.values())
 
 
 def test_should_stop_is_called_before_the_first_step() -> None:

@@ -30,6 +30,21 @@ def test_a_bundle_is_downloaded_and_then_complete(tmp_path: Path, capsys: Captur
     assert sorted(shown["files"]) == sorted(["manifest.json", *NAMES])
 
 
+def test_a_student_of_an_epoch_is_downloaded_whole(tmp_path: Path, capsys: Capture) -> None:
+    script, contents = bundle_script(["image/config.json", "targets/labels.json"])
+    kept = {"job_id": "job_1", "epoch": 4, "step": 12, "metrics": None, "created_at": "2026-11-23T21:04:05Z"}
+    kept |= {"files": script[0].body["files"]}
+    with scripted([Say(200, kept), script[1], *(Say(200, content) for content in contents.values())]) as server:
+        arguments = ["download", "job_1", "--epoch", "4", "--out", str(tmp_path / "student"), "--url", server.url]
+        assert main(arguments) == 0
+    paths = [one.path for one in server.seen]
+    assert paths[0] == "/v1/jobs/job_1/checkpoints/4"
+    assert set(paths[1:]) == {f"{paths[0]}/files/{name}" for name in ("manifest.json", *contents)}
+    assert capsys.readouterr().out.startswith("3 files, ")
+    for given in (["job_1", "--out", "x"], ["job_1", "--epoch", "4", "--parts", "onnx", "--out", "x"]):
+        assert failed(["download", *given], capsys)[0] == 2
+
+
 def test_a_file_of_the_user_is_kept(tmp_path: Path, capsys: Capture) -> None:
     script, contents = bundle_script(NAMES)
     (tmp_path / "README.md").write_text("mine")

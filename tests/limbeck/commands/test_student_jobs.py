@@ -48,6 +48,39 @@ def test_what_a_job_is_refused_for_is_named_by_its_option(capsys: Capture) -> No
     assert (code, capsys.readouterr().err) == (2, "limbeck: --student: no student is called resnet81\n")
 
 
+def test_students_to_keep_are_requested_and_listed(capsys: Capture) -> None:
+    options = ("--dataset", "dst_1", "--teacher", "t", "--save-every", "4", "--dry-run")
+    code, seen = run([Say(200, CHECK)], "distill", *options, "--keep", "2")
+    assert (code, json.loads(seen[0].body)["save_checkpoints"]) == (0, {"every_epochs": 4, "keep": 2})
+    assert json.loads(run([Say(200, CHECK)], "distill", *options)[1][0].body)["save_checkpoints"] == {"every_epochs": 4}
+    capsys.readouterr()
+    assert run([], "distill", "--dataset", "dst_1", "--teacher", "t", "--keep", "2")[0] == 2
+    assert capsys.readouterr().err == "limbeck: --keep is for --save-every: give both, or leave it out\n"
+    refused = [{"pointer": "/save_checkpoints/every_epochs", "detail": "the training has 3 epochs"}]
+    assert run([problem(422, "u", "u", errors=refused)], "distill", *options)[0] == 2
+    assert capsys.readouterr().err == "limbeck: --save-every: the training has 3 epochs\n"
+
+    metrics = {"accuracy": 0.625, "top5": 1.0, "chance": 0.25, "num_images": 8, "num_labels": 4}
+    file = {"path": "image/model.safetensors", "sha256": "d", "size": 2_500_000, "url": "/v1/…"}
+    rows = [
+        {
+            "job_id": "job_1",
+            "epoch": epoch,
+            "step": 9,
+            "metrics": one,
+            "files": [file],
+            "created_at": "2026-11-23T21:04:05Z",
+        }
+        for epoch, one in ((4, None), (8, metrics))
+    ]
+    listed = Say(200, {"data": rows, "has_more": False, "first_id": "4", "last_id": "8"})
+    code, seen = run([listed], "jobs", "checkpoints", "job_1")
+    assert (code, seen[0].path.partition("?")[0]) == (0, "/v1/jobs/job_1/checkpoints")
+    last = capsys.readouterr().out.splitlines()[-1].split()
+    assert last[:4] == ["8", "9", "62.5%", "100.0%"]
+    assert " ".join(last[4:6]) == "2.5 MB"
+
+
 def test_a_dry_run_creates_no_job(capsys: Capture) -> None:
     code, seen = run([Say(200, CHECK)], "distill", "--dataset", "dst_1", "--teacher", "t", "--dry-run")
     assert (code, [one.path for one in seen]) == (0, ["/v1/jobs?dry_run=true"])

@@ -8,18 +8,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
-from sqlalchemy import select
+from safetensors.torch import load_file
+from sqlalchemy import select, update
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from distill.data.dataset.scan import scan
 from distill.data.splits import SPLIT
+from distill.evaluation.accuracy import evaluate_features
+from limbeck.shared.bundle.files import read_manifest
 from store import resources, vocabularies
 from store.artefacts import Artefacts
 from store.db import Database
 from store.jobs import claims, events, jobs, progress
 from store.jobs.jobs import NewPart
-from store.models import Event, Job, Part
+from store.jobs.specs import SaveCheckpoints
+from store.lifecycle import epoch_checkpoints
+from store.models import EpochFile, Event, Job, Part
 from store.settings import Settings
 from store.vocabularies import NewLabel
 from tests.distill.conftest import save_clip, tiny_clip_config
@@ -64,7 +71,7 @@ def context(sqlite_db: Database, tmp_path: Path) -> Context:
 def new_job(context: Context, tmp_path: Path) -> Callable[..., str]:
     """`new_job(**config)`: a distill job of four labels; returns its id."""
 
-    def create(**config: Any) -> str:
+    def create(save_checkpoints: SaveCheckpoints | None = None, **config: Any) -> str:
         image_index = scan(tmp_path / "data" / "birds", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
         image_index.save(tmp_path / "manifest.jsonl")
         stored = context.artefacts.put_file(tmp_path / "manifest.jsonl", "m")
@@ -86,6 +93,7 @@ def new_job(context: Context, tmp_path: Path) -> Callable[..., str]:
                 vocabulary_id=vocabulary.id,
                 teacher="local-dir:teacher",
                 config={**CONFIG, **config},
+                save_checkpoints=save_checkpoints,
             )
             kinds = ("encode", "train", "evaluate")
             return jobs.create(
@@ -207,3 +215,80 @@ def test_an_evaluation_without_its_teacher_waits_and_keeps_the_trained_student(
     job, listed = read(context, job_id)
     assert job.status == "succeeded", job.error
     assert len([event for event in listed if event.message.startswith("training starts")]) == 1
+
+
+@pytest.mark.slow
+def test_checkpoints_of_a_training_are_measured_on_held_out_images_and_survive_a_lost_state(
+    context: Context, new_job: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training of 4 epochs is stopped after 3 and starts over, because its state is lost."""
+    seen = {LABELS.index(name) for name in ("red finch", "crane")}
+    measured: list[set[int]] = []
+
+    def noted(features: Any, labels: Any, *arguments: Any, **named: Any) -> Any:
+        measured.append(set(labels.tolist()))
+        if len(measured) == 3:
+            context.shutting_down.set()
+        return evaluate_features(features, labels, *arguments, **named)
+
+    monkeypatch.setattr("distill.evaluation.epochs.evaluate_features", noted)
+    config = {"epochs": 4, "measured_epochs": 0, "average": "ema", "average_from": 0.0, "ema_decay": 0.5}
+    job_id = new_job(SaveCheckpoints(every_epochs=1, keep=2), **config)
+    assert [run_next(context) for _ in range(2)] == ["encode", "train"]
+    before = epoch_files(context, job_id)
+    assert list(before) == [2, 3]
+    context.shutting_down.clear()
+    with context.db.write() as tx:
+        tx.execute(update(Part).where(Part.job_id == job_id, Part.kind == "train").values(state_key=None))
+    assert run_next(context) == "train"
+    files = epoch_files(context, job_id)
+    assert list(files) == [3, 4]
+    assert files[3] == before[3]
+    # Each epoch was measured once, and no image of an unseen label.
+    assert measured == [seen] * 4
+
+    folder = tmp_path / "epoch-4"
+    for path, key in files[4].items():
+        context.artefacts.get_file(key, folder / path)
+    manifest = read_manifest(folder)
+    names = {"image/config.json", "image/model.safetensors", "targets/text_targets.safetensors", "targets/labels.json"}
+    assert {file["path"] for file in manifest["files"]} == names | {"evaluation.json"}
+    assert {"epoch": 4, "step": 8, "job": job_id}.items() <= manifest["made_from"].items()
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert (evaluation["ood"], set(evaluation["id"]["per_label"])) == (None, {"red finch", "crane"})
+    # The checkpoint of the last epoch has the weights that are delivered: those of the average.
+    with context.db.read() as tx:
+        result = tx.scalars(select(Part.result).where(Part.job_id == job_id, Part.kind == "train")).one()
+        row = epoch_checkpoints.get(tx, job_id, 4)
+    assert result is not None
+    assert row.metrics is not None
+    assert row.metrics["accuracy"] == evaluation["id"]["accuracy"]
+    context.artefacts.get_file(result["files"]["student"], tmp_path / "student.safetensors")
+    delivered = load_file(tmp_path / "student.safetensors")
+    student = timm.create_model(f"local-dir:{folder / 'image'}", pretrained=True)
+    assert all(torch.equal(tensor, delivered[name]) for name, tensor in student.state_dict().items())
+    notes = [event.message for event in read(context, job_id)[1] if event.message.startswith("checkpoint of epoch")]
+    assert [note.partition(":")[0] for note in notes] == [f"checkpoint of epoch {epoch}" for epoch in (1, 2, 3, 4)]
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_cannot_be_stored_does_not_end_the_training(
+    context: Context, new_job: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = new_job(SaveCheckpoints(every_epochs=1))
+    monkeypatch.setattr("workers.gpu.training.epoch_checkpoints.write_epoch_bundle", raising(OSError("no space left")))
+    assert [run_next(context) for _ in range(2)] == ["encode", "train"]
+    assert epoch_files(context, job_id) == {}
+    job, listed = read(context, job_id)
+    assert job.status == "running"
+    (warning,) = [event.message for event in listed if "is not saved" in event.message]
+    assert warning == "the checkpoint of epoch 1 is not saved (OSError); the training goes on"
+
+
+def epoch_files(context: Context, job_id: str) -> dict[int, dict[str, str]]:
+    """Epoch → path of a file → key of its artefact."""
+    found: dict[int, dict[str, str]] = {}
+    with context.db.read() as tx:
+        for file in tx.scalars(select(EpochFile).where(EpochFile.job_id == job_id).order_by(EpochFile.epoch)):
+            found.setdefault(file.epoch, {})[file.path] = file.file_key
+    return found
