@@ -578,6 +578,7 @@ class Part(Base):
     `num_gpus`: a worker that has GPUs must have so many (see `store.jobs.claims.fits`).
     `attempts` counts all claims, and `idle_attempts` those in a row without progress, which are limited. `saved_units`:
     steps in the saved training state, or units of an enrichment whose results are stored. `priority`: of its job.
+    `rendezvous`: where the other machines of its training find it (`store.lifecycle.nodes`).
     """
 
     __tablename__ = "parts"
@@ -609,6 +610,7 @@ class Part(Base):
     queued_at: Mapped[float | None]
     holds_budget: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     num_gpus: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    rendezvous: Mapped[dict[str, object] | None]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     __table_args__ = (

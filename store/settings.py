@@ -146,6 +146,11 @@ class Settings(BaseSettings):
     keep_states_s: float = Field(
         7 * 86400.0, ge=0, description="How long the training state of a failed or cancelled job is kept for a retry."
     )
+    rendezvous_host: str = Field(
+        "",
+        description="Address at which the other machines of a training reach this one; if empty, the one from which it "
+        "reaches the database.",
+    )
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
     keep_idempotency_s: float = Field(

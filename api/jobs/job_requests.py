@@ -41,6 +41,7 @@ from store.jobs.specs import (
     DistillSpec,
     EncodeSpec,
     EvaluateSpec,
+    NodeSpec,
     ProveSpec,
     RangeSpec,
     SaveCheckpoints,
@@ -54,6 +55,7 @@ from store.settings import Settings
 _SET = Field(None, description="The source of every text except `names`.")
 _PROMPT = Field(PromptOptions(), description="Concept word, templates, and whether texts contain the label's name.")
 MAX_NPROC = 64
+MAX_NNODES = 64
 _Text = Annotated[TextKind, Field(description="The text of a label that the teacher encodes besides its name.")]
 
 
@@ -101,6 +103,13 @@ class DistillIn(JobRequestModel):
         le=MAX_NPROC,
         description="Processes (ranks) of one machine that train the student together, each on a GPU of its own, or "
         "all on the CPU of a worker without GPUs. `batch_size` is that of all ranks together.",
+    )
+    nnodes: int = Field(
+        1,
+        ge=1,
+        le=MAX_NNODES,
+        description="Machines that train the student together, each with `nproc` ranks: as many GPU workers, which "
+        "must be free at the same time and reach each other.",
     )
     _given_config: Mapping[str, object] = PrivateAttr(default_factory=dict)
 
@@ -263,7 +272,7 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         check_unlabelled_used(config.objective.losses.above_zero(), dataset.counts.get("unlabelled", 0))
     except UnlabelledUnused as error:
         raise unprocessable("unlabelled_unused", str(error), "/config") from None
-    _check_ranks(config, request.nproc, num_images=dataset.counts["train"])
+    _check_ranks(config, request.nproc, request.nnodes, num_images=dataset.counts["train"])
     teacher = parse_teacher_ref(request.teacher, settings.data)
     _check_start(tx, request.start_checkpoint_id, config, teacher)
     uses_captions = "cap" in config.objective.losses.above_zero()
@@ -289,12 +298,17 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         caption_set_id=request.caption_set_id,
         save_checkpoints=request.save_checkpoints,
         nproc=request.nproc,
+        nnodes=request.nnodes,
     )
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [
         _encode_part(num_labels),
         *_features_parts(dataset, settings, trains=config.data.encodes_training_images),
         NewPart(kind="train", queue="gpu", stage=1, num_gpus=spec.num_gpus),
+        *(
+            NewPart(kind="train_node", queue="gpu", stage=1, num_gpus=spec.num_gpus, spec=NodeSpec(node=node))
+            for node in range(1, spec.nnodes)
+        ),
         NewPart(kind="evaluate", queue="gpu", stage=2),
     ]
     return JobPlan(spec, parts)
@@ -313,19 +327,21 @@ def _check_save_checkpoints(wanted: SaveCheckpoints | None, config: TrainConfig)
         raise unprocessable("checkpoints_unfit", detail, "/save_checkpoints")
 
 
-def _check_ranks(config: TrainConfig, nproc: int, *, num_images: int) -> None:
+def _check_ranks(config: TrainConfig, nproc: int, nnodes: int, *, num_images: int) -> None:
     """Refuse ranks that cannot share the batches of the config evenly, or whose share has fewer than two images."""
-    if nproc == 1:
+    if nproc * nnodes == 1:
         return
+    pointer = "/nproc" if nproc > 1 else "/nnodes"
     batch_size, accumulate = config.schedule.batch_size, config.schedule.accumulate
-    parts = nproc * accumulate
+    factors = {"nproc": nproc, "nnodes": nnodes, "accumulate": accumulate}
+    parts = nproc * nnodes * accumulate
     if batch_size % parts:
-        of = f"{parts} (nproc {nproc} times accumulate {accumulate})" if accumulate > 1 else f"nproc {nproc}"
-        detail = f"batch_size {batch_size}, that of all ranks together, is no multiple of {of}: change one of them"
-        raise unprocessable("ranks_unfit", detail, "/nproc")
+        of = " times ".join(f"{name} {factor}" for name, factor in factors.items() if factor > 1)
+        detail = f"batch_size {batch_size}, that of all ranks together, is no multiple of {parts} ({of}): change one"
+        raise unprocessable("ranks_unfit", detail, pointer)
     if num_images < 2 * parts:
         detail = f"{num_images} images to train on: at least two are needed for each of {parts} parts of a batch"
-        raise unprocessable("ranks_unfit", detail, "/nproc")
+        raise unprocessable("ranks_unfit", detail, pointer)
 
 
 def _check_caption_set(tx: Session, id: str, dataset: Dataset, *, is_used: bool) -> None:

@@ -65,7 +65,7 @@ def _plan_out(tx: Session, planned: WholeJob, settings: Settings) -> PlanOut:
         else PlannedDatasetOut(
             counts=dataset.counts,
             warnings=dataset.warnings,
-            labels=sorted(set(index.label_indices) - {NO_LABEL}),
+            labels=sorted(index.num_images_of_labels.keys() - {NO_LABEL}),
             same_id=planned.same_dataset,
         ),
         jobs=[job_check(tx, job, settings) for job in planned.jobs],

@@ -218,7 +218,7 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     check = check_options(namespace)
     matched, split = _match_images(namespace, given)
     if namespace.only_matching:
-        given = given.only(sorted({image.label for image in matched.images}))
+        given = given.only(sorted(set(matched.images.labels)))
         matched, split = _match_images(namespace, given)
     image_index = index_images(matched, split, [])
     check_shots(config, image_index)

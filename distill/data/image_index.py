@@ -5,11 +5,13 @@
 
 import hashlib
 import json
+import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,10 @@ from distill.data.image_folders import FolderError
 from distill.data.packed_strings import PackedStrings
 from distill.data.splits import NO_LABEL, PARTS, Part
 from limbeck.shared.images.file_names import json_line
+
+_PLAIN = re.compile(r"[ !#-\[\]-~]*").fullmatch
+"""Whether JSON writes a text as it is."""
+_LINES = 1 << 13
 
 
 class Item(NamedTuple):
@@ -65,20 +71,55 @@ class ImageIndex:
     def digest(self) -> str:
         """sha256 over labels, paths, parts and captions, in hex."""
         digest = hashlib.sha256(json.dumps(self.labels).encode())
-        for item in self:
-            digest.update(json.dumps(item if item.caption is not None else item[:3]).encode())
+        for texts in self._as_json(json.dumps):
+            digest.update("".join(texts).encode())
         return digest.hexdigest()
 
     def labels_of(self, part: Part) -> set[int]:
         """Indices of the labels with images in a part."""
         wanted = PARTS.index(part)
-        return {label for label, code in zip(self.label_indices, self.part_codes, strict=True) if code == wanted}
+        return {label for label, code in self._num_images if code == wanted}
+
+    @cached_property
+    def _num_images(self) -> Counter[tuple[int, int]]:
+        """The number of images of each label in each part, by its code."""
+        return Counter(zip(self.label_indices, self.part_codes, strict=True))
+
+    @property
+    def num_images_of_labels(self) -> dict[int, int]:
+        """The number of images of each label that has some; `NO_LABEL` is one of them if there are unlabelled ones."""
+        counts: dict[int, int] = {}
+        for (label, _), number in self._num_images.items():
+            counts[label] = counts.get(label, 0) + number
+        return counts
+
+    def _as_json(self, dumps: Callable[[tuple[str | int | None, ...]], str]) -> Iterator[list[str]]:
+        """What `dumps` gives for the fields of each item, some thousand items at a time."""
+        ends = {key: f'", {key[0]}, "{PARTS[key[1]]}"' for key in self._num_images}
+        first = 0
+        for paths in self.paths.chunks():
+            rows = slice(first, first + len(paths))
+            first = rows.stop
+            keys = zip(self.label_indices[rows], self.part_codes[rows], strict=True)
+            captions = None if self.captions is None else list(self.captions[rows])
+            if not _PLAIN("".join(paths)) or (captions and not _PLAIN("".join(captions))):
+                captions = captions or [""] * len(paths)
+                items = zip(paths, keys, captions, strict=True)
+                yield [
+                    dumps(Item(path, label, PARTS[code], caption or None).as_fields())
+                    for path, (label, code), caption in items
+                ]
+            elif captions is None or not any(captions):
+                yield [f'["{path}{ends[key]}]' for path, key in zip(paths, keys, strict=True)]
+            else:
+                lasts = [f', "{caption}"]' if caption else "]" for caption in captions]
+                yield [f'["{path}{ends[key]}{last}' for path, key, last in zip(paths, keys, lasts, strict=True)]
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[Item]:
-        captions: Iterable[str] = repeat("", len(self)) if self.captions is None else self.captions
+        captions: Iterable[str] = self.captions if self.captions is not None else repeat("", len(self))
         for path, label, code, caption in zip(self.paths, self.label_indices, self.part_codes, captions, strict=True):
             yield Item(path, label, PARTS[code], caption or None)
 
@@ -103,9 +144,11 @@ class ImageIndex:
     @cached_property
     def image_numbers(self) -> "array[int] | None":
         """A number for the image of each row, equal for the rows of one image; None if no image has several rows."""
+        if not self.paths.has_repeats:
+            return None
         numbers: dict[str, int] = {}
         of_rows = array("q", (numbers.setdefault(path, len(numbers)) for path in self.paths))
-        return of_rows if len(numbers) < len(of_rows) else None
+        return of_rows
 
     def file(self, at: int) -> Path:
         """Path on this machine of the image at a position."""
@@ -122,7 +165,8 @@ class ImageIndex:
         }
         with replacing(path) as draft, draft.open("w", encoding="utf-8") as out:
             out.write(json_line(header))
-            out.writelines(json_line(item.as_fields()) for item in self)
+            for texts in self._as_json(lambda fields: json_line(fields)[:-1]):
+                out.write("\n".join(texts) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "ImageIndex":
@@ -130,7 +174,7 @@ class ImageIndex:
         try:
             with path.open(encoding="utf-8") as lines:
                 header = json.loads(next(lines, ""))
-                image_index = cls.of(header["root"], header["labels"], (Item(*json.loads(line)) for line in lines))
+                image_index = cls.of(header["root"], header["labels"], _items_of(lines))
             is_intact = (header["manifest"], header["digest"]) == (1, image_index.digest)
         except (ValueError, KeyError, TypeError) as error:
             raise FolderError("bad_manifest", f"{path.name} is not an image index: {error}", "") from None
@@ -158,3 +202,13 @@ class ImageIndex:
         packed = PackedStrings(paths())
         of_rows = PackedStrings(captions.get(row, "") for row in range(len(packed))) if captions else None
         return cls(str(root), tuple(labels), packed, label_indices, bytes(part_codes), of_rows)
+
+
+def _items_of(lines: Iterator[str]) -> Iterator[Item]:
+    """The items of JSON lines, some thousand of which are parsed at a time. Raises ValueError and TypeError."""
+    while some := list(islice(lines, _LINES)):
+        items = json.loads(f"[{','.join(some)}]")
+        if len(items) != len(some):
+            raise ValueError("a line does not hold one item")
+        for item in items:
+            yield Item(*item)

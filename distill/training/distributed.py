@@ -70,6 +70,15 @@ class RankGroup:
         if self.is_first:
             self.wait()
 
+    @contextmanager
+    def first_of_machine_first(self) -> Iterator[None]:
+        """Run the block on the first rank of each machine, then on the others, which find its caches filled."""
+        if self.local_rank != 0:
+            self.wait()
+        yield
+        if self.local_rank == 0:
+            self.wait()
+
     def with_sync_batch_norm(self, model: nn.Module, device: torch.device) -> nn.Module:
         """With several ranks on GPUs, a copy of `model` whose batch norm uses all ranks; else `model` itself."""
         if self.world_size == 1 or device.type != "cuda":

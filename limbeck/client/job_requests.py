@@ -109,6 +109,8 @@ class DistillRequest(TextOptions, total=False):
     """Students to keep while the training runs: `{"every_epochs": 5, "keep": 3}`; the newest 5 without `keep`."""
     nproc: int
     """Processes (ranks) of one machine that train together, each on a GPU; 1 by default."""
+    nnodes: int
+    """Machines (GPU workers) that train together, each with `nproc` ranks; 1 by default."""
 
 
 class EvaluateRequest(TextOptions, total=False):

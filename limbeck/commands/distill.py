@@ -13,6 +13,7 @@ from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
     Concept,
     DryRun,
+    NumNodes,
     NumProcesses,
     Recipe,
     Set,
@@ -47,6 +48,7 @@ def distill(
         int | None, typer.Option(min=1, max=100, help="With --save-every: how many are kept; 5 by default.")
     ] = None,
     nproc: NumProcesses = 1,
+    nnodes: NumNodes = 1,
     out: Annotated[Path | None, typer.Option(help="Download the student to this folder.")] = None,
     priority: Priority = 0,
     dry_run: DryRun = False,
@@ -80,6 +82,7 @@ def distill(
         "start_checkpoint_id": start_from or None,
         "save_checkpoints": save_checkpoints(save_every, keep),
         "nproc": nproc if nproc > 1 else None,
+        "nnodes": nnodes if nnodes > 1 else None,
     }
     if out is not None:
         check_out(out)

@@ -48,6 +48,7 @@ _OPTIONS = (
     (r"/jobs/\d+/checkpoint_id", "--checkpoint"),
     (r"/jobs/\d+/caption_set_id", "--captions"),
     (r"/jobs/\d+/nproc", "--nproc"),
+    (r"/jobs/\d+/nnodes", "--nnodes"),
     (r"/jobs/\d+/start_checkpoint_id", "--start"),
     (r"/jobs/\d+/save_checkpoints/keep", "--keep"),
     (r"/jobs/\d+/save_checkpoints", "--save-every"),

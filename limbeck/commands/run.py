@@ -49,6 +49,7 @@ from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
     Concept,
     DryRun,
+    NumNodes,
     NumProcesses,
     Recipe,
     Set,
@@ -89,6 +90,7 @@ def run(
     set_: Set = None,
     text_onnx: TextOnnx = False,
     nproc: NumProcesses = 1,
+    nnodes: NumNodes = 1,
     split: Split = DEFAULT_SPLIT,
     source: Source = "",
     folder_map: FolderMap = "",
@@ -159,6 +161,7 @@ def run(
             "recipe": recipe,
             "config": train_config(set_, student, text_onnx=text_onnx),
             "nproc": nproc if nproc > 1 else None,
+            "nnodes": nnodes if nnodes > 1 else None,
         },
         out=out,
     )

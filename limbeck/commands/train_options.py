@@ -30,6 +30,9 @@ NumProcesses = Annotated[
     int,
     typer.Option("--nproc", min=1, help="Ranks that train together on one machine, each on a GPU of its own."),
 ]
+NumNodes = Annotated[
+    int, typer.Option("--nnodes", min=1, help="Machines (GPU workers) that train together, each with --nproc ranks.")
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything and print what would be done; write nothing.")
 ]

@@ -31,6 +31,7 @@ STAGE_NAMES = {
     "encode": "texts",
     "features": "image features",
     "train": "training",
+    "train_node": "training on other machines",
     "evaluate": "evaluation",
     "prove": "proof",
 }

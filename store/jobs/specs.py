@@ -137,12 +137,12 @@ class SaveCheckpoints(Spec):
 class DistillSpec(JobSpec):
     """A job that distills a teacher into a student. `config` is the resolved config of the recipe.
 
-    `nproc`: processes (ranks) that train the student together, on one machine.
+    `nproc`: processes (ranks) that train the student together on each of `nnodes` machines.
     """
 
     kind: ClassVar[JobKind] = "distill"
     optional: ClassVar[frozenset[str]] = frozenset(
-        {"start_checkpoint_id", "caption_set_id", "save_checkpoints", "nproc"}
+        {"start_checkpoint_id", "caption_set_id", "save_checkpoints", "nproc", "nnodes"}
     )
 
     dataset_id: str
@@ -157,6 +157,7 @@ class DistillSpec(JobSpec):
     caption_set_id: str | None = None
     save_checkpoints: SaveCheckpoints | None = None
     nproc: int = Field(1, ge=1)
+    nnodes: int = Field(1, ge=1)
 
     @property
     def num_gpus(self) -> int:
@@ -255,6 +256,12 @@ class NeighboursSpec(PartSpec):
     steps: tuple[int, ...]
 
 
+class NodeSpec(PartSpec):
+    """A machine of a training on several, from 1: the `train` part is that of machine 0."""
+
+    node: int
+
+
 class RepairSpec(PartSpec):
     """A repair round, from 1."""
 
@@ -280,6 +287,7 @@ _PART_SPECS: Mapping[str, type[PartSpec]] = {
     "assemble": RangeSpec,
     "contrast": ContrastSpec,
     "neighbours": NeighboursSpec,
+    "train_node": NodeSpec,
     "mend": RepairSpec,
     "correct": CorrectSpec,
 }

@@ -20,6 +20,7 @@ from store.jobs.claims import STOPPED_FOR_GOOD, Claim, changed, held, lock, lock
 from store.jobs.jobs import ENDED, LIVE, next_status
 from store.jobs.part_results import PartResult
 from store.jobs.progress import tally
+from store.lifecycle import nodes
 from store.lifecycle.job_results import publish_result
 from store.models import Job, Part
 
@@ -50,7 +51,7 @@ def fail(
     A failed part stops its job (see `stop`), unless the job can continue without it.
     """
     job = lock(tx, claim)
-    idle = _idle_attempts(tx.get_one(Part, claim.part_id, populate_existing=True))
+    idle = _idle_attempts(tx, tx.get_one(Part, claim.part_id, populate_existing=True))
     if retry_in_s is not None and idle.number < max_attempts and job.stopping not in STOPPED_FOR_GOOD:
         wait_s = backoff_s(max(idle.number, 1), first_s=retry_in_s, max_s=max(retry_in_s, _MAX_WAIT_S), jitter=_JITTER)
         must_change(tx, _requeued(held(claim), job, not_before=now_s() + wait_s).values(idle.columns))
@@ -241,7 +242,7 @@ def _end_lost(tx: Session, job: Job, part: Part, statement: Update, *, code: str
     `limit`: number of attempts. The caller has locked the row of the job.
     """
     ended = {"finished_at": now_s(), "lease_token": None, "rate": None}
-    idle = _idle_attempts(part)
+    idle = _idle_attempts(tx, part)
     again = idle.number < limit
     wait_s = 0.0
     if idle.number and job.stopping not in STOPPED_FOR_GOOD:
@@ -276,10 +277,16 @@ class _IdleAttempts:
     columns: Mapping[str, int]
 
 
-def _idle_attempts(part: Part) -> _IdleAttempts:
-    """A saved training state has set `idle_attempts` back. An enrichment has progress if it stored more results."""
-    if part.queue == "enrich" and part.done > part.saved_units:
-        return _IdleAttempts(0, {"idle_attempts": 0, "saved_units": part.done})
+def _idle_attempts(tx: Session, part: Part) -> _IdleAttempts:
+    """A saved training state has set `idle_attempts` back. An enrichment has progress if it stored more results, and
+    a further machine of a training if machine 0 saved a later state."""
+    saved = part.saved_units
+    if part.queue == "enrich":
+        saved = part.done
+    elif part.kind == nodes.FURTHER:
+        saved = nodes.saved_units(tx, part.job_id)
+    if saved > part.saved_units:
+        return _IdleAttempts(0, {"idle_attempts": 0, "saved_units": saved})
     return _IdleAttempts(part.idle_attempts, {})
 
 

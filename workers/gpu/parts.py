@@ -13,6 +13,7 @@ WORK: dict[str, Work] = {
     "encode": encode,
     "features": features,
     "train": train,
+    "train_node": train,
     "evaluate": evaluate,
     "prove": prove,
     "neighbours": neighbours,

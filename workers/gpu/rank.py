@@ -1,9 +1,9 @@
-"""One rank of the training of a part: `torchrun … -m workers.gpu.rank PART_ID TOKEN FOLDER`, started by its child.
+"""One rank of the training of a part: `torchrun … -m workers.gpu.rank PART_ID TOKEN FOLDER [--state KEY]`.
 
-Every rank trains its share of each batch. The first rank also prepares the data, while the others wait and then find it
-in the caches; it writes progress, events and training states with the token of the child's claim, and stores the
-trained student. The child renews the lease, asks the ranks to stop (SIGTERM) and ends the part. A rank writes how it
-ended to its folder in FOLDER, and does not outlive torchrun.
+Every rank trains its share of each batch. The first rank of a machine also prepares the data, while the others wait and
+then find it in the caches. The first rank of all writes progress, events and training states with the token of the
+child's claim, and stores the trained student. The child of the part starts torchrun, renews the lease, asks the ranks
+to stop (SIGTERM) and ends the part. A rank writes how it ended to its folder in FOLDER, and does not outlive torchrun.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,6 +56,7 @@ def main() -> int:
     parser.add_argument("part_id")
     parser.add_argument("token")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--state", help="key of the training state from which all ranks resume")
     arguments = parser.parse_args()
     context = Context.open()
     configure(context.settings)
@@ -63,7 +65,7 @@ def main() -> int:
         signal.signal(number, lambda *_: context.shutting_down.set())
     folder: Path = arguments.folder / f"rank-{os.environ['RANK']}"
     folder.mkdir(exist_ok=True)
-    outcome = outcome_of(lambda: join_and_train(context, arguments.part_id, arguments.token, folder))
+    outcome = outcome_of(lambda: join_and_train(context, arguments, folder))
     write_outcome(outcome, folder)
     return 0 if outcome.has_succeeded else 1
 
@@ -75,10 +77,11 @@ def end_with_torchrun() -> None:
     exit_after_parent(0.0)
 
 
-def join_and_train(context: Context, part_id: str, token: str, folder: Path) -> TrainPartResult | None:
+def join_and_train(context: Context, arguments: argparse.Namespace, folder: Path) -> TrainPartResult | None:
     """Join the other ranks and train; the result on the first rank. Raises LeaseLost before it waits for them."""
     with context.db.read() as tx:
-        claim = claims.of_attempt(tx, part_id, token)
+        claim = claims.of_attempt(tx, arguments.part_id, arguments.token)
+    claim = replace(claim, state_key=arguments.state)
     from distill.training.distributed import join_ranks
 
     with join_ranks() as ranks:

@@ -12,8 +12,9 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 import torch
@@ -30,6 +31,7 @@ from workers.runtime.lease_renewal import LeaseRenewal
 
 # How long ranks may take to save their state: shorter than the time that the child has (`workers.child.GRACE_S`).
 SHUTDOWN_S = 15
+_KILL_MARGIN_S = 2.0
 _POLL_S = 0.1
 _RETRY_S = 2.0
 _OUTCOME_FILE = "outcome.json"
@@ -97,17 +99,42 @@ def read_outcome(folder: Path) -> RankOutcome | None:
 def train_in_ranks(claim: Claim, lease: LeaseRenewal, spec: DistillSpec, folder: Path) -> TrainPartResult:
     """Train with `spec.nproc` ranks. Raises Stopped, and PartError for the errors of a rank and for a lost rank."""
     check_gpus(spec.config, spec.nproc)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(spec.nproc)]
-    command += ["--shutdown-timeout", str(SHUTDOWN_S), "-m", "workers.gpu.rank", claim.part_id, claim.token]
+    launch = ["--standalone", "--nproc-per-node", str(spec.nproc)]
+    run_torchrun(launch, claim, lease, spec.config, folder, state_key=claim.state_key)
+    return result_of(read_outcomes(folder, range(spec.nproc)), should_stop=lease.should_stop())
+
+
+def run_torchrun(
+    launch: list[str],
+    claim: Claim,
+    lease: LeaseRenewal,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    state_key: str | None,
+    is_over: Callable[[], bool] = lambda: False,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> bool:
+    """Run torchrun with the options `launch` until all its ranks have ended.
+
+    They resume from the training state `state_key`, and are asked to end when the part should stop or `is_over`.
+    Returns whether they were because of `is_over`. `environment`: added to that of this process.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", *launch, "--shutdown-timeout", str(SHUTDOWN_S)]
+    command += ["-m", "workers.gpu.rank", claim.part_id, claim.token, str(folder)]
+    command += ["--state", state_key] if state_key else []
     with subprocess.Popen(
-        [*command, str(folder)], env=_environment(spec.config), preexec_fn=end_with_parent(signal.SIGKILL)
+        command, env={**_environment(config), **environment}, preexec_fn=end_with_parent(signal.SIGKILL)
     ) as torchrun:
         try:
-            _wait(torchrun, lease)
+            return _wait(torchrun, lease, is_over)
         finally:
             torchrun.kill()
-    outcomes = [read_outcome(folder / f"rank-{rank}") for rank in range(spec.nproc)]
-    return result_of(outcomes, should_stop=lease.should_stop())
+
+
+def read_outcomes(folder: Path, ranks: range) -> list[RankOutcome | None]:
+    """How these ranks ended; None for a rank that was lost."""
+    return [read_outcome(folder / f"rank-{rank}") for rank in ranks]
 
 
 def check_gpus(config: TrainConfig, nproc: int) -> None:
@@ -132,18 +159,26 @@ def _environment(config: TrainConfig) -> dict[str, str]:
     return environment | ({"CUDA_VISIBLE_DEVICES": ""} if config.system.device == "cpu" else {})
 
 
-def _wait(torchrun: "subprocess.Popen[bytes]", lease: LeaseRenewal) -> None:
-    """Wait until all ranks have ended; ask them to save their state and end when the part should stop."""
-    was_asked = False
+def _wait(torchrun: "subprocess.Popen[bytes]", lease: LeaseRenewal, is_over: Callable[[], bool]) -> bool:
+    """Wait until all ranks have ended; ask them to save their state and end when the part should stop or `is_over`.
+
+    Returns whether they were asked because of `is_over`. torchrun does not see SIGTERM while it waits for the torchrun
+    of another machine: if it does not end in time, it is killed, and its ranks with it.
+    """
+    was_over = False
+    kill_at: float | None = None
     while torchrun.poll() is None:
-        if lease.should_stop() and not was_asked:
-            was_asked = True
+        if kill_at is None and ((was_over := not lease.should_stop() and is_over()) or lease.should_stop()):
+            kill_at = time.monotonic() + SHUTDOWN_S + _KILL_MARGIN_S
             torchrun.terminate()
+        if kill_at is not None and time.monotonic() > kill_at:
+            torchrun.kill()
         time.sleep(_POLL_S)
+    return was_over
 
 
-def result_of(outcomes: list[RankOutcome | None], *, should_stop: bool) -> TrainPartResult:
-    """The result of the first rank; `outcomes` are by rank, None for a rank that was lost.
+def result_of(outcomes: list[RankOutcome | None], *, first_rank: int = 0, should_stop: bool) -> TrainPartResult:
+    """The result of the first rank of this machine, which is `first_rank`; `outcomes` are by rank, None for a lost one.
 
     Raises Stopped if the part should stop. Else raises the error of the part, if a rank had one, PartError for a lost
     rank, or what ended the first of the ranks: the others end because of it.
@@ -153,13 +188,12 @@ def result_of(outcomes: list[RankOutcome | None], *, should_stop: bool) -> Train
         return first.result
     if should_stop:
         raise Stopped("the ranks were stopped")
-    ended = sorted(
-        ((rank, outcome) for rank, outcome in enumerate(outcomes) if outcome is not None), key=lambda one: one[1].at
-    )
+    by_rank = ((rank, outcome) for rank, outcome in enumerate(outcomes, first_rank) if outcome is not None)
+    ended = sorted(by_rank, key=lambda one: one[1].at)
     for rank, outcome in ended:
         if outcome.code is not None:
             raise outcome.as_error(rank)
-    if lost := [str(rank) for rank, outcome in enumerate(outcomes) if outcome is None]:
+    if lost := [str(rank) for rank, outcome in enumerate(outcomes, first_rank) if outcome is None]:
         ranks = f"rank{'s' if len(lost) > 1 else ''} {', '.join(lost)} of {len(outcomes)}"
         raise PartError("rank_lost", f"{ranks} ended without a report (killed? out of memory?)", retry_in_s=_RETRY_S)
     for rank, outcome in ended:

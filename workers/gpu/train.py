@@ -31,13 +31,14 @@ from store import vocabularies
 from store.blobs import reading
 from store.jobs import claims, events
 from store.jobs.claims import Claim
-from store.jobs.part_results import TrainPartResult
+from store.jobs.part_results import PartResult, TrainPartResult
 from store.jobs.specs import DistillSpec
 from store.upkeep import attempt_states
 from workers.gpu import inputs
 from workers.gpu.device_memory import gpu_memory
 from workers.gpu.features import fetch_features
 from workers.gpu.pipeline_hooks import note_changed_images, pipeline_errors, pipeline_hooks
+from workers.gpu.rounds.machines import train_on_machines
 from workers.gpu.torchrun import train_in_ranks
 from workers.gpu.training.epoch_checkpoints import CheckpointSaver
 from workers.gpu.training.run_log import open_run_log
@@ -49,10 +50,13 @@ log = structlog.get_logger()
 
 
 def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
-    """Run the part, in this process or in the ranks of the job's `nproc`."""
+    """Run the part, or a `train_node` part: in this process, or in ranks of this machine or of several machines."""
     spec = claim.job(DistillSpec)
+    result: PartResult
     with inputs.scratch(context, claim) as folder:
-        if spec.nproc > 1:
+        if spec.nnodes > 1:
+            result = train_on_machines(context, claim, lease, spec, folder)
+        elif spec.nproc > 1:
             result = train_in_ranks(claim, lease, spec, folder)
         else:
             result = run_training(context, claim, lease, folder)
@@ -135,11 +139,12 @@ def _train(
     targets, encoded = inputs.targets(context, claim, folder)
     initial_student = _initial_student(context, spec, teacher, folder)
     before = trained_before(config, initial_student, root=context.settings.data)
-    with ranks.first_rank_first():  # the others find features, pictures and weights in the caches
+    with ranks.first_of_machine_first():  # the others find features, pictures and weights in the caches
         if before is not None:
             check_start(before, config, images.image_index, cache=context.settings.cache, root=images.root, hooks=hooks)
-        if ranks.is_first:
+        if ranks.local_rank == 0:
             fetch_features(context, claim, lease)
+        if ranks.is_first:
             is_new = initial_student is None and not claim.state_key
             _report_student(context, lease, config, width=teacher.width, is_new=is_new)
         data = training_data(

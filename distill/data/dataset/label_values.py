@@ -30,8 +30,8 @@ def with_names(listing: Listing, root: Path, labels: Sequence[str], source: Imag
     """
     if source.label_names is None and source.labels_are == "names":
         return listing
-    images = [image._replace(labels=tuple(map(_whole, image.labels))) for image in listing.images]
-    values = list(dict.fromkeys(label for image in images for label in image.labels))
+    images = listing.images.relabelled(lambda labels: tuple(map(_whole, labels)))
+    values = list(images.label_values())
     names: dict[str, str] | None = None
     if source.label_names is not None:
         file = _label_file(root, source.label_names)
@@ -41,13 +41,13 @@ def with_names(listing: Listing, root: Path, labels: Sequence[str], source: Imag
         names = _by_index(labels, values, source)
         if values and source.labels_are == "indices_from_0" and "0" not in names:
             listing.notes.append("no image has the index 0: do the indices count from 1?")
-    named = [image._replace(labels=tuple(dict.fromkeys(names[label] for label in image.labels))) for image in images]
+    named = images.relabelled(lambda labels: tuple(dict.fromkeys(names[label] for label in labels)))
     return replace(listing, images=named, indices=False)
 
 
 def numbers_remedy(listing: Listing) -> str:
     """What to do about labels that match nothing, if they are numbers; else empty."""
-    values = {label for image in listing.images for label in image.labels}
+    values = listing.images.label_values()
     if listing.indices or not values or not all(is_number(_whole(value)) for value in values):
         return ""
     return (

@@ -1,7 +1,6 @@
 """Checks a listing against the labels of a vocabulary, so that nothing is merged or left out silently. No torch."""
 
 import re
-from collections import Counter
 from pathlib import Path
 
 from distill.data.dataset.label_matcher import LabelMatcher
@@ -45,7 +44,8 @@ def _drop_excluded(listing: Listing, source: ImageSource) -> None:
     if not source.exclude:
         return
     exclusion, num_listed = listing.exclusion(source), len(listing.images)
-    listing.images = [image for image in listing.images if not exclusion.leaves_out_listed(listed_path(image.path))]
+    kept = [at for at, path in enumerate(listing.images.paths) if not exclusion.leaves_out_listed(listed_path(path))]
+    listing.images = listing.images.taken(kept)
     if unused := [pattern for pattern in source.exclude if pattern not in listing.used_patterns]:
         names = ", ".join(f'"{pattern}"' for pattern in unused)
         detail = f"{names}: no file or folder matches; correct or remove the pattern"
@@ -56,7 +56,7 @@ def _drop_excluded(listing: Listing, source: ImageSource) -> None:
 
 def _sort_empty_folders(listing: Listing, matcher: LabelMatcher) -> None:
     """Note the labels whose folders hold no image, and report the other folders without images."""
-    with_images = {label for image in listing.images for label in image.labels}
+    with_images = listing.images.label_values()
     empty = []
     for label, path in listing.empty_folders:
         if label not in with_images and (matcher.is_mapped(label) or matcher.find(label)):
@@ -73,9 +73,8 @@ def _sort_empty_folders(listing: Listing, matcher: LabelMatcher) -> None:
 
 def _refuse_negative_indices(listing: Listing, matcher: LabelMatcher) -> None:
     """Refuse -1, which stands for an unknown label, and which the rules for names would take for "1"."""
-    counts = Counter(label for image in listing.images for label in image.labels if _NEGATIVE.fullmatch(label.strip()))
-    for label, number in counts.items():
-        if not matcher.is_given(label):
+    for label, number in listing.images.label_values().items():
+        if _NEGATIVE.fullmatch(label.strip()) and not matcher.is_given(label):
             first = next(image.path for image in listing.images if label in image.labels)
             detail = (
                 f"{number} images have the label {label}, which is no label, such as {listed_path(first)}: "
@@ -85,7 +84,7 @@ def _refuse_negative_indices(listing: Listing, matcher: LabelMatcher) -> None:
 
 
 def _note_pooled_parts(listing: Listing, split: Split) -> None:
-    parts = Counter(image.part for image in listing.images)
+    parts = listing.images.part_counts()
     if len(parts) > 1 and not isinstance(split, ByParts | ByImageLists):
         counts = ", ".join(f"{part or 'no part'} {number}" for part, number in sorted(parts.items(), key=str))
         listing.notes.append(

@@ -1,26 +1,20 @@
 """Matches the labels of listed images to a vocabulary; everything that matches nothing is named at once. No torch."""
 
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from distill.data.dataset.faults import MatchFault, raise_if_any
 from distill.data.dataset.label_matcher import LabelMatcher
+from distill.data.dataset.matched_images import MatchedImages
 from distill.data.dataset.subset import choose_folders, chosen_labels, labels_without_folder, without_images
 from distill.data.image_source import ImageSource
 from distill.data.layouts.listing import Listing
+from distill.data.splits import NO_LABEL
 from limbeck.shared.label_matching import dataset_form
 
 _SHOWN = 5
 _NOT_CHOSEN, _NOT_IN_VOCABULARY = "image of a label that is not chosen", "image of a label not in the vocabulary"
-
-
-class MatchedImage(NamedTuple):
-    """An image with the index of its label, and its part as the layout names it."""
-
-    path: str
-    label: int
-    part: str | None
 
 
 @dataclass
@@ -32,7 +26,7 @@ class _Matches:
     faults: list[MatchFault] = field(default_factory=list)
 
 
-def match_images(listing: Listing, matcher: LabelMatcher, source: ImageSource) -> list[MatchedImage]:
+def match_images(listing: Listing, matcher: LabelMatcher, source: ImageSource) -> MatchedImages:
     """The images that `source` chooses from a listing, with the indices of their labels, in the order of the listing.
 
     Images that are not chosen are counted in the listing. Raises one FolderError for everything that matches nothing
@@ -47,20 +41,32 @@ def match_images(listing: Listing, matcher: LabelMatcher, source: ImageSource) -
     hints = [hint for hint in (labels_without_folder(matcher, matches.found, unmatched, source), listing.hint) if hint]
     faults = [*folder_faults, *label_faults, *empty, *matches.faults, *merged]
     raise_if_any(faults, matcher.near, "; ".join(hints))
-    images: list[MatchedImage] = []
-    for image in listing.images:
-        for value in image.labels:
-            if value in matches.found:
-                images.append(MatchedImage(image.path, matches.found[value], image.part))
+    return _chosen_images(listing, matches)
+
+
+def _chosen_images(listing: Listing, matches: _Matches) -> MatchedImages:
+    """The images of the labels that were found; the others are counted in the listing."""
+    images = listing.images
+    used = dict.fromkeys(images.label_codes)
+    found = {code: [matches.found.get(value, NO_LABEL) for value in images.label_sets[code]] for code in used}
+    if all(len(labels) == 1 and labels[0] != NO_LABEL for labels in found.values()):
+        one = {code: label for code, (label,) in found.items()}
+        return MatchedImages.of_listed(images, None, array("i", map(one.__getitem__, images.label_codes)))
+    rows, labels = array("q"), array("i")
+    for row, code in enumerate(images.label_codes):
+        for label, value in zip(found[code], images.label_sets[code], strict=True):
+            if label == NO_LABEL:
+                listing.skipped.add(matches.left_out[value], images.paths[row])
             else:
-                listing.skipped.add(matches.left_out[value], image.path)
-    return images
+                rows.append(row)
+                labels.append(label)
+    return MatchedImages.of_listed(images, rows, labels)
 
 
 def _match_values(listing: Listing, matcher: LabelMatcher, source: ImageSource, chosen: Mapping[int, str]) -> _Matches:
     """Match every label value of a listing once."""
     matches = _Matches()
-    for value in dict.fromkeys(label for image in listing.images for label in image.labels):
+    for value in listing.images.label_values():
         found = matcher.of_value(value, listing.aliases.get(value, ())) or _by_index(listing, matcher, value)
         if found and source.labels and not chosen.keys() & set(found):
             matches.left_out[value] = _NOT_CHOSEN

@@ -8,7 +8,8 @@ from distill.data import image_folders
 from distill.data.dataset import label_values, several_labels
 from distill.data.dataset.label_matcher import LabelIds, LabelMatcher
 from distill.data.dataset.listing_checks import check_listing
-from distill.data.dataset.matching import MatchedImage, match_images
+from distill.data.dataset.matched_images import MatchedImages
+from distill.data.dataset.matching import match_images
 from distill.data.dataset.splitting import check_usable, split_images
 from distill.data.image_folders import FolderError
 from distill.data.image_index import ImageIndex, Item
@@ -17,7 +18,7 @@ from distill.data.layouts import image_lists
 from distill.data.layouts.listing import Listing
 from distill.data.layouts.registry import list_images
 from distill.data.layouts.unlabelled import patterns_against, unlabelled_paths
-from distill.data.splits import NO_LABEL, ByImageLists, ByParts, Split
+from distill.data.splits import NO_LABEL, PARTS, ByImageLists, ByParts, Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class MatchedDataset:
 
     root: Path
     labels: Sequence[str]
-    images: Sequence[MatchedImage]
+    images: MatchedImages
     unlabelled: Sequence[str]
     listing: Listing
     matcher: LabelMatcher
@@ -64,26 +65,33 @@ def match_dataset(
         _match(listing, matcher, source), labels, source.several_labels, listing.notes
     )
     if isinstance(split, ByParts) and listing.has_other_images:
-        in_parts = [image for image in images if image.part is not None]
+        in_parts = images.taken([row for row, code in enumerate(images.part_codes) if images.parts[code] is not None])
         if num_left_out := len(images) - len(in_parts):
             listing.notes.append(f"{num_left_out:,} images are in no part, and were left out")
         images = in_parts
-    paths = [image.path for image in listing.images if not image.labels]
+    paths = [listing.images.paths[row] for row in listing.images.unlabelled_rows()]
     paths += unlabelled_paths(root, unlabelled, listing.exclusion(ImageSource()))
     return MatchedDataset(root, labels, images, paths, listing, matcher)
 
 
-def split_items(matched: MatchedDataset, split: Split, notes: list[str]) -> list[Item]:
-    """The images of a dataset with their parts and captions. Adds to `notes` what was moved. Raises FolderError."""
-    items = split_images(matched.images, matched.labels, split, matched.matcher)
-    items = several_labels.one_part_each(items, notes)
-    items += [Item(path, NO_LABEL, "unlabelled") for path in matched.unlabelled]
-    return list(_with_captions(items, matched.listing))
+def split_dataset(matched: MatchedDataset, split: Split, notes: list[str]) -> ImageIndex:
+    """The images of a dataset with their parts and captions, whether or not the split is usable.
+
+    Adds to `notes` what was moved. Raises FolderError.
+    """
+    images, parts = matched.images, split_images(matched.images, matched.labels, split, matched.matcher)
+    if images.paths.has_repeats or matched.unlabelled:
+        items = [Item(images.paths[row], images.labels[row], PARTS[code]) for row, code in zip(*parts, strict=True)]
+        items = several_labels.one_part_each(items, notes)
+        items += [Item(path, NO_LABEL, "unlabelled") for path in matched.unlabelled]
+        return ImageIndex.of(matched.root, matched.labels, _with_captions(items, matched.listing))
+    used = images if isinstance(parts.rows, range) and len(parts.rows) == len(images) else images.taken(parts.rows)
+    return ImageIndex(str(matched.root), tuple(matched.labels), used.paths, used.labels, parts.codes, used.captions)
 
 
 def index_images(matched: MatchedDataset, split: Split, notes: list[str]) -> ImageIndex:
-    """Split the images of a dataset; `notes` as of `split_items`. Raises FolderError if the split is not usable."""
-    image_index = ImageIndex.of(matched.root, matched.labels, split_items(matched, split, notes))
+    """Split the images of a dataset; `notes` as of `split_dataset`. Raises FolderError if the split is not usable."""
+    image_index = split_dataset(matched, split, notes)
     check_usable(image_index, split)
     return image_index
 
@@ -122,7 +130,7 @@ def _list(root: Path, source: ImageSource, split: Split) -> Listing:
     return list_images(root, source, needs_parts=isinstance(split, ByParts))
 
 
-def _match(listing: Listing, matcher: LabelMatcher, source: ImageSource) -> list[MatchedImage]:
+def _match(listing: Listing, matcher: LabelMatcher, source: ImageSource) -> MatchedImages:
     try:
         return match_images(listing, matcher, source)
     except FolderError as error:

@@ -7,7 +7,7 @@ also shows a label that is trained on.
 
 from collections.abc import Iterable, Sequence
 
-from distill.data.dataset.matching import MatchedImage
+from distill.data.dataset.matched_images import MatchedImages
 from distill.data.image_folders import FolderError
 from distill.data.image_index import Item
 from distill.data.image_source import SeveralLabels
@@ -19,14 +19,14 @@ _USES = {"first": "count under their first label", "leave_out": "are left out", 
 
 
 def one_label_each(
-    images: Sequence[MatchedImage], labels: Sequence[str], policy: SeveralLabels, notes: list[str]
-) -> list[MatchedImage]:
+    images: MatchedImages, labels: Sequence[str], policy: SeveralLabels, notes: list[str]
+) -> MatchedImages:
     """The images after the policy; a label that is repeated counts once. Adds to `notes` what was done.
 
     Raises FolderError several_labels if they are refused.
     """
-    if len({image.path for image in images}) == len(images):  # a million images need no million lists
-        return list(images)
+    if not images.paths.has_repeats:  # a million images need no million lists
+        return images
     of_path: dict[str, list[int]] = {}
     for image in images:
         found = of_path.setdefault(image.path, [])
@@ -44,12 +44,12 @@ def one_label_each(
         raise FolderError("several_labels", detail, "/images/several_labels")
     if several:
         notes.append(f"{len(several):,} images with several labels {_USES[policy]}")
-    kept: dict[tuple[str, int], MatchedImage] = {}
-    for image in images:
+    kept: dict[tuple[str, int], int] = {}
+    for row, image in enumerate(images):
         found = of_path[image.path]
         if len(found) == 1 or policy == "each" or (policy == "first" and image.label == found[0]):
-            kept.setdefault((image.path, image.label), image)
-    return list(kept.values())
+            kept.setdefault((image.path, image.label), row)
+    return images.taken(list(kept.values()))
 
 
 def one_part_each(items: Iterable[Item], notes: list[str]) -> list[Item]:

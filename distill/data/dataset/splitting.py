@@ -1,13 +1,17 @@
 """Splits matched images into training, held-out and OOD images (`distill.data.splits`). Imports no torch."""
 
-from collections.abc import Collection, Mapping, Sequence
+from array import array
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from distill.data.dataset.label_matcher import LabelMatcher
-from distill.data.dataset.matching import MatchedImage
+from distill.data.dataset.matched_images import MatchedImages
 from distill.data.image_files.location import listed_path
 from distill.data.image_folders import FolderError, json_pointer
-from distill.data.image_index import ImageIndex, Item
+from distill.data.image_index import ImageIndex
 from distill.data.splits import (
+    LABELLED_PARTS,
+    PARTS,
     AllImages,
     ByImageLists,
     ByList,
@@ -15,46 +19,82 @@ from distill.data.splits import (
     BySeed,
     Part,
     Split,
-    held_out_paths,
+    held_out_positions,
     random_id_split,
 )
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-def split_images(
-    images: Sequence[MatchedImage], labels: Sequence[str], split: Split, matcher: LabelMatcher
-) -> list[Item]:
+
+class Parts(NamedTuple):
+    """The images that a split uses, by their rows and in the order of the index, and the part of each (N,)."""
+
+    rows: Sequence[int]
+    codes: bytes
+
+
+def split_images(images: MatchedImages, labels: Sequence[str], split: Split, matcher: LabelMatcher) -> Parts:
     """The images with their parts. Raises FolderError."""
     if isinstance(split, AllImages):
         part: Part = "train" if split.part == "train" else "ood"
-        return sorted(Item(image.path, image.label, part) for image in images)
+        return Parts(_by_path(images), bytes([PARTS.index(part)]) * len(images))
     if isinstance(split, ByImageLists):
-        parts: Mapping[str | None, Part] = {"train": "train", "held_out": "held_out", "ood": "ood"}
-        return [Item(image.path, image.label, parts[image.part]) for image in images]
+        codes = [PARTS.index(part) if part in LABELLED_PARTS else 0 for part in images.parts]
+        return Parts(range(len(images)), bytes(map(codes.__getitem__, images.part_codes)))
     if isinstance(split, ByParts):
-        return _by_parts(images, split)
+        return _by_parts(images, len(labels), split)
     return _by_labels(images, labels, split, matcher)
 
 
-def _by_labels(
-    images: Sequence[MatchedImage], labels: Sequence[str], split: BySeed | ByList, matcher: LabelMatcher
-) -> list[Item]:
-    paths: dict[int, list[str]] = {}
-    for image in images:
-        paths.setdefault(image.label, []).append(image.path)
-    paths = {label: sorted(paths[label]) for label in sorted(paths)}
-    if isinstance(split, ByList):
-        id_labels, ood_labels = matcher.of_list(split, paths)
+def _by_path(images: MatchedImages) -> Sequence[int]:
+    """The rows in the order of paths; those of one image in the order of its labels."""
+    rows = images.paths.sorted_rows()
+    if not images.paths.has_repeats:
+        return rows
+    return sorted(rows, key=lambda row: (images.paths[row], images.labels[row]))
+
+
+def _by_labels(images: MatchedImages, labels: Sequence[str], split: BySeed | ByList, matcher: LabelMatcher) -> Parts:
+    import numpy as np  # the API does not load it at start
+
+    in_order = _by_path(images)
+    if isinstance(in_order, range):  # the usual case needs no copies
+        rows, of_rows = np.arange(len(images), dtype=np.int32), np.asarray(images.labels)
     else:
-        id_labels, ood_labels = random_id_split(paths, labels, seed=split.seed, id_fraction=split.id_fraction)
-    items = [Item(path, label, "ood") for label in ood_labels for path in paths[label]]
+        rows = np.asarray(in_order)
+        of_rows = np.asarray(images.labels)[rows]
+    with_images, counts = np.unique(of_rows, return_counts=True)
+    places = dict(
+        zip(with_images.tolist(), np.split(np.argsort(of_rows, kind="stable"), counts.cumsum()[:-1]), strict=True)
+    )
+    if isinstance(split, ByList):
+        id_labels, ood_labels = matcher.of_list(split, places)
+    else:
+        id_labels, ood_labels = random_id_split(places, labels, seed=split.seed, id_fraction=split.id_fraction)
+    if both := {*id_labels} & {*ood_labels}:
+        raise _overlap(labels, both)
+    unused = len(PARTS)
+    codes = np.full(len(rows), unused, np.uint8)
+    for label in ood_labels:
+        codes[places[label]] = PARTS.index("ood")
     for label in id_labels:
-        held_out = held_out_paths(paths[label], fraction=split.held_out, seed=split.seed)
-        items += [Item(path, label, "held_out" if path in held_out else "train") for path in paths[label]]
-    return sorted(items)
+        codes[places[label]] = PARTS.index("train")
+        of_label = rows[places[label]]
+        paths = images.paths.taken(of_label.tolist())
+        held_out = held_out_positions(paths, fraction=split.held_out, seed=split.seed)
+        codes[places[label][held_out]] = PARTS.index("held_out")
+    used = codes != unused
+    return Parts(_as_rows(rows[used]), codes[used].tobytes())
 
 
-def _by_parts(images: Sequence[MatchedImage], split: ByParts) -> list[Item]:
-    named = {image.part for image in images}
+def _by_parts(images: MatchedImages, num_labels: int, split: ByParts) -> Parts:
+    import numpy as np  # the API does not load it at start
+
+    part_codes, of_images = np.asarray(images.part_codes), np.asarray(images.labels)
+    used_codes = np.unique(part_codes).tolist()
+    named = {images.parts[code] for code in used_codes}
     if "train" not in named:
         found = ", ".join(f'"{name}"' for name in sorted(filter(None, named))[:10]) or "none"
         detail = f"no image is in a part for training, such as train/; the parts are {found}"
@@ -62,24 +102,39 @@ def _by_parts(images: Sequence[MatchedImage], split: ByParts) -> list[Item]:
     measured = (_chosen_parts(split.measure, named) or named) - {None, "train"}
     if not measured:
         raise FolderError("no_such_folder", "there is no part to measure on, such as val/ or test/", "/path")
-    if nowhere := [image.path for image in images if image.part is None]:
-        first = listed_path(nowhere[0])
+    if None in named:
+        nowhere = np.flatnonzero(part_codes == images.parts.index(None))
+        first = listed_path(images.paths[int(nowhere[0])])
         detail = f"{len(nowhere)} images are in no part, such as {first}: leave them out by a pattern in exclude"
         raise FolderError("no_part", detail, "/images/exclude")
-    trained = {image.label for image in images if image.part == "train"}
+    trained = np.zeros(num_labels, np.bool_)
+    trained[of_images[part_codes == images.parts.index("train")]] = True
     is_published = "val_on_train" in named  # then `val` holds OOD labels only
+    train, held_out, ood = map(PARTS.index, LABELLED_PARTS)
+    codes = np.full(len(images), len(PARTS), np.uint8)  # of no part
+    for code in used_codes:
+        name, rows = images.parts[code], part_codes == code
+        if name not in measured | {"train"}:
+            continue
+        if name in LABELLED_PARTS:
+            codes[rows] = PARTS.index(name)
+        elif is_published:
+            codes[rows] = held_out if name == "val_on_train" else ood
+        else:
+            codes[rows] = np.where(trained[of_images[rows]], held_out, ood)
+    by_path = np.asarray(_by_path(images))
+    by_path = by_path[codes[by_path] <= max(train, held_out, ood)]
+    ordered = by_path[np.lexsort((of_images[by_path], codes[by_path]))]
+    return Parts(_as_rows(ordered), codes[ordered].tobytes())
 
-    def part(image: MatchedImage) -> Part:
-        if image.part in ("train", "ood", "held_out"):
-            parts: dict[str, Part] = {"train": "train", "ood": "ood", "held_out": "held_out"}
-            return parts[image.part]
-        if is_published:
-            return "held_out" if image.part == "val_on_train" else "ood"
-        return "held_out" if image.label in trained else "ood"
 
-    order = {"train": 0, "held_out": 1, "ood": 2}
-    items = [Item(image.path, image.label, part(image)) for image in images if image.part in measured | {"train"}]
-    return sorted(items, key=lambda item: (order[item.part], item.label, item.path))
+def _as_rows(rows: "npt.NDArray[np.int32 | np.int64]") -> Sequence[int]:
+    """Rows without numpy's numbers; a range if they are all rows in order."""
+    if not rows[:1].any() and bool((rows[1:] == rows[:-1] + 1).all()):
+        return range(len(rows))
+    packed = array("i" if rows.itemsize == 4 else "q")
+    packed.frombytes(rows.tobytes())
+    return packed
 
 
 def _chosen_parts(names: Sequence[str], parts: Collection[str | None]) -> set[str | None]:
@@ -101,15 +156,16 @@ def check_usable(image_index: ImageIndex, split: Split) -> None:
         return
     train = image_index.labels_of("train")
     if both := set(image_index.id_labels) & set(image_index.ood_labels):
-        names = _names_of(image_index, both)
-        raise FolderError("id_ood_overlap", f"{names}: a label is either ID or OOD, not both", "/split")
+        raise _overlap(image_index.labels, both)
     if not train:
         raise FolderError("no_images", "no image is left to train on", "/split")
     if len(train) == 1:
-        detail = f"only {_names_of(image_index, train)} has images to train on; training needs at least two labels"
+        detail = (
+            f"only {_names_of(image_index.labels, train)} has images to train on; training needs at least two labels"
+        )
         raise FolderError("one_label", detail, "/split")
     if untrained := set(image_index.id_labels) - train:
-        detail = f"{_names_of(image_index, untrained)}: images are held out, but none are left to train on"
+        detail = f"{_names_of(image_index.labels, untrained)}: images are held out, but none are left to train on"
         raise FolderError("no_images", detail, "/split")
     if not image_index.ood_labels and not image_index.labels_of("held_out") and not _measures_nothing(split):
         detail = 'no image is held out and no label is OOD; {"by": "all"} trains on everything, without measurement'
@@ -123,5 +179,9 @@ def _measures_nothing(split: Split) -> bool:
     )
 
 
-def _names_of(image_index: ImageIndex, labels: set[int]) -> str:
-    return ", ".join(f'"{image_index.labels[label]}"' for label in sorted(labels)[:5])
+def _overlap(names: Sequence[str], labels: set[int]) -> FolderError:
+    return FolderError("id_ood_overlap", f"{_names_of(names, labels)}: a label is either ID or OOD, not both", "/split")
+
+
+def _names_of(names: Sequence[str], labels: set[int]) -> str:
+    return ", ".join(f'"{names[label]}"' for label in sorted(labels)[:5])

@@ -11,7 +11,7 @@ from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.image_files.location import folder_of
 from distill.data.image_folders import json_pointer
 from distill.data.image_source import ImageSource
-from distill.data.layouts.listing import ListedImage, Listing
+from distill.data.layouts.listing import Listing
 from limbeck.shared.label_matching import dataset_form
 
 _MAX_COMPARED = 1000
@@ -28,7 +28,7 @@ def choose_folders(listing: Listing, patterns: Sequence[str]) -> list[MatchFault
     if not patterns:
         return []
     used: set[str] = set()
-    kept: list[ListedImage] = []
+    kept: list[int] = []
 
     @lru_cache(maxsize=4096)
     def matching(folder: str) -> frozenset[str]:
@@ -36,13 +36,13 @@ def choose_folders(listing: Listing, patterns: Sequence[str]) -> list[MatchFault
         names = {text for one in folders for text in (one.name, str(one))}
         return frozenset(pattern for pattern in patterns if any(fnmatchcase(name, pattern) for name in names))
 
-    for image in listing.images:
-        if found := matching(folder_of(image.path)):
+    for at, path in enumerate(listing.images.paths):
+        if found := matching(folder_of(path)):
             used |= found
-            kept.append(image)
+            kept.append(at)
         else:
-            listing.skipped.add(_OTHER_FOLDER, image.path)
-    listing.images = kept
+            listing.skipped.add(_OTHER_FOLDER, path)
+    listing.images = listing.images.taken(kept)
     return [
         MatchFault(
             "no_such_folder", f'"{pattern}" matches no folder with images', json_pointer("images", "folders", at)

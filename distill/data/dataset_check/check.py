@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from distill.data.dataset.scan import MatchedDataset, index_images, split_items
+from distill.data.dataset.scan import MatchedDataset, index_images, split_dataset
 from distill.data.dataset.splitting import check_usable
 from distill.data.dataset_check.duplicate_policy import Positions, Resolution, resolve_duplicates
 from distill.data.dataset_check.report import CheckFindings, Duplicates, dataset_report
@@ -93,15 +93,13 @@ def check_dataset(
         return CheckedDataset(image_index, dataset_report(matched, image_index, options, None), {})
     from distill.data.dataset_check.inspection import inspect_images
 
-    paths = sorted(
-        {image.path for image in matched.images} | set(matched.unlabelled)
-    )  # so that examples do not depend on the disk's order
+    paths = sorted({*matched.images.paths, *matched.unlabelled})  # so that examples do not depend on the disk's order
     files = PackedPaths(matched.root, PackedStrings(paths), range(len(paths)))
     facts = inspect_images(files, cache=cache, num_workers=num_workers, hooks=hooks or PipelineHooks())
     unreadable = {paths[row]: reason for row, reason in facts.reasons.items()}
     usable = replace(
         matched,
-        images=[image for image in matched.images if image.path not in unreadable],
+        images=matched.images.without(unreadable),
         unlabelled=[path for path in matched.unlabelled if path not in unreadable],
     )
     items: list[Item | None] = list(_split(usable, split, unreadable))
@@ -117,7 +115,7 @@ def check_dataset(
 
 def _split(usable: MatchedDataset, split: Split, unreadable: Mapping[str, str]) -> list[Item]:
     with _explained(unreadable):
-        return split_items(usable, split, usable.listing.notes)
+        return split_dataset(usable, split, usable.listing.notes).items
 
 
 @contextmanager

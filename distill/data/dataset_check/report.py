@@ -1,7 +1,6 @@
 """Builds the report of a checked dataset (`limbeck.shared.images.dataset_report`). Imports no torch. N images."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -10,6 +9,7 @@ from distill.data.dataset.scan import MatchedDataset
 from distill.data.dataset_check.duplicate_policy import Resolution, SamePicture
 from distill.data.dataset_check.report_warnings import report_warnings
 from distill.data.image_index import ImageIndex
+from distill.data.packed_strings import PackedStrings
 from distill.data.splits import NO_LABEL
 from limbeck.shared.images.dataset_report import (
     Check,
@@ -73,16 +73,15 @@ def dataset_report(
     matched: MatchedDataset, image_index: ImageIndex, options: Checked, findings: CheckFindings | None
 ) -> DatasetReport:
     """The report of a dataset; without `findings`, no image was opened."""
-    listed = {image.label for image in matched.images}
-    used = set(image_index.label_indices)
-    paths = {image.path for image in matched.images} | set(matched.unlabelled)
+    listed = set(matched.images.labels)
+    used = set(image_index.num_images_of_labels)
     report = DatasetReport(
         check=options.check,
         duplicates=options.duplicates if findings else "keep",
         near_duplicates=options.near_duplicates,
         layout=matched.listing.layout,
-        num_images=len(paths),
-        num_used=len(set(image_index.paths)),
+        num_images=_num_different(matched.images.paths, matched.unlabelled),
+        num_used=_num_different(image_index.paths),
         parts=image_index.counts,
         images_per_label=_images_per_label(image_index),
         labels_without_images=_labels(matched.labels, set(range(len(matched.labels))) - listed),
@@ -98,8 +97,13 @@ def dataset_report(
     return report.model_copy(update={"warnings": tuple(report_warnings(report))})
 
 
+def _num_different(paths: PackedStrings, others: Sequence[str] = ()) -> int:
+    """The number of different paths."""
+    return len({*paths, *others}) if others or paths.has_repeats else len(paths)
+
+
 def _images_per_label(image_index: ImageIndex) -> ImagesPerLabel:
-    counts = Counter(label for label in image_index.label_indices if label != NO_LABEL)
+    counts = {label: number for label, number in image_index.num_images_of_labels.items() if label != NO_LABEL}
     ordered = sorted(counts, key=lambda label: (counts[label], label))
 
     def named(labels: Iterable[int]) -> tuple[LabelCount, ...]:
@@ -124,8 +128,7 @@ def _unusable_labels(matched: MatchedDataset, findings: CheckFindings | None, us
     if findings is None:
         return set()
     bad = {findings.paths[row] for row in findings.facts.reasons}
-    readable = {image.label for image in matched.images if image.path not in bad}
-    unreadable = {image.label for image in matched.images} - readable
+    unreadable = set(matched.images.labels) - set(matched.images.without(bad).labels)
     duplicates = findings.duplicates
     left_out = {
         item.label

@@ -78,7 +78,10 @@ def _refuse_equal_names(listing: Listing, folders: Sequence[Path], root: Path) -
 def add_folder(listing: Listing, folder: Path, paths: Sequence[str], root: Path, part: str | None) -> None:
     """Add the images of a class folder; images in its subfolders are noted."""
     label, depth = label_of(listing, folder), _name(folder, root).count("/") + 1
-    listing.images += [ListedImage(path, (label,), part) for path in paths]
+    images = listing.images
+    images.extend_columns(
+        paths, [images.code_of_labels((label,))] * len(paths), [images.code_of_part(part)] * len(paths)
+    )
     if nested := [path for path in paths if path.count("/") > depth]:
         listing.notes.append(
             f'{len(nested)} images of "{_name(folder, root)}" lie in subfolders, such as {min(nested)}: they count'

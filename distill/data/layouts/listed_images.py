@@ -80,7 +80,7 @@ class ListedImages:
         listed = self.listing.images[at]
         if listed.part != part:
             raise FolderError("image_twice", f'"{path}" is in the parts {listed.part} and {part}', "/path")
-        self.listing.images[at] = listed._replace(labels=tuple(dict.fromkeys(listed.labels + labels)))
+        self.listing.images.set_labels(at, tuple(dict.fromkeys(listed.labels + labels)))
 
     def _find(self, name: str, folders: Iterable[str]) -> str | None:
         """The path relative to the root of an image; the folder that held the last image is tried first."""

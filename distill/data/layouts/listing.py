@@ -7,24 +7,13 @@ from typing import NamedTuple
 
 from distill.data.files.exclusion import Exclusion
 from distill.data.image_source import ImageSource
+from distill.data.layouts.image_columns import ImageColumns, ListedImage
 from limbeck.shared.images.file_names import shown_path
+
+__all__ = ["EmptyFolder", "ImageColumns", "ListedImage", "Listing", "SkippedFiles", "WithheldFolder"]
 
 MAX_EXAMPLES = 5
 _SHOWN_REASONS = 8
-
-
-class ListedImage(NamedTuple):
-    """An image as its layout gives it.
-
-    `path`: relative to the root, with forward slashes; also the path of a member of a shard (`distill.data.shards`).
-    `labels`: the names (or indices) of its labels; empty for an unlabelled image. `part`: as the layout names it, such
-    as `train`, `val` or `test`.
-    """
-
-    path: str
-    labels: tuple[str, ...]
-    part: str | None = None
-    caption: str | None = None
 
 
 @dataclass
@@ -40,6 +29,12 @@ class SkippedFiles:
         examples = self.examples.setdefault(kind, [])
         if len(examples) < MAX_EXAMPLES:
             examples.append(shown_path(path))
+
+    def take(self, others: "SkippedFiles") -> None:
+        """Count what `others` counted."""
+        for kind, count in others.counts.items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
+            self.examples[kind] = [*self.examples.get(kind, ()), *others.examples[kind]][:MAX_EXAMPLES]
 
     def lines(self) -> list[str]:
         """One line of text for each of the most frequent reasons."""
@@ -81,7 +76,7 @@ class Listing:
     """
 
     layout: str
-    images: list[ListedImage] = field(default_factory=list)
+    images: ImageColumns = field(default_factory=ImageColumns)
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     indices: bool = False
     skipped: SkippedFiles = field(default_factory=SkippedFiles)

@@ -222,6 +222,10 @@ def test_a_training_with_ranks_is_for_a_worker_with_as_many_gpus(service: Servic
             rows = tx.query(Part).filter(Part.job_id == job["id"]).order_by(Part.position).all()
             num_gpus.append([row.num_gpus for row in rows])
     assert num_gpus == [[0, 1, 0], [0, 2, 0], [0, 0, 0]]
+    job = service.post("/v1/jobs", {**distill, "nproc": 2, "nnodes": 2}, status=202)
+    with service.db.read() as tx:
+        rows = tx.query(Part).filter(Part.job_id == job["id"]).order_by(Part.position).all()
+    assert [(row.kind, row.stage, row.num_gpus) for row in rows][1:3] == [("train", 1, 2), ("train_node", 1, 2)]
 
 
 def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtests) -> None:
@@ -312,6 +316,10 @@ def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtes
         ({**distill, "nproc": 3}, "ranks_unfit", "/nproc"),  # batch_size is no multiple
         ({**distill, "nproc": 2, "config": {"batch_size": 6, "accumulate": 2}}, "ranks_unfit", "/nproc"),
         ({**distill, "nproc": 64}, "ranks_unfit", "/nproc"),  # too few images
+        ({**distill, "nnodes": 0}, "invalid_request", "/nnodes"),
+        ({**distill, "nnodes": 65}, "invalid_request", "/nnodes"),
+        ({**distill, "nnodes": 3}, "ranks_unfit", "/nnodes"),
+        ({**distill, "nproc": 2, "nnodes": 32}, "ranks_unfit", "/nproc"),
         ({**distill, "recipe": "li2023_resnet_5shot"}, "start_unfit", "/start_checkpoint_id"),
         ({**distill, "start_checkpoint_id": "ckp_0"}, "start_unfit", "/start_checkpoint_id"),
         (

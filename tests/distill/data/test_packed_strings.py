@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.data.packed_strings import PackedPaths, PackedStrings
@@ -64,3 +64,28 @@ print((memory() - before) / len(loaded))
     run = [sys.executable, "-c", code, str(tmp_path), "40000"]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     assert 50 < float(done.stdout) < 2000
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=3)), st.data())
+def test_selections_order_and_repeats(names: list[str], data: st.DataObject) -> None:
+    packed = PackedStrings(names)
+    rows = data.draw(st.permutations(range(len(names))))
+    view = packed.taken(rows)
+    assert list(view) == [names[row] for row in rows]
+    assert list(view.taken(range(0, len(rows), 2))) == [names[row] for row in rows][::2]
+    assert [names[row] for row in packed.sorted_rows()] == sorted(names)
+    assert [view[row] for row in view.sorted_rows()] == sorted(names)
+    assert packed.repeated_rows() == [row for row, name in enumerate(names) if names.count(name) > 1]
+    assert packed.has_repeats == view.has_repeats == (len(set(names)) < len(names))
+
+
+def test_order_of_names_that_are_not_utf8() -> None:
+    names = [b"\xff.jpg".decode("utf-8", "surrogateescape"), "\ue000.jpg", "z.jpg"]
+    packed = PackedStrings(names)
+    assert [names[row] for row in packed.sorted_rows()] == sorted(names)
+
+
+def test_a_selection_does_not_grow() -> None:
+    with pytest.raises(TypeError):
+        PackedStrings(["a", "b"]).taken([1]).append("c")

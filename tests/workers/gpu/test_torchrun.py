@@ -1,5 +1,6 @@
 """Ranks of a training: what ended them decides how the part ends, and a worker has a GPU for each or none."""
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,8 @@ def test_a_rank_does_nothing_without_the_lease(sqlite_db: Database, tmp_path: Pa
         claim = claims.claim(tx, claims.ready(tx, ["gpu"])[0], worker="w", lease_s=60)
         assert claim is not None
     (folder := tmp_path / "rank-1").mkdir()
-    outcome = outcome_of(lambda: rank.join_and_train(context, claim.part_id, "another token", folder))
+    arguments = Namespace(part_id=claim.part_id, token="another token", state=None)
+    outcome = outcome_of(lambda: rank.join_and_train(context, arguments, folder))
     assert not outcome.has_succeeded
     assert str(outcome.as_error(1)) == "rank 1: LeaseLost: another worker has this part, or it has ended"
     assert list(folder.iterdir()) == []  # no outcome of a training, and no process group was joined

@@ -64,7 +64,7 @@ def read_below(root: Path, base: Path, source: ImageSource, *, layout: str) -> L
         list_below(listing, root, base, source, part=None)
     if _has_numbers_only(base):
         _number(listing, root, mapping, words)
-    listing.aliases = wordnet.names_of(words, {label for image in listing.images for label in image.labels})
+    listing.aliases = wordnet.names_of(words, set(listing.images.label_values()))
     if mapping is None:
         listing.hint = f"for the words of WordNet ids, put one of {', '.join(wordnet.MAPPING_FILES)} into the folder"
     return listing
@@ -87,10 +87,10 @@ def _number(listing: Listing, root: Path, mapping: Path | None, words: dict[str,
         detail = f"the folders are class numbers of ImageNet: put imagenet_class_index.json with {_NUM_CLASSES} classes"
         raise FolderError("missing_list", f"{detail} into the folder", "/images/layout")
     wnids = sorted(words)
-    numbers = {label for image in listing.images for label in image.labels}
+    numbers = listing.images.label_values()
     if unknown := [number for number in numbers if int(number) >= _NUM_CLASSES]:
         raise bad_list(root, mapping, f"has no class {min(unknown)}")
-    listing.images = [image._replace(labels=(wnids[int(image.labels[0])],)) for image in listing.images]
+    listing.images = listing.images.relabelled(lambda labels: (wnids[int(labels[0])],))
 
 
 def _training_folders(folder: Path) -> list[Path]:

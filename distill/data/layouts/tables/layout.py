@@ -6,18 +6,19 @@ is its label, as in class folders.
 """
 
 import posixpath
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from distill.data.image_folders import FolderError
 from distill.data.image_source import ImageSource
-from distill.data.layouts.listing import ListedImage, Listing
+from distill.data.layouts.listing import Listing, SkippedFiles
 from distill.data.layouts.tables.columns import Columns, choose, is_filled, no_label_column
 from distill.data.layouts.tables.files import TableFile, part_of_value, recognises, tables_of
-from distill.data.layouts.tables.paths import ImagePaths
+from distill.data.layouts.tables.listed_rows import ListedRows, ReadTable
+from distill.data.layouts.tables.paths import NOWHERE, ImagePaths
 from distill.data.layouts.tables.rows import Table
-from limbeck.shared.images.kinds import is_image_name
 from limbeck.shared.labels import quoted
 
 __all__ = ["read", "recognises"]
@@ -25,53 +26,33 @@ __all__ = ["read", "recognises"]
 NO_LABEL, NOT_LISTED = "no label", "image that no table lists"
 
 
-@dataclass(slots=True)
-class _JoinedImage:
-    """An image of one or more rows."""
-
-    labels: tuple[str, ...]
-    part: str | None
-    caption: str | None
-    line: int
-
-
-@dataclass
-class _Collected:
-    """The images of all tables, by path, and the notes about them.
-
-    `beside`: the names of all files in each folder in which images were looked for.
-    """
-
-    images: dict[str, _JoinedImage] = field(default_factory=dict)
-    beside: dict[str, frozenset[str]] = field(default_factory=dict)
-    repeated_rows: int = 0
-    more_captions: int = 0
-
-
 def read(root: Path, source: ImageSource) -> Listing:
     """The images of the tables in `root`. Raises FolderError."""
-    listing = Listing("table")
-    collected = _Collected()
+    listing, rows = Listing("table"), ListedRows()
+    unlisted = SkippedFiles()
     for file in tables_of(root, source):
-        _read_table(root, source, file, listing, collected)
-    for path, image in collected.images.items():
-        if image.labels:
-            listing.images.append(ListedImage(path, image.labels, image.part, image.caption))
-        else:
-            listing.skipped.add(NO_LABEL, path)
-    if not collected.images:
+        _read_table(root, source, file, listing, rows)
+    rows.find(lambda path: unlisted.add(NOT_LISTED, path))
+    for table in rows.tables:
+        _check_table(table, rows, source, listing)
+    left_out = {row for table in rows.tables for row in table.missing} | _join(rows, listing)
+    if len(left_out) == len(rows.lines):
         raise FolderError("no_images", "no image of the table is there: give images.image_folder", "/images/missing")
+    for row in rows.images.unlabelled_rows():
+        if row not in left_out:
+            listing.skipped.add(NO_LABEL, rows.images.paths[row])
+            left_out.add(row)
+    listing.images = rows.images
+    if left_out:
+        kept = array("q", (row for row in range(len(rows.lines)) if row not in left_out))
+        listing.images = rows.images.taken(kept, has_repeats=False)
     if not listing.images:
         raise FolderError("no_label", "no image of the table has a label: give images.columns.label", "/images/columns")
-    _report_unlisted(listing, collected)
-    if collected.repeated_rows:
-        listing.notes.append(f"{collected.repeated_rows:,} rows repeat the image and the label of others")
-    if collected.more_captions:
-        listing.notes.append(f"{collected.more_captions:,} further captions are not used: each image has one")
+    listing.skipped.take(unlisted)
     return listing
 
 
-def _read_table(root: Path, source: ImageSource, file: TableFile, listing: Listing, collected: _Collected) -> None:
+def _read_table(root: Path, source: ImageSource, file: TableFile, listing: Listing, rows: ListedRows) -> None:
     table = file.table
     columns = choose(table, source.columns)
     listing.notes.append(_described(table, columns))
@@ -80,28 +61,98 @@ def _read_table(root: Path, source: ImageSource, file: TableFile, listing: Listi
     if source.image_folder is None:
         sample = [(row.line, str(row.cells[columns.image]).strip()) for row in table.sample]
         paths.set_base([(line, value) for line, value in sample if value], PurePosixPath(table.name).stem)
-    num_rows, missing, folders = 0, Missing(table.name), set[tuple[str, ...]]()
-    for listed, path, image in _images(table, columns, paths, file.part, source):
-        num_rows += 1
-        if path is None:
-            missing.add(f"{quoted(listed)} on line {image.line}")
-        else:
-            folders.add(image.labels)
-            _add(collected, path, image, table.name)
-    missing.close(source, listing, num_rows, paths.base)
-    collected.beside |= paths.files()
-    if columns.label is None and len(folders) == 1:
-        raise no_label_column(table, columns)
+    rows.begin(paths, table, columns)
     listing.label_noun = "folder" if columns.label is None else "label"
+    optional = (columns.label, columns.part, columns.caption)
+    label_codes = _Codes(lambda value: rows.images.code_of_labels(labels_of(value, source.label_separator)))
+    part_codes = _Codes(
+        lambda value: rows.images.code_of_part(part_of_value(value, is_train=columns.is_train) or file.part)
+    )
+    for lines, cells in table.batches([columns.image, *(at for at in optional if at is not None)]):
+        rest = iter(cells[1:])
+        nothing: Sequence[object] = [None] * len(lines)
+        labels, parts, captions = (nothing if at is None else next(rest) for at in optional)
+        rows.add(
+            [_text(cell) for cell in cells[0]],
+            lines,
+            [label_codes[value] for value in labels] if columns.label is not None else None,
+            [part_codes[value] for value in parts],
+            [caption_of(value) or "" for value in captions] if columns.caption is not None else (),
+        )
+
+
+class _Codes:
+    """The code of each value of a column, worked out once for each text."""
+
+    def __init__(self, code_of: Callable[[object], int]) -> None:
+        self._code_of = code_of
+        self._codes: dict[object, int] = {}
+
+    def __getitem__(self, value: object) -> int:
+        if value is not None and type(value) is not str:  # 1, 1.0 and True are equal as keys, and lists are no keys
+            return self._code_of(value)
+        code = self._codes.get(value)
+        if code is None:
+            code = self._codes[value] = self._code_of(value)
+        return code
+
+
+def _text(cell: object) -> str:
+    if type(cell) is str:
+        return cell.strip()
+    return str(cell).strip() if is_filled(cell) else ""
+
+
+def _check_table(table: ReadTable, rows: ListedRows, source: ImageSource, listing: Listing) -> None:
+    """Report what is missing. Raises FolderError missing_image or no_label."""
+    paths, missing = table.paths, Missing(table.table.name)
+    inside = f"{paths.base}/" if paths.base else ""
+    for row in table.missing:
+        written = rows.images.paths[row].removeprefix(NOWHERE).removeprefix(inside)
+        missing.add(f"{quoted(written)} on line {rows.lines[row]}")
+    missing.close(source, listing, table.num_rows, paths.base)
+    if table.columns.label is None:
+        left_out = frozenset(table.missing)
+        codes = rows.images.label_codes[table.first : table.first + table.num_rows]
+        if len({code for row, code in enumerate(codes, table.first) if row not in left_out}) == 1:
+            raise no_label_column(table.table, table.columns)
     listing.notes += [f"{note}: {count:,}" if count > 1 else note for note, count in paths.notes.items()]
 
 
-def _report_unlisted(listing: Listing, collected: _Collected) -> None:
-    """Report the images in the folders of the tables that no table lists."""
-    for folder, names in sorted(collected.beside.items()):
-        for name in sorted(filter(is_image_name, names)):
-            if (path := f"{folder}/{name}" if folder else name) not in collected.images:
-                listing.skipped.add(NOT_LISTED, path)
+def _join(rows: ListedRows, listing: Listing) -> set[int]:
+    """Join the rows of one image into its first; returns the others. Raises FolderError image_twice."""
+    images, missing = rows.images, {row for table in rows.tables for row in table.missing}
+    first: dict[str, int] = {}
+    joined: set[int] = set()
+    captions: dict[int, str] = {}
+    num_repeated, num_captions = 0, 0
+    for row in images.paths.repeated_rows():
+        path, labels, part, caption = images[row]
+        at = row if row in missing else first.setdefault(path, row)
+        if at == row:
+            continue
+        joined.add(row)
+        _, known, known_part, known_caption = images[at]
+        known_caption = captions.get(at, known_caption)
+        if part != known_part:
+            detail = (
+                f"{rows.table_of(row).table.name} line {rows.lines[row]}: {quoted(path)} is in part {part or 'none'}, "
+                f"and on line {rows.lines[at]} in {known_part or 'none'}: give each image one part"
+            )
+            raise FolderError("image_twice", detail, "/images/file")
+        new = tuple(label for label in labels if label not in known)
+        num_repeated += not new and caption in (None, known_caption)
+        num_captions += bool(known_caption and caption and caption != known_caption)
+        images.set_labels(at, known + new)
+        if caption and not known_caption:
+            captions[at] = caption
+    if captions:
+        images.set_captions(captions)
+    if num_repeated:
+        listing.notes.append(f"{num_repeated:,} rows repeat the image and the label of others")
+    if num_captions:
+        listing.notes.append(f"{num_captions:,} further captions are not used: each image has one")
+    return joined
 
 
 @dataclass
@@ -128,43 +179,6 @@ class Missing:
             )
         for place in self.places:
             listing.skipped.add("missing", f"{self.table}: {place}")
-
-
-def _images(
-    table: Table, columns: Columns, paths: ImagePaths, part: str | None, source: ImageSource
-) -> Iterator[tuple[str, str | None, _JoinedImage]]:
-    """Path as listed; path below the root, None if there is no such image; and the image of each row."""
-    optional = (columns.label, columns.part, columns.caption)
-    positions = [columns.image, *(at for at in optional if at is not None)]
-    for line, cells in table.rows(positions):
-        rest = iter(cells[1:])
-        label, stated, caption = (None if at is None else next(rest) for at in optional)
-        listed = str(cells[0]).strip() if is_filled(cells[0]) else ""
-        path = paths.find(listed, line) if listed else None
-        if path is not None and not is_image_name(path):
-            path = None
-        labels = labels_of(label, source.label_separator)
-        if columns.label is None and path is not None:
-            labels = tuple(filter(None, [posixpath.basename(posixpath.dirname(path))]))
-        of_row = part_of_value(stated, is_train=columns.is_train)
-        yield listed, path, _JoinedImage(labels, of_row or part, caption_of(caption), line)
-
-
-def _add(collected: _Collected, path: str, image: _JoinedImage, table: str) -> None:
-    first = collected.images.setdefault(path, image)
-    if first is image:
-        return
-    if first.part != image.part:
-        detail = (
-            f"{table} line {image.line}: {quoted(path)} is in part {image.part or 'none'}, and on line {first.line} in "
-            f"{first.part or 'none'}: give each image one part"
-        )
-        raise FolderError("image_twice", detail, "/images/file")
-    new = [label for label in image.labels if label not in first.labels]
-    collected.repeated_rows += not new and image.caption in (None, first.caption)
-    collected.more_captions += bool(first.caption and image.caption and image.caption != first.caption)
-    first.labels += tuple(new)
-    first.caption = first.caption or image.caption
 
 
 def labels_of(value: object, separator: str | None) -> tuple[str, ...]:

@@ -5,22 +5,26 @@ import posixpath
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from distill.data.image_folders import FolderError, resolve_inside
+from distill.data.shards import is_member
 from limbeck.shared.images.kinds import IMAGE_SUFFIXES, is_image_name
 from limbeck.shared.labels import quoted
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _TRIED = 50
+_SPECIAL = frozenset(["", ".", ".."])
+NOWHERE = "\0/"
+"""The place of an image without a path: no folder has this name."""
 
 
 @dataclass(frozen=True)
-class _Folder:
+class Folder:
     """Names of the files in a folder; `links` are symbolic links."""
 
     files: frozenset[str]
@@ -47,7 +51,7 @@ class ImagePaths:
     base: str
     pointer: str = "/images/file"
     notes: Counter[str] = field(default_factory=Counter)
-    _folders: dict[str, _Folder | None] = field(default_factory=dict)
+    _folders: dict[str, Folder | None] = field(default_factory=dict)
     _written: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def find(self, value: str, line: int) -> str | None:
@@ -57,15 +61,60 @@ class ImagePaths:
         """
         folder, name = self._folder_and_name(value, line)
         listed = self._folder(folder)
-        if listed is None:
-            return None
+        place = f"{folder}/" if folder else ""
+        found = None if listed is None else self.find_in(place, listed, name, line)
+        return None if found is None else place + found
+
+    def find_in(self, place: str, listed: "Folder", name: str, line: int) -> str | None:
+        """The name of an image in the folder `place`, whose path ends in `/`; None if there is no such file.
+
+        Raises FolderError link or ambiguous_image.
+        """
         found = name if name in listed.files else self._similar(listed, name, line)
-        if found is None:
-            return None
-        path = f"{folder}/{found}" if folder else found
         if found in listed.links:
-            resolve_inside(self.root / path, self.root)
-        return path
+            resolve_inside(self.root / f"{place}{found}", self.root)
+        return found
+
+    def places(self, values: Sequence[str], lines: Sequence[int]) -> list[tuple[str, str]]:
+        """`place` of each value; what all paths of one folder have in common is worked out once."""
+        text = "\n".join(values)
+        if ":" in text or "\\" in text:
+            return [self.place(value, line) for value, line in zip(values, lines, strict=True)]
+        members = text.count(".tar!")
+        split: list[tuple[str, str, str]]
+        if members == len(values):
+            split = [value.partition(".tar!") for value in values]
+        else:
+            split = [value.rpartition("/") for value in values]
+        first = dict(zip([head for head, _, _ in reversed(split)], range(len(split) - 1, -1, -1), strict=True))
+        is_plain = members in (0, len(values)) and not any(head.startswith("/") for head in first)
+        if not is_plain or {name for _, _, name in split} & _SPECIAL or ("" in first and "\n/" in f"\n{text}"):
+            return [self.place(value, line) for value, line in zip(values, lines, strict=True)]
+        found = {head: self.place(values[at], lines[at]) for head, at in first.items()}
+        if any(place + name != place + split[first[head]][2] for head, (place, name) in found.items()):
+            return [self.place(value, line) for value, line in zip(values, lines, strict=True)]
+        return [(found[head][0], name) for head, _, name in split]
+
+    def place(self, value: str, line: int) -> tuple[str, str]:
+        """Where a table says that an image is: its folder with a `/`, empty for the root, and its name there.
+
+        For a member of a shard, the shard with a `!`, and the rest of the path (`distill.data.shards`). Raises
+        FolderError remote_image or outside_root.
+        """
+        if not value:
+            return NOWHERE, ""
+        if is_member(value):
+            shard, _, rest = value.partition(".tar!")
+            return f"{self._relative(f'{shard}.tar', line)}!", rest
+        folder, name = self._folder_and_name(value, line)
+        return (f"{folder}/" if folder else ""), name
+
+    def shard_bytes(self, shard: str) -> int:
+        """The size of a shard; -1 if there is no such file. Raises FolderError link."""
+        path = self.root / shard
+        if not path.is_file():
+            return -1
+        return resolve_inside(path, self.root).stat().st_size
 
     def set_base(self, values: Iterable[tuple[int, str]], stem: str) -> None:
         """Make the folder the base in which the first images are: `base`, or the only folder in it that has them."""
@@ -83,9 +132,9 @@ class ImagePaths:
                 self.base = found[0]
                 return
 
-    def files(self) -> dict[str, frozenset[str]]:
-        """The names of the files in each folder in which images were looked for."""
-        return {folder: listed.files for folder, listed in self._folders.items() if listed is not None}
+    def listing(self, folder: str) -> "Folder | None":
+        """The listing of a folder, which is not kept; None if it is not there. Raises FolderError link."""
+        return self._folders[folder] if folder in self._folders else self._list(folder)
 
     def _inside(self, folder: str) -> "ImagePaths":
         return ImagePaths(self.root, self.table, folder, self.pointer, _folders=self._folders)
@@ -141,7 +190,7 @@ class ImagePaths:
         detail = f"{self.table} line {line}: {quoted(value)} lies outside the folder: give paths relative to the table"
         return FolderError("outside_root", detail, self.pointer)
 
-    def _similar(self, listed: _Folder, name: str, line: int) -> str | None:
+    def _similar(self, listed: Folder, name: str, line: int) -> str | None:
         """A file whose name differs by a missing suffix, by case or by its Unicode form."""
         for words, wanted in (
             ("names without case or Unicode form", [name]),
@@ -157,13 +206,13 @@ class ImagePaths:
                 return found[0]
         return None
 
-    def _folder(self, folder: str) -> _Folder | None:
+    def _folder(self, folder: str) -> Folder | None:
         """The listing of a folder; None if it is not there. Raises FolderError link."""
         if folder not in self._folders:
             self._folders[folder] = self._list(folder)
         return self._folders[folder]
 
-    def _list(self, folder: str) -> _Folder | None:
+    def _list(self, folder: str) -> Folder | None:
         here = self.root / folder
         try:
             with os.scandir(here) as entries:
@@ -172,7 +221,13 @@ class ImagePaths:
             return None
         resolve_inside(here, self.root)
         links = frozenset(name for name, is_link in found if is_link)
-        return _Folder(frozenset(name for name, _ in found), links)
+        return Folder(frozenset(name for name, _ in found), links)
+
+
+def label_of_place(place: str) -> tuple[str, ...]:
+    """The label of an image by its folder; none for an image in the root or in a shard."""
+    label = "" if place.endswith("!") else posixpath.basename(place.removesuffix("/"))
+    return (label,) if label else ()
 
 
 def _loose(name: str) -> str:

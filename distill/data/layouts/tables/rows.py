@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from limbeck.shared.text_files import TextFileError, decode
 LIST_SUFFIXES = (".txt", ".lst", ".list")
 SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", *LIST_SUFFIXES)
 SAMPLE_ROWS = 200
+_BATCH = 1 << 14
 _DELIMITERS = {".tsv": "\t", ".tab": "\t"}
 _LISTED = re.compile(rf"(?P<path>.*(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))}))(?:\s*[\s,;]\s*(?P<label>.*))?", re.I)
 
@@ -32,18 +33,26 @@ class ParsedRow(NamedTuple):
     cells: Sequence[object]
 
 
+class RowBatch(NamedTuple):
+    """Rows of a table: their lines as in `ParsedRow`, and the cells of each column."""
+
+    lines: Sequence[int]
+    columns: Sequence[Sequence[object]]
+
+
 @dataclass(frozen=True)
 class Table:
     """A parsed table. `name`: its path below the root. `header`: names of the columns; empty if it has none.
 
-    `width`: number of columns. `sample`: its first rows. `rows(columns)`: the cells of these columns, row by row.
+    `width`: number of columns. `sample`: its first rows. `batches(columns)`: the cells of these columns, some thousand
+    rows at a time.
     """
 
     name: str
     header: tuple[str, ...]
     width: int
     sample: Sequence[ParsedRow]
-    rows: Callable[[Sequence[int]], Iterator[ParsedRow]]
+    batches: Callable[[Sequence[int]], Iterator[RowBatch]]
 
 
 class ListedLine(NamedTuple):
@@ -88,9 +97,10 @@ def split_line(line: str) -> ListedLine | None:
 def _table(name: str, header: Sequence[str], width: int, rows: Callable[[], Iterator[ParsedRow]]) -> Table:
     """A table whose rows are parsed whole."""
 
-    def select(columns: Sequence[int]) -> Iterator[ParsedRow]:
-        for line, cells in rows():
-            yield ParsedRow(line, [cells[at] for at in columns])
+    def select(columns: Sequence[int]) -> Iterator[RowBatch]:
+        rest = rows()
+        while some := list(islice(rest, _BATCH)):
+            yield RowBatch([line for line, _ in some], [[cells[at] for _, cells in some] for at in columns])
 
     sample = list(islice(rows(), SAMPLE_ROWS))
     if not sample:
@@ -261,13 +271,14 @@ def _parquet_table(file: Path, name: str) -> Table:
     if not num_rows:
         raise FolderError("bad_table", f"{name} has no rows: add one row per image", "/images/file")
 
-    def rows(columns: Sequence[int]) -> Iterator[ParsedRow]:
-        numbers = count(1)
+    def batches(columns: Sequence[int], num_rows: int = _BATCH) -> Iterator[RowBatch]:
+        first = 1
         with open_regular(file) as source, parquet.ParquetFile(source) as opened:
-            for batch in opened.iter_batches(columns=[simple[at] for at in columns]):
+            for batch in opened.iter_batches(num_rows, columns=[simple[at] for at in columns], use_threads=False):
                 cells = [batch.column(simple[at]).to_pylist() for at in columns]
-                for row in zip(*cells, strict=True):
-                    yield ParsedRow(next(numbers), row)
+                yield RowBatch(range(first, first + len(batch)), cells)
+                first += len(batch)
 
-    sample = list(islice(rows(range(len(simple))), SAMPLE_ROWS))
-    return Table(name, tuple(simple), len(simple), sample, rows)
+    lines, cells = next(batches(range(len(simple)), SAMPLE_ROWS))
+    sample = [ParsedRow(line, row) for line, row in zip(lines, zip(*cells, strict=True), strict=True)]
+    return Table(name, tuple(simple), len(simple), sample, batches)

@@ -1,11 +1,15 @@
 """Tables as a layout: recognised, joined over rows and parts, never mixed with class folders."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from distill.data.image_files.location import read_image
+from distill.data.layouts.tables.paths import Folder, ImagePaths
 from tests.distill.data.helpers_index import create, create_ten
 from tests.distill.data.layouts.helpers_tables import IMAGES, PAIRS, create_images, pairs, scan_source, source_error
 
@@ -226,3 +230,69 @@ def test_a_table_of_missing_images_only(tmp_path: Path) -> None:
     write(create_images(tmp_path), "t.csv", [("x.jpg", "crane")], "file,label")
     error = source_error(tmp_path, missing="skip")
     assert (error.code, error.pointer) == ("no_images", "/images/missing")
+
+
+def write_shard(file: Path, names: list[str]) -> list[str]:
+    """A shard of these images; returns the path of each as a table gives it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(file, "w") as archive:
+        for name in names:
+            data = f"content of {name}".encode()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    with tarfile.open(file) as archive:
+        return [f"{file.name}!{one.offset_data}+{one.size}!{one.name}" for one in archive.getmembers()]
+
+
+def test_members_of_shards_are_listed_without_reading_the_shards(tmp_path: Path) -> None:
+    names = [f"{number:02}.jpg" for number in range(20)]
+    listed = [f"shards/{path}" for path in write_shard(tmp_path / "shards" / "0.tar", names)]
+    rows = [(path, "crane" if at % 2 else "red finch") for at, path in enumerate(listed)]
+    write(tmp_path, "index.csv", rows)
+    with (tmp_path / "shards" / "0.tar").open("r+b") as shard:
+        shard.write(b"\xff" * 512)  # no header of a member is looked at
+    image_index = scan_source(tmp_path, layout="table").image_index
+    assert sorted(image_index.paths) == sorted(listed)
+    assert read_image(image_index.file(0)).startswith(b"content of")
+    assert {item.label for item in image_index} == {image_index.labels.index(name) for name in ("crane", "red finch")}
+
+
+@pytest.mark.parametrize("wrong", ["shards/0.tar!512+99999999!00.jpg", "shards/1.tar!512+5!00.jpg"])
+def test_a_member_outside_its_shard_is_missing(tmp_path: Path, wrong: str) -> None:
+    listed = write_shard(tmp_path / "shards" / "0.tar", ["0.jpg", "1.jpg", "2.jpg", "3.jpg"])
+    rows = [(f"shards/{path}", ("crane", "red finch")[at % 2]) for at, path in enumerate(listed)]
+    write(tmp_path, "index.csv", [*rows, (wrong, "crane")])
+    error = source_error(tmp_path, layout="table")
+    assert error.code == "missing_image"
+    assert f'"{wrong}" on line 6' in error.detail
+    assert len(scan_source(tmp_path, layout="table", missing="skip").image_index) == 4
+
+
+def test_rows_of_one_folder_in_two_tables_report_what_neither_lists(tmp_path: Path) -> None:
+    create_images(tmp_path)
+    (tmp_path / "stray.jpg").touch()
+    rows = list(PAIRS.items())
+    write(tmp_path, "labels_train.csv", [rows[0], rows[2]])
+    write(tmp_path, "labels_val.csv", [rows[1], rows[3]])
+    skipped = scan_source(tmp_path, {"by": "parts"}).listing.skipped
+    assert skipped.examples["image that no table lists"] == ["stray.jpg"]
+
+
+def test_a_folder_is_listed_once_whatever_the_order_of_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("x", "y", "z"):
+        create_images(tmp_path, folder, tuple(f"{number}.jpg" for number in range(10)))
+    rows = [(f"{folder}/{at}.jpg", ("crane", "red finch")[at % 2]) for at in range(10) for folder in ("x", "y", "z")]
+    write(tmp_path, "t.csv", rows)
+    listed: list[str] = []
+    original = ImagePaths._list
+
+    def list_folder(self: ImagePaths, folder: str) -> Folder | None:
+        listed.append(folder)
+        return original(self, folder)
+
+    monkeypatch.setattr(ImagePaths, "_list", list_folder)
+    assert len(scan_source(tmp_path, layout="table").image_index) == 30
+    assert sorted(filter(None, listed)) == ["x", "y", "z"]

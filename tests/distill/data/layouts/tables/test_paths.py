@@ -156,3 +156,19 @@ def test_a_folder_is_resolved_once_and_other_forms_of_its_paths_are_still_checke
         with pytest.raises(FolderError) as error:
             paths.find(value, 1)
         assert error.value.code == code
+
+
+def test_places_of_many_paths_are_those_of_each(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "2.jpg").touch()
+    paths = ImagePaths(tmp_path, "t.csv", "b")
+    plain = ["a/0.jpg", "./a/1.jpg", "2.jpg", "../a/3.jpg"]
+    members = ["s/1.tar!512+9!0.jpg", "s/1.tar!1024+9!x/0.jpg", "2.tar!512+9!0.jpg"]
+    odd = ["a\\4.jpg", "", "a/.", f"{tmp_path}/a/2.jpg", "a/5.tar!x.jpg"]
+    for values in (plain, members, [*plain, *members], [*plain, *odd], odd, []):
+        one_by_one = [paths.place(value, 1) for value in values]
+        assert paths.places(values, [1] * len(values)) == one_by_one
+    assert paths.places(members, [1, 2, 3])[0] == ("b/s/1.tar!", "512+9!0.jpg")
+    for value in ("../../s/1.tar!512+9!0.jpg", "http://x/1.tar!512+9!0.jpg"):
+        with pytest.raises(FolderError):
+            paths.places([value], [1])
