@@ -45,10 +45,11 @@ def trusted_proxies(settings: Settings) -> list[str]:
 
 def warn_of_plain_text(settings: Settings) -> None:
     """Print a line if other machines reach the service without TLS, unless the operator allows it."""
-    if is_loopback(settings.host) or settings.tls_cert is not None or settings.allow_plain_http:
+    name, address = ("LIMBECK_BIND", settings.bind) if settings.bind else ("LIMBECK_HOST", settings.host)
+    if is_loopback(address) or settings.tls_cert is not None or settings.allow_plain_http:
         return
     print(
-        f"limbeck: LIMBECK_HOST={settings.host} is reachable from other machines without TLS: keys travel in plain "
+        f"limbeck: {name}={address} is reachable from other machines without TLS: keys travel in plain "
         "text. Set LIMBECK_TLS_CERT and LIMBECK_TLS_KEY; or, behind a proxy with TLS or in a private network, "
         "LIMBECK_ALLOW_PLAIN_HTTP=true",
         file=sys.stderr,

@@ -61,6 +61,7 @@ class _Limbeck(CommandGroup):
         CommandEntry("db", "limbeck.commands.operate:db", _OPERATE, "The database: upgrade, check."),
         CommandEntry("backup", "limbeck.commands.backup:backup", _OPERATE, "Copy database and files while it runs."),
         CommandEntry("restore", "limbeck.commands.backup:restore", _OPERATE, "Restore a backup into an empty place."),
+        CommandEntry("storage", "limbeck.commands.storage:storage", _OPERATE, "The disk that a service uses, by kind."),
         CommandEntry("gc", "limbeck.commands.gc:gc", _OPERATE, "Remove files that nothing refers to any more."),
         CommandEntry("llm", "limbeck.commands.llm:cli", _OPERATE, "LLM endpoints and models."),
     )

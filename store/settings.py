@@ -17,7 +17,7 @@ from limbeck.shared.text import unknown_setting
 _LLM = "llm_"
 _PREFIX = "LIMBECK_"
 # Variables that the client, docker-compose.yml and the tests read.
-_OTHER_READERS = ("LIMBECK_URL", "LIMBECK_KEY", "LIMBECK_DATA", "LIMBECK_CONFIG", "LIMBECK_BIND")
+_OTHER_READERS = ("LIMBECK_URL", "LIMBECK_KEY", "LIMBECK_DATA", "LIMBECK_CONFIG")
 _OF_TESTS = "LIMBECK_TEST_"
 PASSWORD_REMEDY = "write special characters of the password as %XX, or set LIMBECK_{}_PASSWORD to the password as it is"
 _SERVER = re.compile(r"(?P<scheme>(?:postgres(?:ql)?(?:\+\w+)?|rediss?)://)(?:(?P<user>[^@/]*)@)?(?P<rest>[^@]*)")
@@ -46,6 +46,11 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8420, ge=0, le=65535, description="Port that the API listens on; 0 picks a free port.")
+    bind: str = Field(
+        "",
+        description="Address of the host at which the port of a container is published, as docker-compose.yml does it; "
+        "it then decides, in place of `host`, about the warning of keys in plain text.",
+    )
     tls_cert: Path | None = Field(
         None, description="Certificate chain of the API (PEM), with `tls_key`; it then serves HTTPS."
     )
@@ -156,6 +161,11 @@ class Settings(BaseSettings):
     )
     keep_drafts_s: float = Field(
         0.0, ge=0, description="How long the edits of a draft are kept after the last one; 0: until they are sealed."
+    )
+    keep_features_s: float = Field(
+        90 * 86400.0,
+        ge=0,
+        description="Teacher features in the artefact store that no job used for so long are removed; 0: never.",
     )
     cache_max_age_s: float = Field(
         30 * 86400.0, ge=0, description="Cached results that no part used for so long are removed; 0: never."

@@ -40,8 +40,9 @@ def gc(
     """Remove what nothing refers to any more.
 
     These are training states of ended parts, files of attempts that died, outputs of trainings whose student is
-    published, datasets that were never registered, half-written files, and expired records. Cached results are removed
-    only with --cache-days or --cache-bytes; they are computed again when a job needs them.
+    published, datasets that were never registered, half-written files, expired records, and teacher features that no
+    job used for LIMBECK_KEEP_FEATURES_S. Cached results are removed only with --cache-days or --cache-bytes; they are
+    computed again when a job needs them.
 
     It can run while the service runs: what a running part may use is left alone. The cache belongs to a machine; run
     the command on each.
@@ -66,7 +67,7 @@ def _artefacts(config: "Settings", grace_s: float, dry_run: bool) -> dict[str, _
     from store import migrate
     from store.access import audit
     from store.artefacts import Artefacts
-    from store.upkeep import expired_records, sweep, unused_artefacts, unused_pages
+    from store.upkeep import expired_records, retention, sweep, unused_artefacts, unused_pages
 
     with database(config=config, upgraded=False) as db:
         migrate.check(db)
@@ -77,7 +78,8 @@ def _artefacts(config: "Settings", grace_s: float, dry_run: bool) -> dict[str, _
         try:
             artefacts = Artefacts(config.artefacts)
             if dry_run:
-                found = unused_artefacts.find_unused(db, artefacts, grace_s=grace_s)
+                old = retention.old_features(db, keep_s=config.keep_features_s) if config.keep_features_s else set()
+                found = unused_artefacts.find_unused(db, artefacts, grace_s=grace_s, forgotten=old)
             else:
                 sweep.sweep_records(db, config)
                 swept = sweep.sweep(db, artefacts, config, f"gc:{os.getpid()}", grace_s=grace_s)

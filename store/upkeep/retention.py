@@ -1,17 +1,20 @@
-"""What is removed after the times in the settings: events of jobs that ended long ago, and edits that nobody seals.
+"""What is removed after the times in the settings: events of jobs that ended long ago, edits that nobody seals, and
+teacher features that no job uses.
 
 Each transaction is small, so that no other writer waits for long.
 """
 
 import time
+from collections.abc import Mapping
 
 from sqlalchemy import delete, func, select, tuple_
 
 from store.db import Database
+from store.jobs import feature_chunks
 from store.models import AttributeDraft, AttributeDraftEntry, Event, Job
 from store.sets import drafts
 
-_ROWS, _DRAFTS = 2_000, 20
+_ROWS, _DRAFTS, _CHUNKS = 2_000, 20, 500
 _NO_SYNC = {"synchronize_session": False}
 
 
@@ -46,3 +49,28 @@ def delete_old_drafts(db: Database, *, keep_s: float) -> int:
                 drafts.drop(tx, set_id)
         total += len(set_ids)
     return total
+
+
+def delete_old_features(db: Database, *, keep_s: float) -> int:
+    """Delete the rows of teacher features that no job used for `keep_s`; returns their number.
+
+    Their files are then unused. A chunk that a job uses which has not ended stays.
+    """
+    before, found = _old_features(db, keep_s)
+    digests, total = list(found), 0
+    for start in range(0, len(digests), _CHUNKS):
+        with db.write() as tx:
+            total += feature_chunks.forget(tx, digests[start : start + _CHUNKS], before=before)
+    return total
+
+
+def old_features(db: Database, *, keep_s: float) -> set[str]:
+    """The artefact keys of the chunks that `delete_old_features` would forget."""
+    return set(_old_features(db, keep_s)[1].values())
+
+
+def _old_features(db: Database, keep_s: float) -> tuple[float, Mapping[str, str]]:
+    with db.read() as tx:
+        # Read before the results of parts: a part that ends in between has named its chunks there.
+        before = feature_chunks.unused_before(tx, keep_s=keep_s)
+        return before, feature_chunks.find_unused(tx, before=before)

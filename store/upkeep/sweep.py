@@ -20,11 +20,12 @@ _BLOBS = 200
 
 @dataclass(frozen=True)
 class Swept:
-    """What a round removed; None if another process has the turn. `num_pages` and `num_entries`: of attribute sets."""
+    """What a round removed. `num_features`: chunks of features; `num_pages`, `num_entries`: of attribute sets."""
 
     files: tuple[UnusedArtefact, ...] = ()
     num_events: int = 0
     num_drafts: int = 0
+    num_features: int = 0
     num_pages: int = 0
     num_entries: int = 0
 
@@ -62,6 +63,8 @@ def sweep(
         if not has_it:
             return None
         _forget_blobs(db, grace_s)
+        keep_s = settings.keep_features_s
+        num_features = retention.delete_old_features(db, keep_s=keep_s) if keep_s else 0
         found = unused_artefacts.find_unused(db, artefacts, grace_s=grace_s)
         files = unused_artefacts.delete_unused(db, artefacts, found)
         num_pages, num_entries = unused_pages.delete_unused_pages(db)
@@ -69,6 +72,7 @@ def sweep(
             tuple(files),
             retention.delete_old_events(db, keep_s=settings.keep_events_s) if settings.keep_events_s else 0,
             retention.delete_old_drafts(db, keep_s=settings.keep_drafts_s) if settings.keep_drafts_s else 0,
+            num_features,
             num_pages,
             num_entries,
         )

@@ -9,7 +9,7 @@ because they are the only copy of the student.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +72,10 @@ class UnusedArtefact:
     file: ListedArtefact
 
 
-def find_unused(db: Database, artefacts: Artefacts, *, grace_s: float = GRACE_S) -> list[UnusedArtefact]:
-    """The unused files that are older than `grace_s`, by key.
+def find_unused(
+    db: Database, artefacts: Artefacts, *, grace_s: float = GRACE_S, forgotten: Collection[str] = ()
+) -> list[UnusedArtefact]:
+    """The unused files that are older than `grace_s`, by key. `forgotten`: keys whose rows are about to be deleted.
 
     Raises DatabaseUnusable if the database knows none of the parts and datasets that have files: it is another one.
     """
@@ -81,8 +83,8 @@ def find_unused(db: Database, artefacts: Artefacts, *, grace_s: float = GRACE_S)
     listed = [file for prefix in (PARTS, FEATURES, DATASETS, IMPORTS) for file in artefacts.list_below(prefix)]
     with db.read() as tx:
         running = _running_attempts(tx)  # before the references: see the module
-        used = set(_used_keys(tx))
-        if not any(file.key in used for file in listed):
+        used = set(_used_keys(tx)).difference(forgotten)
+        if not any(file.key in used or file.key in forgotten for file in listed):
             _require_known_owner(tx, {_owner(file.key) for file in listed if not file.key.startswith(f"{IMPORTS}/")})
         published = _published_parts(tx)
     return [
@@ -142,7 +144,7 @@ def _kind_of(key: str, published: set[str]) -> str:
     if key.startswith(f"{IMPORTS}/"):
         return "imports that were never stored"
     if key.startswith(f"{FEATURES}/"):
-        return "teacher features that were replaced"
+        return "teacher features that no job uses"
     if "/state/" in key:
         return "training states of ended parts"
     if _owner(key) in published:

@@ -33,6 +33,8 @@ from tests.attributes.llm.http.certificates import self_signed
         ({"host": "127.0.0.1"}, False),
         ({"host": "0.0.0.0", "tls_cert": "c", "tls_key": "k"}, False),
         ({"host": "0.0.0.0", "allow_plain_http": True}, False),
+        ({"host": "0.0.0.0", "bind": "127.0.0.1"}, False),
+        ({"host": "0.0.0.0", "bind": "0.0.0.0"}, True),
     ],
 )
 def test_the_service_warns_of_keys_in_plain_text(

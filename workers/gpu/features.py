@@ -72,7 +72,7 @@ def _uses(context: Context, claim: Claim, images: JobImages) -> Sequence[ImageUs
 
 
 class _RangeRun:
-    """One attempt of the part: what it has stored, and what it found stored."""
+    """One attempt of the part, and what it has stored."""
 
     def __init__(
         self,
@@ -89,7 +89,6 @@ class _RangeRun:
         self._images, self._teacher, self._folder = images, teacher, folder
         self._num_images, self._num_done = num_images, 0
         self._throughput = Throughput()
-        self._found: dict[str, str] = {}
         self._stored: list[tuple[str, StoredArtefact, int]] = []
         self._files: dict[str, str] = {}
 
@@ -112,7 +111,6 @@ class _RangeRun:
         """Record the new chunks, in the transaction that ends the part."""
         for digest, file, num_rows in self._stored:
             feature_chunks.put(tx, digest, file, num_rows=num_rows)
-        feature_chunks.mark_used(tx, list(self._found))
         return FeaturesResult(files=self._files)
 
     def _on_progress(self, done: int, _total: int, _unit: str) -> None:
@@ -120,12 +118,9 @@ class _RangeRun:
         self._lease.progress(done, self._num_images, "images", self._throughput(done))
 
     def _stored_key(self, chunk: FeatureRows) -> str | None:
-        with self._context.db.read() as tx:
-            key = feature_chunks.keys(tx, [chunk.digest]).get(chunk.digest)
-        if key is None or not self._context.artefacts.exists(key):
-            return None
-        self._found[chunk.digest] = key
-        return key
+        with self._context.db.write() as tx:  # at once, so that no clean-up removes it
+            key = feature_chunks.use(tx, chunk.digest)
+        return key if key is not None and self._context.artefacts.exists(key) else None
 
     def _upload(self, chunk: FeatureRows) -> str:
         path = self._folder / "chunk.safetensors"

@@ -122,3 +122,15 @@ def test_the_names_of_parts_are_checked_before_the_service_is_asked(capsys: Capt
     code, line = failed(["download", "ckp_1", "--out", str(tmp_path / "x"), "--parts", "onyx"], capsys)
     assert (code, (tmp_path / "x").exists()) == (2, False)
     assert "unknown part onyx; choose image, pairing, onnx, targets, or all" in line
+
+
+def test_storage_shows_files_and_bytes_by_kind(capsys: Capture) -> None:
+    header, *rows, total, counted = shown(capsys, "storage").splitlines()
+    assert header.split() == ["kind", "files", "size"]
+    assert {row.split()[0]: row.split()[1] for row in rows}.items() >= {"students": "3", "text_targets": "1"}.items()
+    found = json.loads(shown(capsys, "storage", "--json"))
+    sizes = {one["kind"]: one["bytes"] for one in found["kinds"]}
+    assert [row.split()[0] for row in rows] == sorted(sizes, key=lambda kind: -sizes[kind])
+    assert found["bytes"] == sum(sizes.values()) > 0
+    assert int(total.split()[1]) == sum(one["files"] for one in found["kinds"])
+    assert counted.startswith("counted at ")

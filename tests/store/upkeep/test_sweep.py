@@ -9,18 +9,33 @@ from sqlalchemy import func, select, update
 from store import vocabularies
 from store.artefacts import Artefacts
 from store.db import Database
-from store.jobs import events, jobs
-from store.models import AttributeDraftEntry, AttributeEntry, AttributePage, Base, Blob, Event, Job, UnlistedEntry
+from store.jobs import events, feature_chunks, jobs
+from store.jobs.jobs import NewPart
+from store.jobs.part_results import FeaturesResult
+from store.lifecycle import transitions
+from store.models import (
+    AttributeDraftEntry,
+    AttributeEntry,
+    AttributePage,
+    Base,
+    Blob,
+    Event,
+    FeatureChunk,
+    Job,
+    Part,
+    UnlistedEntry,
+)
 from store.removal.delete import delete_resource
 from store.removal.purge import purge
 from store.sets import attribute_sets, drafts
 from store.sets.attribute_sets import EntryContent
 from store.settings import Settings
 from store.upkeep import retention, sweep, turns, unused_pages
-from store.upkeep.unused_artefacts import delete_unreferenced
+from store.upkeep.unused_artefacts import delete_unreferenced, find_unused
 from store.vocabularies import NewLabel
 from tests.api.published import publish
 from tests.job_specs import distill_spec
+from tests.store.job_helpers import create_job, must_claim_next
 
 
 def count(db: Database, model: type[Base]) -> int:
@@ -117,6 +132,66 @@ def test_old_drafts_are_emptied_and_their_version_goes_on(db: Database) -> None:
     assert retention.delete_old_drafts(db, keep_s=-60) == 1
     with db.read() as tx:
         assert (drafts.get(tx, set_id).version, count(db, AttributeDraftEntry)) == (2, 0)
+
+
+def stored_chunk(db: Database, artefacts: Artefacts, digest: str, *, used_s_ago: float = 0.0) -> str:
+    """A chunk of teacher features in the artefact store, last used some time ago; returns its key."""
+    file = artefacts.put_bytes(b"features", f"features/prt_x/t/{digest}.safetensors")
+    with db.write() as tx:
+        feature_chunks.put(tx, digest, file, num_rows=1)
+        used_at = time.time() - used_s_ago
+        tx.execute(update(FeatureChunk).where(FeatureChunk.digest == digest).values(last_used_at=used_at))
+    return file.key
+
+
+def test_features_that_no_job_used_for_long_are_removed_and_those_of_live_jobs_stay(
+    db: Database, tmp_path: Path
+) -> None:
+    artefacts = Artefacts(f"file://{tmp_path}/artefacts")
+    create_job(db, NewPart(kind="features", queue="gpu"), NewPart(kind="train", queue="gpu", stage=1))
+    part = must_claim_next(db)
+    new = stored_chunk(db, artefacts, "new")
+    old = stored_chunk(db, artefacts, "old", used_s_ago=100)
+    needed = stored_chunk(db, artefacts, "needed", used_s_ago=100)
+    with db.write() as tx:
+        transitions.finish(tx, part, FeaturesResult(files={"center/f/needed": needed}))
+
+    def swept(keep_s: float) -> list[str]:
+        done = sweep.sweep(db, artefacts, Settings(home=tmp_path, keep_features_s=keep_s), "a", grace_s=-60)
+        assert done is not None
+        assert done.num_features == len(done.files)
+        return [one.file.key for one in done.files]
+
+    assert swept(0) == []
+    forgotten = retention.old_features(db, keep_s=50)
+    assert forgotten == {old}
+    assert [one.file.key for one in find_unused(db, artefacts, grace_s=-60, forgotten=forgotten)] == [old]
+    assert swept(50) == [old]
+    with db.write() as tx:  # the job ends
+        tx.execute(update(Part).values(status="succeeded"))
+        tx.execute(update(Job).values(status="succeeded", finished_at=time.time()))
+    assert swept(50) == [needed]
+    assert [file.key for file in artefacts.list_below("features")] == [new]
+
+
+def test_features_that_a_running_part_has_found_stay(db: Database, tmp_path: Path) -> None:
+    """Until it ends, no result names them. A chunk that is used between the look and the deletion stays as well."""
+    artefacts = Artefacts(f"file://{tmp_path}/artefacts")
+    key = stored_chunk(db, artefacts, "found", used_s_ago=100)
+    create_job(db, NewPart(kind="features", queue="gpu"))
+    must_claim_next(db)
+    with db.write() as tx:
+        assert feature_chunks.use(tx, "found") == key
+        assert feature_chunks.use(tx, "unknown") is None
+    assert retention.delete_old_features(db, keep_s=-100) == 0, "used since the part began"
+    with db.write() as tx:
+        tx.execute(update(Part).values(status="queued"))
+        before = feature_chunks.unused_before(tx, keep_s=-100)
+        assert list(feature_chunks.find_unused(tx, before=before)) == ["found"]
+        tx.execute(update(FeatureChunk).values(last_used_at=before + 1))
+        assert feature_chunks.forget(tx, ["found"], before=before) == 0
+        tx.execute(update(FeatureChunk).values(last_used_at=before - 1))
+        assert feature_chunks.forget(tx, ["found"], before=before) == 1
 
 
 def test_a_sweep_removes_blobs_that_no_bundle_contains_and_waits_for_its_turn(db: Database, tmp_path: Path) -> None:
