@@ -15,7 +15,6 @@ from api.readers.thumbnail_files import PROCESSES
 from distill.data.atomic_files import mark_used, replacing
 from distill.data.image_files.parquet_rows import SharedLRU
 from limbeck.shared.bundle.files import MANIFEST_FILE, BundleError
-from limbeck.shared.images.decode import open_rgb
 from limbeck.shared.images.unreadable import UnreadableImage
 from store.artefacts import Artefacts
 from store.blobs.reading import Composed, get_file
@@ -114,6 +113,8 @@ class StudentModels:
 
 def picture_pixels(picture: bytes, transform: "ImageTransform") -> "tuple[npt.NDArray[np.float32], list[None]]":
     """The input (C, H, W) of a student for an image file. Raises ProblemError `image_unreadable`."""
+    from limbeck.shared.images.decode import open_rgb  # imported late: it loads numpy
+
     try:
         return transform(open_rgb(picture, transform.background)), []
     except UnreadableImage as error:
