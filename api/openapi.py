@@ -104,6 +104,9 @@ def _add_security_and_problems(path: str, method: str, operation: dict[str, Any]
     content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for status in sorted(statuses - set(operation["responses"])):
         operation["responses"][status] = {"description": _PROBLEMS[status], "content": content}
+    for status, response in operation["responses"].items():
+        if status >= "400" and path not in PUBLIC_PATHS:  # a route describes its own problem, and its form is the same
+            response.setdefault("content", content)
 
 
 def _move_definitions(operation: dict[str, Any], schemas: dict[str, Any]) -> None:

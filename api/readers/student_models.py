@@ -10,20 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from api.http.problems import ProblemError
 from api.readers.thumbnail_files import PROCESSES
 from distill.data.atomic_files import mark_used, replacing
 from distill.data.image_files.parquet_rows import SharedLRU
 from limbeck.shared.bundle.files import MANIFEST_FILE, BundleError
-from limbeck.shared.images.decode import open_rgb
 from limbeck.shared.images.unreadable import UnreadableImage
 from store.artefacts import Artefacts
 from store.blobs.reading import Composed, get_file
 
-if TYPE_CHECKING:  # `limbeck.classify` imports onnxruntime, which the API loads when it is used
+if TYPE_CHECKING:  # `limbeck.classify` imports numpy and onnxruntime, which the API loads when they are used
+    import numpy as np
+    import numpy.typing as npt
+
     from limbeck.classify.preprocessing import ImageTransform
     from limbeck.classify.student import Classification, LoadedStudent
     from limbeck.classify.text_encoder import TextEncoder
@@ -105,13 +104,17 @@ class StudentModels:
         if not new:
             return student
         targets = self._texts.get(digest, lambda: TextEncoder(student.bundle)).targets(new)
+        import numpy as np
+
         both = np.concatenate([student.targets, targets])
         labels = (*student.labels, *new)
         return replace(student, labels=labels, targets=both, known_targets=both, none_of_these=None)
 
 
-def picture_pixels(picture: bytes, transform: "ImageTransform") -> tuple[npt.NDArray[np.float32], list[None]]:
+def picture_pixels(picture: bytes, transform: "ImageTransform") -> "tuple[npt.NDArray[np.float32], list[None]]":
     """The input (C, H, W) of a student for an image file. Raises ProblemError `image_unreadable`."""
+    from limbeck.shared.images.decode import open_rgb  # imported late: it loads numpy
+
     try:
         return transform(open_rgb(picture, transform.background)), []
     except UnreadableImage as error:

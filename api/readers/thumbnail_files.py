@@ -7,7 +7,6 @@ from api.http.limited_process import LimitedProcesses
 from api.http.problems import ProblemError
 from distill.data.files.regular_files import confine_to
 from distill.data.image_files.location import read_image
-from limbeck.shared.images.decode import small_jpeg
 from limbeck.shared.images.unreadable import UnreadableImage
 
 
@@ -30,6 +29,8 @@ def thumbnail(data_root: Path, file: Path, size_px: int) -> bytes:
 
 def make_thumbnail(data_root: Path, file: Path, size_px: int) -> tuple[bytes, list[None]]:
     """`thumbnail`, in this process, which from then on opens no file outside of `data_root`."""
+    from limbeck.shared.images.decode import small_jpeg  # imported late: it loads numpy
+
     confine_to(data_root)
     try:
         return small_jpeg(read_image(file), max_px=size_px), []

@@ -17,7 +17,6 @@ from api.readers.index_rows import IndexRows
 from api.readers.thumbnail_files import thumbnail
 from distill.data.atomic_files import mark_used, write_bytes
 from distill.data.image_files.location import file_stamp
-from limbeck.shared.images.decode import DECODER
 from store import resources
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -40,6 +39,8 @@ def get(request: Request, services: ServicesDep, id: str, row: int, size: Size =
 
     It shows the file as it is now. Transparent parts are white, and the metadata of the file is left out.
     """
+    from limbeck.shared.images.decode import DECODER  # imported late: it loads numpy
+
     with services.db.read() as tx:
         dataset = resources.dataset(tx, id)
     rows: IndexRows = request.app.state.index_rows

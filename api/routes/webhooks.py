@@ -8,12 +8,13 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from api.http.dependencies import Created, IdempotencyDep, OwnerFilter, ServicesDep
+from api.http.json_bodies import LargeJSONRoute
 from api.http.problems import StorableRequestModel
 from api.http.schemas import ONE_FAULT, After, Limit, Page, ResponseModel, Timestamp, page
 from store import resources, webhooks
 from store.models import Webhook
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=LargeJSONRoute)
 
 JobEvent = Literal["job.succeeded", "job.failed", "job.cancelled"]
 _NUM_DELIVERIES = 20

@@ -29,7 +29,7 @@ def unknown_client_settings(environment: Mapping[str, str]) -> list[str]:
     found = []
     for name in sorted(environment):
         suffix = name.removeprefix("LIMBECK_")
-        if suffix != name and suffix not in ("URL", "KEY"):
+        if suffix != name and suffix not in ("URL", "KEY", "TLS_KEY"):
             near = get_close_matches(suffix, ("URL", "KEY"), 1, cutoff=0.6)
             found += [unknown_setting(name, f"LIMBECK_{near[0]}")] if near else []
     return found

@@ -46,7 +46,7 @@ def restore(
 
     The service must not run. Every file of every student is read and compared with its sha256.
 
-        LIMBECK_HOME=/new/place limbeck restore /backups/limbeck
+    limbeck restore /backups/limbeck
     """
     from store.artefacts import Artefacts
     from store.upkeep.backup import restore as restore_from

@@ -12,6 +12,8 @@ def storage(as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
 
     The files are counted at most every five minutes. `cache` is that of the API's machine; `other` is what no kind
     claims, such as outputs of trainings that the next clean-up removes.
+
+    limbeck storage
     """
     with service(url) as client:
         used = client.storage()

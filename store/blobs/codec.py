@@ -2,13 +2,16 @@
 
 A block begins with a byte that names its form: as it is, as zlib, or as numbers of four bytes whose fourth bytes (sign
 and exponent) are one zlib stream and whose other three follow as they are. The position of the first number in the
-block is found by the entropy of every fourth byte.
+block is found by the entropy of every fourth byte. numpy is imported with the first block of numbers, so that the API
+starts fast.
 """
 
 import zlib
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 BLOCK_BYTES = 256 * 1024
 _RAW, _ZLIB, _FLOATS = b"\x00", b"\x01", b"\x02"
@@ -41,6 +44,8 @@ def decoded(stored: bytes) -> bytes:
 
 
 def _encoded_floats(block: bytes) -> bytes | None:
+    import numpy as np
+
     values = np.frombuffer(block, np.uint8)
     if len(values) < 64:
         return None
@@ -57,6 +62,8 @@ def _encoded_floats(block: bytes) -> bytes | None:
 
 
 def _decoded_floats(body: bytes) -> bytes:
+    import numpy as np
+
     first, last, num_bytes = body[0], body[1], int.from_bytes(body[2:6], "big")
     at = 6 + first + last
     exponents = np.frombuffer(zlib.decompress(body[at : at + num_bytes]), np.uint8)
@@ -66,8 +73,10 @@ def _decoded_floats(body: bytes) -> bytes:
     return body[6 : 6 + first] + numbers.tobytes() + body[6 + first : at]
 
 
-def _entropy(values: npt.NDArray[np.uint8]) -> float:
+def _entropy(values: "npt.NDArray[np.uint8]") -> float:
     """Bits per byte."""
+    import numpy as np
+
     counts = np.bincount(values, minlength=256)
     shares = counts[counts > 0] / len(values)
     return float(-(shares * np.log2(shares)).sum())

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from mmap import mmap
 
-import numpy as np
-
 _STEP = 4 * 1024
 _NEEDLE = 64
 _NEAR = 1024 * 1024
@@ -61,6 +59,8 @@ def _runs(file: Content, known: Content) -> Iterator[CommonRun]:
 
 def _equal_bytes(file: Content, start: int, known: Content, known_start: int) -> int:
     """How many bytes from these positions on are equal."""
+    import numpy as np
+
     size = 0
     limit = min(len(file) - start, len(known) - known_start)
     while size < limit:
@@ -75,6 +75,8 @@ def _equal_bytes(file: Content, start: int, known: Content, known_start: int) ->
 
 def _equal_bytes_before(file: Content, start: int, known: Content, known_start: int, *, limit: int) -> int:
     """How many bytes before these positions are equal, at most `limit`."""
+    import numpy as np
+
     size = 0
     limit = min(limit, known_start)
     while size < limit:

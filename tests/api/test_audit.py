@@ -11,7 +11,12 @@ from store.access import audit
 from tests.api.conftest import Service, bearer, create_key
 
 BODY = {"name": "b", "labels": ["crane"]}
-STORE_NOTHING = {"/v1/jobs/estimate", "/v1/plan", "/api/models/limbeck/{name}/paths-info/{revision:path}"}
+STORE_NOTHING = {
+    "/v1/jobs/estimate",
+    "/v1/plan",
+    "/v1/checkpoints/{id}/classify",
+    "/api/models/limbeck/{name}/paths-info/{revision:path}",
+}
 SESSIONS_OF_BROWSERS = {"/sign-in", "/session"}
 
 

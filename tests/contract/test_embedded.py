@@ -49,7 +49,7 @@ def test_a_job_and_the_command_line_train_the_same_weights(
         assert report["student"][part] == done.result["evaluation"][part]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_protocols_learned_vectors_and_continued_students(cluster: Cluster, dataset_id: str) -> None:
     """The service supports what `python -m distill` does: learned vectors, retrieval, fine-tuning, the baseline."""
     once = {**TINY_CONFIG, "epochs": 1, "context_tokens": 2}

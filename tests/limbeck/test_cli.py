@@ -48,7 +48,7 @@ def test_help_lists_all_commands_without_heavy_imports() -> None:
         (["classify", "nowhere", "picture.png"], "nowhere holds no manifest.json"),
         (["classify", "x", "--among", "most", "picture.png"], "--among 'most'"),
         (["key", "create", "--name", "ci", "--expires", "soon"], "--expires 'soon'"),
-        (["key", "create", "--name", "ci", "--scopes", "read,admin"], "admin: valid scopes are read and write"),
+        (["key", "create", "--name", "ci", "--scopes", "read,owner"], "owner: valid scopes are read, write, admin"),
         (["key", "create", "--name", " "], "--name is blank"),
         (["key", "revoke", "key_unknown"], "no key 'key_unknown'"),
     ],

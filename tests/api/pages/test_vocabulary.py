@@ -17,7 +17,7 @@ EVIL = [
     '" onmouseover="x',
     "{{ 7 * 7 }}",
     "javascript:alert(1)",
-    "heron &amp; crane",
+    "heron &amp; x",
 ]
 
 

@@ -18,7 +18,7 @@ from tests.distill.helpers_train import run, sgd_config, weights
 LABELS = ("blue jay", "crane", "heron", "red finch")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_ranks_equal_one_process_and_write_one_bundle(
     tmp_path: Path, tiny_clip: Path, make_images: Callable[..., list[Path]]
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from distill.config.image_size import ImageSize
-from distill.data.decoded_images import _squash
+from distill.data.decoded_images import squash
 from limbeck.classify.preprocessing import ImageTransform
 from tests.limbeck.shared.images.pictures import record_resizes
 from tests.limbeck.small_bundle import PREPROCESS
@@ -41,7 +41,7 @@ def test_values_are_those_of_timm(crop_mode: str, interpolation: str, mode: str)
 
 @pytest.mark.parametrize("size", [(3, 700), (700, 3), (1, 65), (65, 1), (90, 40)])
 def test_pixels_of_long_images_are_those_of_evaluation(size: tuple[int, int]) -> None:
-    squashed = _squash(picture(size), ImageSize(36, 24))
+    squashed = squash(picture(size), ImageSize(36, 24))
     transform = ImageTransform.from_json({**PREPROCESS, "size": [36, 24], "mean": [0.0] * 3, "std": [1.0] * 3})
     np.testing.assert_array_equal(np.round(transform(picture(size)) * 255).transpose(1, 2, 0), squashed)
 

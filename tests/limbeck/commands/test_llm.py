@@ -193,7 +193,7 @@ def test_another_server_can_be_probed(llm: FakeLLM, capsys: Capture) -> None:
     assert main(arguments) == 0
     output = capsys.readouterr()
     assert "(without a key): 4 calls" in " ".join(output.err.split())
-    assert "the price is not known" in " ".join(output.err.split())
+    assert "not known: set LIMBECK_PRICES" in " ".join(output.err.split())
     assert json.loads(output.out)["works"] is True
 
 

@@ -116,6 +116,7 @@ LATE_IMPORTS = {
     ("attributes.parsing.repair", "json_repair"),
     ("distill.config.model_names", "open_clip"),
     ("distill.config.model_names", "timm"),
+    ("limbeck.classify.sessions", "onnxruntime"),
     ("workers.runtime.child_process", "psutil"),
 }
 PROGRAMS: dict[Part, tuple[str, ...]] = {
