@@ -39,7 +39,7 @@ class _Failure(NamedTuple):
 
 
 class LimitedProcesses:
-    """Runs functions, each in a process of its own; at most `num_processes` run at a time, and the others wait.
+    """Runs each function in a separate process; at most `num_processes` run at a time, and the others wait.
 
     `too_costly` makes the error for a function that takes more than `memory_bytes` or `time_s`; its argument is
     `memory` or `time`.

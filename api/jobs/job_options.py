@@ -1,4 +1,4 @@
-"""What every request for a job can have, whatever its kind."""
+"""Fields that the requests for all kinds of job have."""
 
 from typing import Annotated
 

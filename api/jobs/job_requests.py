@@ -101,7 +101,7 @@ class DistillIn(JobRequestModel):
         1,
         ge=1,
         le=MAX_NPROC,
-        description="Processes (ranks) of one machine that train the student together, each on a GPU of its own, or "
+        description="Processes (ranks) of one machine that train the student together, each on one GPU, or "
         "all on the CPU of a worker without GPUs. `batch_size` is that of all ranks together.",
     )
     nnodes: int = Field(

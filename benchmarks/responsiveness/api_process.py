@@ -1,4 +1,4 @@
-"""The API in a process of its own over an empty database, and the command line of these benchmarks."""
+"""The API in a separate process over an empty database, and the command line of these benchmarks."""
 
 import argparse
 import sys

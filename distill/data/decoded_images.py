@@ -293,7 +293,7 @@ def _key(size: ImageSize, contents: Keys) -> str:
 
 
 def squash(image: Image.Image, size: ImageSize) -> Pixels:
-    """The image (S, T, 3) resized to `size`, whatever its own ratio."""
+    """The image (S, T, 3) resized to `size`; its aspect ratio is not kept."""
     if image.size != (size.width, size.height):
         image = shortened(image, size.height).resize((size.width, size.height), Image.Resampling.BICUBIC)
     return np.asarray(image)

@@ -57,7 +57,7 @@ def _refusal(error: "Conflict") -> str:
 
 
 def _ask(error: "Conflict") -> None:
-    """Ask whether everything may be deleted. Raises CommandFailed if not, BadInput if nobody can be asked."""
+    """Ask whether everything may be deleted. Raises CommandFailed if not, BadInput without a terminal."""
     if not sys.stdin.isatty():
         raise BadInput(f"{_refusal(error)}: confirm with --yes")
     if not typer.confirm(f"{_refusal(error)}\nDelete all of it?", err=True):

@@ -28,7 +28,7 @@ TextOnnx = Annotated[
 ]
 NumProcesses = Annotated[
     int,
-    typer.Option("--nproc", min=1, help="Ranks that train together on one machine, each on a GPU of its own."),
+    typer.Option("--nproc", min=1, help="Ranks that train together on one machine, each on one GPU."),
 ]
 NumNodes = Annotated[
     int, typer.Option("--nnodes", min=1, help="Machines (GPU workers) that train together, each with --nproc ranks.")

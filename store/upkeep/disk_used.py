@@ -68,7 +68,7 @@ class DiskScan:
 
     @property
     def last(self) -> DiskUsed | None:
-        """The last scan, whatever its age."""
+        """The last scan, also an old one."""
         return self._last
 
     def used(self) -> DiskUsed:

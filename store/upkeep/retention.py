@@ -1,5 +1,4 @@
-"""What is removed after the times in the settings: events of jobs that ended long ago, edits that nobody seals, and
-teacher features that no job uses.
+"""Removes events of ended jobs, unsealed edits, and teacher features that no job uses, after the times in the settings.
 
 Each transaction is small, so that no other writer waits for long.
 """

@@ -1,7 +1,7 @@
 """One round of the clean-up that the sweeper does by itself, and `limbeck gc` on request.
 
-Several processes may call it: only the one with the turn deletes files and rows of the artefact store, and nobody does
-while a backup copies them (`store.upkeep.turns`). Everything is done in small transactions.
+Several processes may call it. Only the one that holds the lock of `store.upkeep.turns` deletes files and rows of the
+artefact store; a backup holds this lock while it copies. Everything is done in small transactions.
 """
 
 from dataclasses import dataclass

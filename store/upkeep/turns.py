@@ -12,7 +12,7 @@ from store.models import UpkeepTurn
 from store.unique_rows import insert_ignore
 
 FILES = "files"
-"""The turn of whoever deletes artefacts, or needs that nobody does."""
+"""The lock of the process that deletes artefacts, or that needs all artefacts to stay."""
 TURN_S = 1800.0
 _NO_SYNC = {"synchronize_session": False}
 

@@ -1,6 +1,6 @@
 """The GPUs that this worker may use, counted once and without loading torch into the process.
 
-A worker trains in child processes and never touches a GPU itself. torch counts the GPUs, in a process of its own,
+A worker trains in child processes and never touches a GPU itself. torch counts the GPUs, in a separate process,
 because it knows every driver and `CUDA_VISIBLE_DEVICES`. Where no driver is loaded, there is nothing to count.
 """
 

@@ -44,7 +44,7 @@ def test_a_page_leads_to_the_form_and_back(public: Service) -> None:
     assert response.headers["location"] == "/sign-in?next=/jobs%3Fstatus%3Dfailed"
     form = public.http.get(response.headers["location"], headers=HTML)
     assert 'value="/jobs?status=failed"' in form.text
-    # The API still answers with a problem, whatever the client accepts.
+    # The API responds with a problem for every `Accept` header.
     assert public.http.get("/v1/jobs", headers=HTML).status_code == 401
     done = public.http.post("/sign-in", data={"key": secret, "next": "/jobs?status=failed"}, follow_redirects=False)
     assert (done.status_code, done.headers["location"]) == (303, "/jobs?status=failed")
