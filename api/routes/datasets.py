@@ -1,4 +1,4 @@
-"""Datasets: folders of images below the operator's data root, whose images are matched to labels, checked and split."""
+"""Datasets: folders of images below the data root or in uploads, matched to labels, checked and split."""
 
 import tempfile
 from pathlib import Path
@@ -16,6 +16,7 @@ from api.http.problems import ProblemError, not_found_at
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from api.readers.dataset_folders import (
     DatasetFields,
+    DatasetFolders,
     VocabularyLabel,
     check_folders,
     dataset_digest,
@@ -35,8 +36,8 @@ _being_checked = FolderLocks(_MAX_CHECKS)
 
 
 class DatasetIn(DatasetFields):
-    """A folder below the data root with class folders, WebDataset shards (.tar), a table or data set, or a published
-    layout."""
+    """A folder below the data root or an upload, with class folders, WebDataset shards (.tar), a table or data set, or
+    a published layout."""
 
     vocabulary_id: str
 
@@ -47,7 +48,8 @@ class DatasetOut(ResponseModel):
     object: Literal["dataset"] = "dataset"
     id: str
     name: str
-    path: str = Field(description="Relative to the data root.")
+    path: str = Field(description="Relative to the data root, or to the upload.")
+    upload_id: str | None = Field(None, description="The upload that holds the images; null for the data root.")
     vocabulary_id: str
     split: dict[str, Any] = Field(description="The split, as it was requested.")
     counts: dict[str, int] = Field(
@@ -87,6 +89,7 @@ _EXAMPLES: list[dict[str, Any]] = [
         "split": {"by": "all", "part": "test"},
         "images": {"layout": "class_folders", "unmatched": "skip"},
     },
+    {"upload_id": "upl_01k9yzc3sw8r1mv5n3f4b7qd2x", "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x"},
 ]
 
 
@@ -116,24 +119,24 @@ def create(
     with services.db.read() as tx, not_found_at("/vocabulary_id"):
         vocabularies.get(tx, body.vocabulary_id)
         labels = [VocabularyLabel(*row) for row in vocabularies.label_rows(tx, body.vocabulary_id)]
-    folders = resolve_folders(body, services.settings.data)
+    folders = resolve_folders(body, services)
     try:
         with _being_checked.hold(folders.folder):
             stored_response = idempotency.stored_response()  # of the same request, which has just been answered
             if stored_response is not None:
                 return stored_response
             checked = check_folders(body, folders, labels, services.settings)
-            return _register(services, idempotency, folders.path, body, checked)
+            return _register(services, idempotency, folders, body, checked)
     except TooManyHolders:
         detail = f"{_MAX_CHECKS} other registrations run or wait: try again when one of them has ended"
         raise ProblemError(503, "too_many_checks", detail, headers={"Retry-After": "10"}) from None
 
 
 def _register(
-    services: Services, idempotency: Idempotency, path: str, body: DatasetIn, checked: CheckedDataset
+    services: Services, idempotency: Idempotency, folders: DatasetFolders, body: DatasetIn, checked: CheckedDataset
 ) -> Response:
     index = checked.image_index
-    inputs_digest = dataset_digest(body.vocabulary_id, path, body, checked)
+    inputs_digest = dataset_digest(body.vocabulary_id, folders, body, checked)
     id = new_id("dst")
     with services.db.read() as tx:
         same = unique_rows.find(tx, Dataset, inputs_digest)
@@ -146,8 +149,9 @@ def _register(
             id=id,
             owner=idempotency.principal.owner,
             vocabulary_id=body.vocabulary_id,
-            name=body.name or path,
-            path=path,
+            name=folders.name,
+            path=folders.path,
+            upload_id=folders.upload_id,
             split=body.split.model_dump(mode="json"),
             counts=index.counts,
             digest=index.digest,
@@ -217,7 +221,7 @@ def get(services: ServicesDep, id: str) -> object:
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses={**deletions.RESPONSES})
 def delete(services: ServicesDep, idempotency: IdempotencyDep, id: str, force: deletions.Force = False) -> Response:
-    """Delete a dataset. The images stay where they are."""
+    """Delete a dataset. The images stay where they are, also those of an upload."""
     return deletions.delete(services, idempotency, "dataset", id, force=force)
 
 
