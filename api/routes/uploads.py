@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field
 from sqlalchemy.orm import Session
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from api.http import deletions
 from api.http.dependencies import Idempotency, IdempotencyDep, OwnerFilter, Reused, Services, ServicesDep

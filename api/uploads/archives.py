@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 from api.http.limited_process import LimitedProcesses
 from api.http.problems import ProblemError, unprocessable
@@ -157,8 +157,8 @@ def _listed(file: Path, name: str) -> Iterator[_Member | None]:
     if head.startswith((_ZIP, _EMPTY_ZIP)):
         yield from _in_zip(file, name)
     elif head.startswith(_GZIP) or not head.startswith(_ARCHIVES):
-        with gzip.open(file) if head.startswith(_GZIP) else file.open("rb") as stream:
-            yield from _in_tar(stream, name)
+        with file.open("rb") as packed:
+            yield from _in_tar(gzip.GzipFile(fileobj=packed) if head.startswith(_GZIP) else packed, name)
     else:
         raise unprocessable("unknown_archive", f"{name} is no {_KINDS}: pack it as one of them", "")
 
@@ -181,10 +181,10 @@ def _in_zip(file: Path, name: str) -> Iterator[_Member | None]:
                 yield _Member(path, info.file_size, content)
 
 
-def _in_tar(stream: IO[bytes], name: str) -> Iterator[_Member | None]:
+def _in_tar(stream: BinaryIO | gzip.GzipFile, name: str) -> Iterator[_Member | None]:
     with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK, errors="surrogateescape") as archive:
         while (info := archive.next()) is not None:
-            archive.members.clear()  # else a large tar takes a kilobyte per member
+            archive.members.clear()  # type: ignore[attr-defined]  # else a large tar takes a kilobyte per member
             path = info.name.removeprefix("./")
             if info.isdir():
                 yield None

@@ -76,7 +76,7 @@ _STRATEGIES = {
 
 def run(
     labels: Annotated[Path, typer.Option(help="A label file: one label per line, CSV, JSON, YAML …")],
-    images: Annotated[str, typer.Option(help="A folder of class folders, relative to the service's data root.")],
+    images: Annotated[str, typer.Option(help="A folder of class folders, below the data root; or an upload: upl_…")],
     teacher: Teacher,
     out: Annotated[Path, typer.Option(help="The destination folder of the student.")],
     domain: Annotated[str, typer.Option(help="The category of the labels: birds, dishes, tools.")] = "",

@@ -51,6 +51,7 @@ from limbeck.models.keys import AuditRecord, CreatedKey, Key, KeyUsage
 from limbeck.models.llm import FormatLevel, LLMAnswer, LLMEndpoint, LLMProfile, LLMProfilesReset
 from limbeck.models.reports import Gate, GateName, LabelViolation, LineViolation, Report
 from limbeck.models.storage import Storage, StorageKind
+from limbeck.models.uploads import CreatedUpload, Upload, UploadKind, UploadStatus
 from limbeck.models.vocabularies import CreatedVocabulary, Label, LabelPreview, Vocabulary
 from limbeck.models.webhooks import CreatedWebhook, Webhook, WebhookDelivery, WebhookWithDeliveries
 from limbeck.shared.templates import TEXT_KINDS, TextKind
@@ -68,6 +69,7 @@ __all__ = [
     "CreatedDataset",
     "CreatedJob",
     "CreatedKey",
+    "CreatedUpload",
     "CreatedVocabulary",
     "CreatedWebhook",
     "Dataset",
@@ -131,6 +133,9 @@ __all__ = [
     "TextKind",
     "TextTargets",
     "UsdRange",
+    "Upload",
+    "UploadKind",
+    "UploadStatus",
     "Vocabulary",
     "Webhook",
     "WebhookDelivery",

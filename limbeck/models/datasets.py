@@ -78,13 +78,14 @@ class CaptionSet(ServiceResponse):
 
 
 class Dataset(ServiceResponse):
-    """Images in the service's data root, matched to a vocabulary and split. `counts`: images and labels; `warnings`:
-    what to look at."""
+    """Images in the service's data root or in an upload, matched to a vocabulary and split. `counts`: images and
+    labels; `warnings`: what to look at."""
 
     id: str
     vocabulary_id: str
     name: str
     path: str
+    upload_id: str | None = None
     split: dict[str, JsonValue]
     counts: dict[str, int]
     digest: str

@@ -39,6 +39,8 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "WebhookWithDeliveriesOut": models.WebhookWithDeliveries,
     "KeyOut": models.Key,
     "KeyUsageOut": models.KeyUsage,
+    "CreatedUploadOut": models.CreatedUpload,
+    "UploadOut": models.Upload,
     "CreatedVocabularyOut": models.CreatedVocabulary,
     "DatasetOut": models.Dataset,
     "DeletedResourceOut": models.DeletedResource,

@@ -24,6 +24,7 @@ from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.jobs import AsyncJobs
 from limbeck.client.asynchronous.keys import AsyncAudit, AsyncKeys, AsyncWebhooks
 from limbeck.client.asynchronous.llm import AsyncLLM
+from limbeck.client.asynchronous.uploads import AsyncUploads
 from limbeck.client.asynchronous.vocabularies import AsyncVocabularies
 from limbeck.client.environment import api_key, service_url
 from limbeck.client.responses import ATTEMPTS, parsed
@@ -43,6 +44,7 @@ class AsyncClient:
     attribute_sets: AsyncAttributeSets
     drafts: AsyncDrafts
     datasets: AsyncDatasets
+    uploads: AsyncUploads
     caption_sets: AsyncCaptionSets
     jobs: AsyncJobs
     teachers: AsyncTeachers
@@ -94,6 +96,7 @@ class AsyncClient:
         self.attribute_sets = AsyncAttributeSets(http)
         self.drafts = AsyncDrafts(http)
         self.datasets = AsyncDatasets(http)
+        self.uploads = AsyncUploads(http)
         self.caption_sets = AsyncCaptionSets(http)
         self.jobs = AsyncJobs(http)
         self.teachers = AsyncTeachers(http)

@@ -27,6 +27,7 @@ from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.jobs import Jobs
 from limbeck.client.synchronous.keys import Audit, Keys, Webhooks
 from limbeck.client.synchronous.llm import LLM
+from limbeck.client.synchronous.uploads import Uploads
 from limbeck.client.synchronous.vocabularies import Vocabularies
 from limbeck.errors import Problem
 from limbeck.models import Storage
@@ -44,6 +45,7 @@ class Client:
     attribute_sets: AttributeSets
     drafts: Drafts
     datasets: Datasets
+    uploads: Uploads
     caption_sets: CaptionSets
     jobs: Jobs
     teachers: Teachers
@@ -95,6 +97,7 @@ class Client:
         self.attribute_sets = AttributeSets(http)
         self.drafts = Drafts(http)
         self.datasets = Datasets(http)
+        self.uploads = Uploads(http)
         self.caption_sets = CaptionSets(http)
         self.jobs = Jobs(http)
         self.teachers = Teachers(http)

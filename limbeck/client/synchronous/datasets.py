@@ -20,8 +20,9 @@ class Datasets:
     def create(
         self,
         vocabulary_id: str,
-        path: str,
+        path: str | None = None,
         *,
+        upload_id: str | None = None,
         split: Mapping[str, object],
         name: str | None = None,
         folder_map: Mapping[str, str] | None = None,
@@ -35,11 +36,12 @@ class Datasets:
 
         Args:
             vocabulary_id: the vocabulary of its labels.
-            path: the folder, relative to the service's data root.
+            path: the folder, relative to the service's data root, or to the upload.
+            upload_id: a complete upload that holds the images, in place of the data root.
             split: `{"by": "seed", "seed": 0, "id_fraction": 0.5, "held_out": 0.3}`, `{"by": "list", "id": […], "ood":
                 […]}`, `{"by": "parts"}`, `{"by": "all"}` or `{"by": "image_lists", "train": …, "held_out": …, "ood":
                 …}`.
-            name: name of the dataset; the path by default.
+            name: name of the dataset; the path or the name of the upload by default.
             folder_map: name of a folder -> label.
             images: how the images are given, if the folder alone does not say: `{"layout": "table", "file":
                 "train.csv", "columns": {"label": "species"}}`.
@@ -52,9 +54,10 @@ class Datasets:
             Problem: the folder, its images or the split are refused; `errors` names the reasons.
         """
         body = without_none(
-            name=name or path,
+            name=name or (path if upload_id is None else None),
             vocabulary_id=vocabulary_id,
             path=path,
+            upload_id=upload_id,
             split=dict(split),
             folder_map=dict(folder_map) if folder_map else None,
             images=dict(images) if images else None,
