@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Query, Request
 from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -23,6 +23,8 @@ from api.readers.dataset_folders import (
     resolve_folders,
 )
 from api.readers.folder_locks import FolderLocks, TooManyHolders
+from api.readers.index_rows import IndexRows
+from api.readers.label_coverage import label_coverage
 from distill.data.dataset_check.check import CheckedDataset
 from limbeck.shared.images.dataset_report import DatasetReport
 from store import resources, unique_rows, vocabularies
@@ -30,6 +32,7 @@ from store.ids import new_id
 from store.models import Dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=LargeJSONRoute)
+_MAX_LABELS = 1_000
 _MAX_CHECKS = 24
 """Registrations that run or wait at a time: each takes one of the 40 threads of the API."""
 _being_checked = FolderLocks(_MAX_CHECKS)
@@ -223,6 +226,58 @@ def get(services: ServicesDep, id: str) -> object:
 def delete(services: ServicesDep, idempotency: IdempotencyDep, id: str, force: deletions.Force = False) -> Response:
     """Delete a dataset. The images stay where they are, also those of an upload."""
     return deletions.delete(services, idempotency, "dataset", id, force=force)
+
+
+class ImagesOfLabelOut(ResponseModel):
+    """Images of a label of the dataset's vocabulary."""
+
+    position: int = Field(description="Position of the label in the dataset's vocabulary.")
+    label: str
+    num_images: int
+
+
+class LabelCoverageOut(ResponseModel):
+    """The labels of the images beside those of a vocabulary."""
+
+    object: Literal["label_coverage"] = "label_coverage"
+    vocabulary_id: str
+    num_labels: int = Field(description="Labels of the vocabulary.")
+    num_without_images: int = Field(description="Labels of the vocabulary without an image in the dataset.")
+    labels_without_images: list[str] = Field(description=f"At most {_MAX_LABELS:,} of them, in order.")
+    num_without_label: int = Field(description="Images whose label is not, or not uniquely, in the vocabulary.")
+    images_without_label: list[ImagesOfLabelOut] = Field(
+        description=f"Their labels in the dataset's own vocabulary, fewest images first, at most {_MAX_LABELS:,}."
+    )
+    num_unlabelled: int = Field(description="Images that have no label in the dataset itself.")
+
+
+@router.get("/{id}/coverage", response_model=LabelCoverageOut)
+def coverage(
+    request: Request,
+    services: ServicesDep,
+    id: str,
+    vocabulary_id: Annotated[
+        str | None, Query(max_length=64, description="Compare with this vocabulary; by default the dataset's own.")
+    ] = None,
+) -> object:
+    """Labels without images and images without labels, against a vocabulary, by the rules that match folders.
+
+    Folders that matched no label when the dataset was registered are not in it; its report names them in `skipped`.
+    """
+    rows: IndexRows = request.app.state.index_rows
+    with services.db.read() as tx:
+        dataset = resources.dataset(tx, id)
+        compared = vocabulary_id or dataset.vocabulary_id
+        found = label_coverage(tx, rows, dataset, compared, most=_MAX_LABELS)
+    return LabelCoverageOut(
+        vocabulary_id=compared,
+        num_labels=found.num_labels,
+        num_without_images=found.num_without_images,
+        labels_without_images=list(found.without_images),
+        num_without_label=found.num_without_label,
+        images_without_label=[ImagesOfLabelOut.model_validate(one) for one in found.without_label[:_MAX_LABELS]],
+        num_unlabelled=found.num_unlabelled,
+    )
 
 
 @router.get("/{id}/report", response_model=DatasetReport)

@@ -94,6 +94,26 @@ class Dataset(ServiceResponse):
     created_at: datetime
 
 
+class ImagesOfLabel(ServiceResponse):
+    """Images of a label. `position`: of the label in the dataset's vocabulary."""
+
+    position: int
+    label: str
+    num_images: int
+
+
+class LabelCoverage(ServiceResponse):
+    """The labels of a dataset's images beside those of a vocabulary; the lists hold the first 1,000."""
+
+    vocabulary_id: str
+    num_labels: int
+    num_without_images: int
+    labels_without_images: tuple[str, ...]
+    num_without_label: int
+    images_without_label: tuple[ImagesOfLabel, ...]
+    num_unlabelled: int
+
+
 class CreatedDataset(Dataset):
     """A dataset that was posted. `reused`: an equal one existed, and this is that one."""
 

@@ -59,6 +59,8 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "JobErrorOut": models.JobError,
     "JobOut": models.Job,
     "JobUsageOut": models.Spend,
+    "ImagesOfLabelOut": models.ImagesOfLabel,
+    "LabelCoverageOut": models.LabelCoverage,
     "LLMCallOut": models.Call,
     "LLMEndpointOut": models.LLMEndpoint,
     "LLMProfileOut": models.LLMProfile,

@@ -6,7 +6,16 @@ from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.requests import delete, get, items, post
 from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import CHECK_TIMEOUT_S, parsed
-from limbeck.models import CaptionSet, CreatedDataset, Dataset, Deletion, TargetLabels, Teacher, TextTargets
+from limbeck.models import (
+    CaptionSet,
+    CreatedDataset,
+    Dataset,
+    Deletion,
+    LabelCoverage,
+    TargetLabels,
+    Teacher,
+    TextTargets,
+)
 from limbeck.shared.images.dataset_report import Check, DatasetReport, DuplicateAction, NearDuplicateAction
 
 
@@ -91,6 +100,12 @@ class AsyncDatasets:
             Problem: an earlier version of the service registered the dataset without a report.
         """
         return parsed(DatasetReport, await self._http.request("GET", resource_path("datasets", id, "report")))
+
+    async def coverage(self, id: str, *, vocabulary_id: str | None = None) -> LabelCoverage:
+        """Labels without images and images without labels, against a vocabulary; by default the dataset's own."""
+        path = resource_path("datasets", id, "coverage")
+        given = {"vocabulary_id": vocabulary_id}
+        return parsed(LabelCoverage, await self._http.request("GET", path, params=given))
 
     async def thumbnail(self, id: str, row: int, *, size_px: int = 160) -> bytes:
         """The image at position `row` of the dataset's index, from 0, as a JPEG whose longer side is `size_px`.

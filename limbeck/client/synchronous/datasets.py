@@ -7,7 +7,16 @@ from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import CHECK_TIMEOUT_S, parsed
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import delete, get, items, post
-from limbeck.models import CaptionSet, CreatedDataset, Dataset, Deletion, TargetLabels, Teacher, TextTargets
+from limbeck.models import (
+    CaptionSet,
+    CreatedDataset,
+    Dataset,
+    Deletion,
+    LabelCoverage,
+    TargetLabels,
+    Teacher,
+    TextTargets,
+)
 from limbeck.shared.images.dataset_report import Check, DatasetReport, DuplicateAction, NearDuplicateAction
 
 
@@ -92,6 +101,12 @@ class Datasets:
             Problem: an earlier version of the service registered the dataset without a report.
         """
         return parsed(DatasetReport, self._http.request("GET", resource_path("datasets", id, "report")))
+
+    def coverage(self, id: str, *, vocabulary_id: str | None = None) -> LabelCoverage:
+        """Labels without images and images without labels, against a vocabulary; by default the dataset's own."""
+        path = resource_path("datasets", id, "coverage")
+        given = {"vocabulary_id": vocabulary_id}
+        return parsed(LabelCoverage, self._http.request("GET", path, params=given))
 
     def thumbnail(self, id: str, row: int, *, size_px: int = 160) -> bytes:
         """The image at position `row` of the dataset's index, from 0, as a JPEG whose longer side is `size_px`.
