@@ -18,8 +18,8 @@ SAME_CONCEPT = """
     AgainEstimate AttributeSet AuditRecord BundleError BundleFile Call CaptionSet ChatBody Checkpoint Conflict Dataset
     Draft EpochCheckpoint Event Guess
     ImageURL InvalidRequest Job LLMAnswer Label LabelCoverage Line LineJSON LineViolation NamedSchema NoneOfThese
-    NotFound Page Problem Progress Range Report ResponseFormat Sample Stage StatsJSON StrategyEstimate Teacher TextTargets Upload
-    UsdRange Vocabulary Webhook WebhookDelivery
+    NotFound Page Problem Progress Range Report ResponseFormat Sample Stage StatsJSON StrategyEstimate Teacher
+    TextTargets Upload UsdRange Vocabulary Webhook WebhookDelivery
 """.split()  # noqa: SIM905
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from store.upkeep import sweep
 from store.uploads import upkeep, uploads
 from store.uploads.places import UploadPlace
 from tests.api.conftest import BASE, Service, bearer, create_key, settings_at
+from tests.api.live import served
 from tests.api.uploads.test_archives import tar_of, zip_of
 from tests.images import tiny_image
 
@@ -230,6 +232,24 @@ def test_a_later_request_takes_over_from_one_whose_connection_is_lost(local: Ser
     assert offset(local, id) == 80
     assert send(local, id, STREAM[80:], 80).status_code == 204
     local.post(f"/v1/uploads/{id}/complete", {"sha256": hashlib.sha256(STREAM).hexdigest()}, status=200)
+
+
+@pytest.mark.slow
+def test_bytes_before_a_lost_connection_are_kept_unless_they_have_a_digest(local: Service) -> None:
+    id = local.post("/v1/uploads", {"name": "b", "files": listed()})["id"]
+    digest = base64.b64encode(hashlib.sha256(STREAM[:900]).digest()).decode()
+    with served(local.app) as url:
+        host, port = url.removeprefix("http://").split(":")
+        for length, header in ((50, f"Content-Digest: sha-256=:{digest}:\r\n"), (60, "")):
+            head = f"PATCH /v1/uploads/{id}/content HTTP/1.1\r\nHost: {host}:{port}\r\nUpload-Offset: 0\r\n"
+            with socket.create_connection((host, int(port))) as connection:
+                connection.sendall(f"{head}{header}Content-Length: 900\r\n\r\n".encode() + STREAM[:length])
+        deadline = time.monotonic() + 20
+        while offset(local, id) != 60:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert send(local, id, STREAM[60:], 60).status_code == 204
+    assert local.post(f"/v1/uploads/{id}/complete", {}, status=200)["received"] == len(STREAM)
 
 
 def test_empty_files_are_made(local: Service, tmp_path: Path) -> None:
