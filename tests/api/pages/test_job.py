@@ -156,10 +156,12 @@ def test_a_job_is_watched_to_its_end(sqlite_db: Database, tmp_path: Path) -> Non
         expect(page.locator(".badge")).to_have_text("running")
         page.get_by_role("button", name="Pause").click()
         expect(page.locator(".badge")).to_have_text("pausing")
-        page.get_by_label("Priority").fill("7")
+        page.get_by_label("Priority").fill("55")
+        page.get_by_label("Priority").select_text()
         with sqlite_db.write() as tx:
             events.add(tx, id, "message", "while somebody types")
         expect(page.get_by_text("while somebody types")).to_be_visible()
+        page.keyboard.type("7")  # the input kept its focus and its selection
         page.get_by_role("button", name="Set").click()
         expect(page.get_by_label("Priority")).to_have_attribute("value", "7")
         page.get_by_role("button", name="Resume").click()
