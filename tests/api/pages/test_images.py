@@ -83,6 +83,8 @@ def test_a_folder_of_this_computer_is_uploaded(sqlite_db: Database, tmp_path: Pa
             expect(page.get_by_role("alert")).to_contain_text("Choose a folder or an archive")
             page.get_by_label("A folder", exact=True).set_input_files(folder)
             expect(page.locator("#chosen")).to_have_text(re.compile("my birds: 8 files, 1.6 MB"))
+            page.set_viewport_size({"width": 360, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360
             page.get_by_label("Split").select_option("seen")
             page.route("**/content", lambda route: route.abort() if sent(client) else route.continue_())
             page.get_by_role("button", name="Check the images").click()
