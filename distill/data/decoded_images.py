@@ -307,7 +307,9 @@ class _ArrayDraft:
 
 
 def _key(size: ImageSize, contents: Keys, interpolation: str) -> str:
-    return key_of(FORMAT.replace("bicubic", interpolation), str(size), *(content.tobytes() for content in contents)).hex()[:32]
+    return key_of(
+        FORMAT.replace("bicubic", interpolation), str(size), *(content.tobytes() for content in contents)
+    ).hex()[:32]
 
 
 def squash(image: Image.Image, size: ImageSize, interpolation: str = "bicubic") -> Pixels:
