@@ -97,7 +97,7 @@ def resolve_folders(body: DatasetFields, services: Services) -> DatasetFolders:
         root, path = place_of(services.settings, upload.id).files, path or upload.path
         name, place = upload.name, "the upload"
     if path is None:
-        raise unprocessable("path_missing", "give the folder below the data root, or an upload", "/path")
+        raise unprocessable("invalid_request", "give the folder below the data root, or an upload", "/path")
     folder, path = resolve_folder(root, path, place=place)
     unlabelled = [
         resolve_folder(root, one, f"/unlabelled/{at}", place=place)[0] for at, one in enumerate(body.unlabelled)

@@ -30,7 +30,7 @@ from api.http.schemas import ONE_FAULT, OWNER, After, Limit, Name, Page, Respons
 from api.readers.folder_locks import FolderLocks, TooManyHolders
 from api.uploads import sealing
 from api.uploads.content import StreamWriter, disk_problem
-from api.uploads.listing import Listing, Listings
+from api.uploads.listing import Listings, StreamListing
 from api.uploads.locks import locked
 from api.uploads.names import MAX_PATH_CHARS, first_fault
 from store import resources
@@ -203,7 +203,7 @@ def create(
         path=".",
         inputs_digest=_digest_of(body),
     )
-    return _add(services, idempotency, row, UploadPlace(root / row.id), Listing.of(paths, sizes))
+    return _add(services, idempotency, row, UploadPlace(root / row.id), StreamListing.of(paths, sizes))
 
 
 def _check_list(body: UploadIn, paths: Sequence[str], settings: Settings) -> None:
@@ -222,7 +222,9 @@ def _digest_of(body: UploadIn) -> str:
     return hashlib.sha256(json.dumps([body.kind, body.name, files]).encode()).hexdigest()
 
 
-def _add(services: Services, idempotency: Idempotency, row: Upload, place: UploadPlace, listing: Listing) -> Response:
+def _add(
+    services: Services, idempotency: Idempotency, row: Upload, place: UploadPlace, listing: StreamListing
+) -> Response:
     settings = services.settings
 
     def write(tx: Session) -> Reused:
@@ -363,7 +365,7 @@ def _begin(services: Services, principal: Principal, id: str, start: int) -> Str
     return StreamWriter.begin(services.db, place, row, listing, offset=start)
 
 
-def _listing_of(place: UploadPlace) -> Listing:
+def _listing_of(place: UploadPlace) -> StreamListing:
     try:
         return _listings.load(place.listing)
     except FileNotFoundError:

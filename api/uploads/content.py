@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Self
 
 from api.http.problems import ProblemError
-from api.uploads.listing import Listing
+from api.uploads.listing import StreamListing
 from api.uploads.locks import locked
 from store.db import Database
 from store.errors import Conflict
@@ -37,14 +37,14 @@ def disk_problem(error: OSError) -> ProblemError:
 class StreamWriter:
     """Writes bytes of the stream from `offset` on. Raises ProblemError, Conflict and NotFound."""
 
-    def __init__(self, db: Database, place: UploadPlace, row: Upload, listing: Listing) -> None:
+    def __init__(self, db: Database, place: UploadPlace, row: Upload, listing: StreamListing) -> None:
         self._db, self._place, self._row, self._listing = db, place, row, listing
         self._token = secrets.token_hex(8)
         self._open: tuple[int, int] | None = None
         self._start = self.offset = row.received
 
     @classmethod
-    def begin(cls, db: Database, place: UploadPlace, row: Upload, listing: Listing, *, offset: int) -> Self:
+    def begin(cls, db: Database, place: UploadPlace, row: Upload, listing: StreamListing, *, offset: int) -> Self:
         """Take the token of the upload, whose offset must be `offset`."""
         if offset != row.received:
             detail = f"Upload-Offset is {offset:,}, and the service has {row.received:,} bytes: go on from there"

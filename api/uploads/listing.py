@@ -15,7 +15,7 @@ _BYTES_PER_FILE = 200
 
 
 @dataclass(frozen=True)
-class Listing:
+class StreamListing:
     """`starts`: where each file begins in the stream. `size`: of the stream."""
 
     paths: Sequence[str]
@@ -24,7 +24,7 @@ class Listing:
     size: int
 
     @classmethod
-    def of(cls, paths: Sequence[str], sizes: Sequence[int]) -> "Listing":
+    def of(cls, paths: Sequence[str], sizes: Sequence[int]) -> "StreamListing":
         """The listing of files with these sizes."""
         *starts, size = accumulate(sizes, initial=0)
         return cls(paths, sizes, starts, size)
@@ -52,8 +52,8 @@ class Listings:
     """Listings of uploads, kept in memory between requests; a listing never changes."""
 
     def __init__(self) -> None:
-        self._kept: SharedLRU[Listing] = SharedLRU(_MAX_BYTES, lambda one: _BYTES_PER_FILE * len(one.paths))
+        self._kept: SharedLRU[StreamListing] = SharedLRU(_MAX_BYTES, lambda one: _BYTES_PER_FILE * len(one.paths))
 
-    def load(self, file: Path) -> Listing:
+    def load(self, file: Path) -> StreamListing:
         """The listing in a file. Raises FileNotFoundError."""
-        return self._kept.get(file, lambda: Listing.of(*json.loads(file.read_bytes())))
+        return self._kept.get(file, lambda: StreamListing.of(*json.loads(file.read_bytes())))

@@ -14,7 +14,7 @@ from api.http.dependencies import Services
 from api.http.problems import ProblemError
 from api.uploads.archives import ArchiveContents, ArchiveLimits, check_archive, unpack_archive
 from api.uploads.content import disk_problem, offset_problem
-from api.uploads.listing import Listing
+from api.uploads.listing import StreamListing
 from distill.data.files.exclusion import rule_against
 from distill.data.image_folders import SHARD_SUFFIX
 from store.models import Upload
@@ -35,7 +35,9 @@ class SealedFiles:
     reserved: int
 
 
-def prepare(services: Services, place: UploadPlace, row: Upload, listing: Listing, sha256: str | None) -> SealedFiles:
+def prepare(
+    services: Services, place: UploadPlace, row: Upload, listing: StreamListing, sha256: str | None
+) -> SealedFiles:
     """Verify and unpack the files, while the caller holds the lock of the upload. Raises ProblemError."""
     if row.received < row.size:
         detail = f"{row.id} has {row.received:,} of {row.size:,} bytes: send the rest first"
@@ -56,7 +58,7 @@ def finish(place: UploadPlace) -> None:
         path.unlink(missing_ok=True)
 
 
-def _verify(services: Services, place: UploadPlace, row: Upload, listing: Listing, sha256: str | None) -> None:
+def _verify(services: Services, place: UploadPlace, row: Upload, listing: StreamListing, sha256: str | None) -> None:
     """Every file has its size, lies safely on the disk, and all together have the digest."""
     digest = hashlib.sha256()
     place.files.mkdir(exist_ok=True)
@@ -83,7 +85,7 @@ def _verify(services: Services, place: UploadPlace, row: Upload, listing: Listin
         raise ProblemError(409, "digest_mismatch", detail)
 
 
-def _unpack(services: Services, place: UploadPlace, row: Upload, listing: Listing) -> ArchiveContents:
+def _unpack(services: Services, place: UploadPlace, row: Upload, listing: StreamListing) -> ArchiveContents:
     name, settings = listing.paths[0], services.settings
     for left_over in (place.files, *place.folder.glob(f"{_UNPACKING}*")):
         shutil.rmtree(left_over, ignore_errors=True)

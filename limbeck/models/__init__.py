@@ -37,6 +37,7 @@ from limbeck.models.checkpoints import (
 from limbeck.models.datasets import (
     CaptionSet,
     CreatedDataset,
+    CreatedUpload,
     Dataset,
     ImagesOfLabel,
     LabelCoverage,
@@ -45,6 +46,9 @@ from limbeck.models.datasets import (
     TargetTeacher,
     Teacher,
     TextTargets,
+    Upload,
+    UploadKind,
+    UploadStatus,
 )
 from limbeck.models.deletions import DeletedResource, Deletion
 from limbeck.models.estimates import AgainEstimate, Estimate, Range, StrategyEstimate, UsdRange
@@ -53,7 +57,6 @@ from limbeck.models.keys import AuditRecord, CreatedKey, Key, KeyUsage
 from limbeck.models.llm import FormatLevel, LLMAnswer, LLMEndpoint, LLMProfile, LLMProfilesReset
 from limbeck.models.reports import Gate, GateName, LabelViolation, LineViolation, Report
 from limbeck.models.storage import Storage, StorageKind
-from limbeck.models.uploads import CreatedUpload, Upload, UploadKind, UploadStatus
 from limbeck.models.vocabularies import CreatedVocabulary, Label, LabelPreview, Vocabulary
 from limbeck.models.webhooks import CreatedWebhook, Webhook, WebhookDelivery, WebhookWithDeliveries
 from limbeck.shared.templates import TEXT_KINDS, TextKind

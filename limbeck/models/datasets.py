@@ -1,11 +1,15 @@
-"""Datasets, captions of their images, teachers, and text targets."""
+"""Datasets, uploads, captions of images, teachers, and text targets."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import JsonValue
 
 from limbeck.models.base import ServiceResponse
 from limbeck.shared.templates import TextKind
+
+UploadKind = Literal["folder", "archive"]
+UploadStatus = Literal["receiving", "complete"]
 
 
 class Teacher(ServiceResponse):
@@ -116,5 +120,32 @@ class LabelCoverage(ServiceResponse):
 
 class CreatedDataset(Dataset):
     """A dataset that was posted. `reused`: an equal one existed, and this is that one."""
+
+    reused: bool = False
+
+
+class Upload(ServiceResponse):
+    """Files that a client sends to the service. `size` and `received`: bytes of the stream; `reserved`: what it counts
+    against the quota; `path`: the folder in it that a dataset uses by default."""
+
+    id: str
+    name: str
+    kind: UploadKind | str
+    status: UploadStatus | str
+    num_files: int
+    size: int
+    received: int
+    reserved: int
+    path: str
+    max_chunk_bytes: int
+    expires_at: datetime | None
+    owner: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+
+
+class CreatedUpload(Upload):
+    """An upload that was posted. `reused`: the same files were sent before, and this goes on with them."""
 
     reused: bool = False

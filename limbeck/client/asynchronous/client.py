@@ -18,13 +18,18 @@ import httpx2
 from limbeck.client.asynchronous import runtime
 from limbeck.client.asynchronous.attribute_sets import AsyncAttributeSets
 from limbeck.client.asynchronous.checkpoints import AsyncCheckpoints
-from limbeck.client.asynchronous.datasets import AsyncCaptionSets, AsyncDatasets, AsyncTeachers, AsyncTextTargetSets
+from limbeck.client.asynchronous.datasets import (
+    AsyncCaptionSets,
+    AsyncDatasets,
+    AsyncTeachers,
+    AsyncTextTargetSets,
+    AsyncUploads,
+)
 from limbeck.client.asynchronous.drafts import AsyncDrafts
 from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.jobs import AsyncJobs
 from limbeck.client.asynchronous.keys import AsyncAudit, AsyncKeys, AsyncWebhooks
 from limbeck.client.asynchronous.llm import AsyncLLM
-from limbeck.client.asynchronous.uploads import AsyncUploads
 from limbeck.client.asynchronous.vocabularies import AsyncVocabularies
 from limbeck.client.environment import api_key, service_url
 from limbeck.client.responses import ATTEMPTS, parsed

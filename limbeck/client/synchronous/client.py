@@ -21,13 +21,18 @@ from limbeck.client.responses import ATTEMPTS, parsed
 from limbeck.client.synchronous import runtime
 from limbeck.client.synchronous.attribute_sets import AttributeSets
 from limbeck.client.synchronous.checkpoints import Checkpoints
-from limbeck.client.synchronous.datasets import CaptionSets, Datasets, Teachers, TextTargetSets
+from limbeck.client.synchronous.datasets import (
+    CaptionSets,
+    Datasets,
+    Teachers,
+    TextTargetSets,
+    Uploads,
+)
 from limbeck.client.synchronous.drafts import Drafts
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.jobs import Jobs
 from limbeck.client.synchronous.keys import Audit, Keys, Webhooks
 from limbeck.client.synchronous.llm import LLM
-from limbeck.client.synchronous.uploads import Uploads
 from limbeck.client.synchronous.vocabularies import Vocabularies
 from limbeck.errors import Problem
 from limbeck.models import Storage

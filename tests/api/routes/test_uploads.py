@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.uploads.content import StreamWriter
-from api.uploads.listing import Listing
+from api.uploads.listing import StreamListing
 from store.db import Database
 from store.errors import Conflict
 from store.models import Upload
@@ -219,7 +219,7 @@ def test_a_file_that_the_disk_lost_is_sent_again(local: Service, tmp_path: Path)
 
 def test_a_later_request_takes_over_from_one_whose_connection_is_lost(local: Service, tmp_path: Path) -> None:
     id = local.post("/v1/uploads", {"name": "b", "files": listed()})["id"]
-    place, listing = UploadPlace(tmp_path / "uploads" / id), Listing.of(list(FILES), [*map(len, FILES.values())])
+    place, listing = UploadPlace(tmp_path / "uploads" / id), StreamListing.of(list(FILES), [*map(len, FILES.values())])
     with local.db.read() as tx:
         row = uploads.get(tx, id)
     with StreamWriter.begin(local.db, place, row, listing, offset=0) as old:

@@ -38,7 +38,7 @@ def _app(db: Database, tmp_path: Path) -> FastAPI:
 def test_an_upload_goes_on_after_a_restart_of_the_service(
     sqlite_db: Database, tmp_path: Path, birds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("limbeck.client.synchronous.uploads.CHUNK_BYTES", 100)
+    monkeypatch.setattr("limbeck.client.synchronous.datasets.CHUNK_BYTES", 100)
     files = local_files(birds)
     assert (len(files.files), files.num_skipped) == (12, 2)
     with served(_app(sqlite_db, tmp_path)) as url, Client(url) as client:
