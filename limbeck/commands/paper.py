@@ -83,8 +83,8 @@ def paper_dataset(name: str) -> PaperDataset:
 
 def labels_file(images: str) -> Path:
     """`label2text.txt` in the folder of the images, here or below LIMBECK_DATA_ROOT. Raises BadInput."""
-    roots = [Path(), *([Path(root)] if (root := os.environ.get("LIMBECK_DATA_ROOT")) else [])]
-    for root in roots:
+    data_root = os.environ.get("LIMBECK_DATA_ROOT")
+    for root in (Path(), *([Path(data_root)] if data_root else [])):
         if (file := root / images / LABELS).is_file():
             return file
     raise BadInput(

@@ -72,7 +72,7 @@ def test_a_data_set_of_the_paper_from_its_files_to_a_student(
     assert (trained["recipe"], trained["config"]["student"]["init"]) == ("li2023_resnet", "torchvision")
     first = json.loads((tmp_path / "student" / "targets" / "labels.json").read_text())["labels"][0]
     sentence = "A Grasshopper Sparrow has the shape of 121.Grasshopper_Sparrow."
-    assert [line["text"] for line in first["lines"]] == ([sentence] if text == "sentence" else [])
+    assert [line["text"] for line in first.get("lines", [])] == ([sentence] if text == "sentence" else [])
 
 
 @pytest.mark.nightly
