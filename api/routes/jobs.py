@@ -1,7 +1,7 @@
 """Jobs: create, list, get and cancel; the results of an enrich job while it runs."""
 
-from dataclasses import asdict
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any, Literal
 
