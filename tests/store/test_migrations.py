@@ -79,7 +79,7 @@ def test_the_config_of_a_stored_job_is_converted_to_sections_and_back(db: Databa
     assert {**again, "config": None} == {**spec.as_json(), "config": None}
 
 
-def test_the_marks_of_stored_pages_are_computed(sqlite_db: Database) -> None:
+def test_the_marks_and_texts_of_stored_pages_are_computed(sqlite_db: Database) -> None:
     line = {"kind": "phrase", "text": "a red crown", "origin": "llm"}
     entries: list[EntryContent | None] = [
         {"label": "a", "sense": None, "lines": [line, {**line, "text": "b", "origin": "human"}], "flags": ["empty"]},
@@ -88,7 +88,8 @@ def test_the_marks_of_stored_pages_are_computed(sqlite_db: Database) -> None:
     ]
     with sqlite_db.write() as tx:
         attribute_sets.put_pages(tx, entries)
-        before = tx.scalars(select(AttributePage.marks)).one()
+        before, texts = tx.execute(select(AttributePage.marks, AttributePage.folded)).one()
+    assert texts == "a red crown\nb\x1e\x1ea red crown"
     assert before == {
         "flag:empty": [0],
         "origin:human": [0],
@@ -99,4 +100,4 @@ def test_the_marks_of_stored_pages_are_computed(sqlite_db: Database) -> None:
     command.downgrade(_config(sqlite_db), "0004")
     upgrade(sqlite_db)
     with sqlite_db.read() as tx:
-        assert tx.scalars(select(AttributePage.marks)).one() == before
+        assert tx.execute(select(AttributePage.marks, AttributePage.folded)).one() == (before, texts)
