@@ -1,10 +1,12 @@
-"""Editing, searching and comparing a set of 100,000 labels: `python -m benchmarks.editing [--only sqlite|postgres]`.
+"""Editing, searching and comparing a set of 100,000 labels, and its pages: `python -m benchmarks.editing`.
 
 The API runs in its own process. Each label has one sentence and six phrases. Each measurement is the median time of
-several requests, with the slowest one; the exit code is 1 if a target is missed.
+several requests, with the slowest one; of a page, the first contentful paint in Chromium, with its size. The exit code
+is 1 if a target is missed. `--only sqlite` or `postgres` chooses a database, `--pages` measures the pages alone.
 """
 
 import argparse
+import shutil
 import statistics
 import sys
 import tempfile
@@ -15,10 +17,12 @@ from typing import Any
 
 import httpx2
 import psycopg
+from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select
 
+from attributes.gates.types import GATE_TITLES
 from benchmarks import load
 from benchmarks.measurement import Measurement
 from benchmarks.service import database
@@ -33,6 +37,8 @@ from store.vocabularies import NewLabel
 
 NUM_LABELS = 100_000
 NUM_REPEATS = 15
+NUM_PAINTS = 7
+PAINT_MS, PAGE_BYTES = 500, 300_000
 _TABLES = {
     "entries": AttributeEntry,
     "pages": AttributePage,
@@ -56,11 +62,35 @@ def fill(db: Database) -> tuple[str, str]:
                 chunk = labels[start : start + 40 * attribute_sets.PAGE_SIZE]
                 pages += attribute_sets.put_pages(tx, [_content(label.name) for label in chunk])
             made = attribute_sets.create(tx, vocabulary_id=vocabulary.id, pages=pages, source={})
-            report = {"set_id": made.id, "teacher": "", "figures": {}, "file_key": "", "created_at": time.time()}
+            report = {
+                "set_id": made.id,
+                "teacher": "",
+                "figures": _figures(),
+                "file_key": "",
+                "created_at": time.time(),
+            }
             tx.add(SetReport(**report))
             tx.add_all(GateFailure(set_id=made.id, gate="twins", position=at) for at in range(0, NUM_LABELS, 97))
             ids.append(made.id)
     return ids[0], ids[1]
+
+
+def _figures() -> dict[str, Any]:
+    pairs = [{"labels": ["", ""], "positions": [at, NUM_LABELS - 1 - at], "margin": 0.01} for at in range(20)]
+    gates = [
+        {
+            "gate": gate,
+            "tells": title,
+            "unit": "labels",
+            "figure": 7,
+            "threshold": 0,
+            "holds": False,
+            "num_labels": 7,
+            "details": {"most_confusable": pairs} if gate == "margin" else {},
+        }
+        for gate, title in GATE_TITLES.items()
+    ]
+    return {"gates": gates, "places": {}, "holds": False}
 
 
 def _content(name: str) -> EntryContent:
@@ -162,6 +192,12 @@ def searching(client: TimedClient) -> Iterator[Measurement]:
         ("q in every label", {"q": "SPECIES"}, 100),
         ("q in one label", {"q": "number 99950"}, 1),
         ("q in no label", {"q": "heron"}, 0),
+        ("q in every line", {"q": "PART", "within": "lines"}, 100),
+        ("q in a line of one label", {"q": "part 3 of 99950", "within": "all"}, 1),
+        ("q in no line", {"q": "heron", "within": "all"}, 0),
+        ("q in a line of one label and gate", {"q": "part 3 of 97000", "within": "lines", "gate": "twins"}, 1),
+        ("never reviewed, first page", {"unreviewed": True}, 100),
+        ("never reviewed, a late page, with the draft", {"unreviewed": True, "draft": True, "after": 90_000}, 100),
         ("one label by name", {"label": "Species number 77777"}, 1),
         ("gate, first page", {"gate": "twins"}, 100),
         ("gate, a late page", {"gate": "twins", "after": 90_000}, 100),
@@ -179,7 +215,41 @@ def searching(client: TimedClient) -> Iterator[Measurement]:
         yield client.measurement(f"labels: {name}", 100)
 
 
-def measure(kind: str, show: Callable[[Measurement], None]) -> None:
+def painting(port: int, set_id: str) -> Iterator[Measurement]:
+    """The first contentful paint and the size of each view of the set's pages, in Chromium without a cache."""
+    cases = {
+        "page: first labels": "",
+        "page: a late page": "?start=90000",
+        "page: q in every label": "?q=SPECIES",
+        "page: q in a line of one label": "?q=part+3+of+99950",
+        "page: q in no line": "?q=heron",
+        "page: gate": "?gate=twins&start=90000",
+        "page: never reviewed, a late page": "?only=unreviewed&start=90000",
+        "page: changed in the draft": "?only=changed",
+        "page: confusable pairs": "/pairs",
+        "page: changes against another set": "/changes",
+    }
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for name, path in cases.items():
+            paints_ms: list[float] = []
+            for _ in range(NUM_PAINTS):
+                with browser.new_context() as context:
+                    page = context.new_page()
+                    response = page.goto(f"http://127.0.0.1:{port}/attributes/{set_id}{path}")
+                    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+                    paints_ms.append(
+                        page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+                    )
+                    size = len(response.body()) if response and response.ok else 10 * PAGE_BYTES
+            median = statistics.median(paints_ms)
+            measured = f"{median:.0f} ms, slowest {max(paints_ms):.0f} ms; {size / 1000:.0f} kB"
+            is_ok = median < PAINT_MS and size < PAGE_BYTES
+            yield Measurement(name, f"< {PAINT_MS} ms, < {PAGE_BYTES // 1000} kB", measured, is_ok)
+        browser.close()
+
+
+def measure(kind: str, show: Callable[[Measurement], None], *, only_pages: bool = False) -> None:
     """Measure on one kind of database; `show` receives each measurement."""
     with tempfile.TemporaryDirectory() as scratch, database(kind, Path(scratch)) as url:
         db = Database(url)
@@ -198,7 +268,9 @@ def measure(kind: str, show: Callable[[Measurement], None]) -> None:
         with load.process(["-m", "api"], environment) as child:
             load.wait_for(f"http://127.0.0.1:{port}/healthz", child)
             client = TimedClient(port, set_id)
-            for measurements in (searching(client), editing(client, db), comparing(client, other_id)):
+            pages = painting(port, set_id)
+            others = (searching(client), editing(client, db), comparing(client, other_id))
+            for measurements in (pages,) if only_pages else (*others, pages):
                 for one in measurements:
                     show(one)
             client.http.close()
@@ -209,7 +281,9 @@ def main() -> int:
     """Run the command line: print the table; returns 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=["sqlite", "postgres"])
-    only = parser.parse_args().only
+    parser.add_argument("--pages", action="store_true", help="measure the pages alone")
+    arguments = parser.parse_args()
+    only = arguments.only
     table = Table("", "database", "target", "measured", "", title=load.machine(), title_justify="left")
     num_missed = 0
     for kind in ("sqlite", "postgres") if only is None else (only,):
@@ -220,7 +294,7 @@ def main() -> int:
             table.add_row(one.name, kind, one.target, one.measured, one.verdict)
 
         try:
-            measure(kind, show)
+            measure(kind, show, only_pages=arguments.pages)
         except psycopg.OperationalError as error:
             table.add_row("all", kind, "", f"skipped: no server ({error})".strip(), "")
     Console(width=170).print(table)

@@ -287,6 +287,7 @@ function begin() {
     link.textContent = `label ${text.position}`;
     document.getElementById("said").append("A text that is not saved yet belongs to ", link, ".");
   } else if (location.hash === "#labels") labelsShown()[0]?.focus();
+  else document.getElementById(location.hash.slice(1))?.closest(".label")?.focus();
 }
 
 // A browser that goes to the place that the address names takes the focus from other elements.

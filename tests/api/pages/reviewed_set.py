@@ -16,7 +16,7 @@ HOSTILE = (
     '"><img src=x onerror="document.title=1">',
     "javascript:document.title=1",
     "{{ 7 * 7 }}{% raw %}${7*7}",
-    "\u202etxet \u2066desrever",
+    "\u05e9\u05dc\u05d5\u05dd (crane) 1 < 2",
     "</textarea></template><b>bold</b>",
 )
 ENTRIES: list[dict[str, Any]] = [
@@ -27,7 +27,8 @@ ENTRIES: list[dict[str, Any]] = [
     {"label": "ibis", "lines": [{"kind": "phrase", "text": "a bent bill", "origin": "human"}]},
     {"label": HOSTILE[4], "lines": [NECK]},
 ]
-ANSWER = "\n".join(HOSTILE)
+ANSWER = "\n".join([*HOSTILE, "\u202etxet \u2066desrever"])
+"""An answer is shown as the LLM gave it; from labels and lines, marks of direction are removed when they are stored."""
 
 
 def import_set(client: Client, entries: list[dict[str, Any]] | None = None) -> str:
