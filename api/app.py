@@ -21,6 +21,7 @@ from api.middleware import RequestMiddleware
 from api.pages import (
     attribute_set,
     compare,
+    example,
     images,
     job,
     lists,
@@ -31,6 +32,7 @@ from api.pages import (
     student,
     vocabulary,
 )
+from api.pages.job_curves import JobCurves
 from api.rate_limits import rate_limiter
 from api.readers.index_rows import IndexRows
 from api.readers.student_models import StudentModels
@@ -106,6 +108,7 @@ _ROUTERS = (
     hub,
     health,
     start,
+    example,
     lists,
     vocabulary,
     images,
@@ -152,6 +155,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     app.state.token_counters = TokenCounters(app.state.services.artefacts)
     app.state.disk_scan = DiskScan(database, app.state.services.artefacts, settings)
     app.state.metrics = Metrics(database, app.state.disk_scan)
+    app.state.job_curves = JobCurves()
     app.state.job_watch = events.job_watch(database)
     app.state.problem_page = sign_in.problem_page
     app.state.background_checks = health.BackgroundChecks()

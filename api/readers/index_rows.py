@@ -28,7 +28,7 @@ class IndexRows:
         self._artefacts = artefacts
         self._starts: SharedLRU[array[int]] = SharedLRU(_MAX_NOTES_BYTES, lambda starts: starts.itemsize * len(starts))
         self._firsts: SharedLRU[Mapping[int, array[int]]] = SharedLRU(
-            _MAX_NOTES_BYTES, lambda firsts: 200 * len(firsts)
+            _MAX_NOTES_BYTES, lambda firsts: _NOTE_BYTES * len(firsts)
         )
 
     def row(self, manifest_key: str, number: int) -> Item | None:

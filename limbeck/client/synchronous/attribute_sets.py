@@ -130,7 +130,7 @@ class AttributeSets:
         """
         filters: dict[str, Param] = {"q": q, "label": label, "gate": gate, "flag": flag, "origin": origin}
         filters |= {"locked": locked, "undescribed": undescribed, "unreviewed": unreviewed, "changed": changed}
-        filters |= {"draft": draft, "within": within if q else ""}
+        filters |= {"draft": draft, "within": "" if within == "labels" else within}
         path = resource_path("attribute-sets", id, "labels")
         return items(self._http, SetLabel, path, {name: value for name, value in filters.items() if value}, limit=1000)
 

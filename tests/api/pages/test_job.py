@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from api.app import create_app
+from api.pages import job_curves
 from limbeck import Client
 from store.db import Database
 from store.jobs import claims, events
@@ -62,6 +63,33 @@ def test_states_events_and_curves(service: Service) -> None:
     assert "the key &lt;b&gt; is wrong" in page
     assert buttons(page) == ["retry"]
     assert "data-events" not in page
+
+
+@pytest.mark.slow
+def test_curves_are_drawn_once_for_all_who_look(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    id, drawn = _enrich_job(service), []
+    real = job_curves.draw
+    monkeypatch.setattr(job_curves, "draw", lambda data: (drawn.append(len(data)), real(data))[1])
+
+    def news() -> str:
+        return service.http.get(f"/jobs/{id}/news").text
+
+    def add(*numbers: int) -> None:
+        with service.db.write() as tx:
+            for number in numbers:
+                events.add(tx, id, "metrics", f"step {number}", data=_step(number))
+
+    assert ("<polyline" in news(), drawn) == (False, [])
+    add(1, 2)
+    assert news().count("<polyline") == 4
+    news()
+    assert drawn == [2]
+    add(3)
+    assert 'aria-label="Losses"' in news()
+    assert drawn == [2, 3]
+    add(*range(4, 1100))
+    news()
+    assert drawn[-1] == job_curves.MAX_EVENTS
 
 
 def buttons(page: str) -> list[str]:

@@ -245,10 +245,10 @@ def test_without_scripts_on_a_phone_and_with_hostile_texts(sqlite_db: Database, 
         shown = text_of(lines(page, 2))
         assert [shown.nth(number).text_content() for number in range(len(HOSTILE))] == list(HOSTILE)
         for path in ("", "/pairs", "/changes", "?gate=twins", "?q=onerror", "?only=unreviewed&start=40"):
-            page.goto(service.page + path)
+            page.goto(service.page + path, wait_until="domcontentloaded")
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
             assert page.evaluate("document.querySelectorAll('main script, main b').length") == 0
-        page.goto(service.page + "/pairs")
+        page.goto(service.page + "/pairs", wait_until="domcontentloaded")
         images = page.locator(".samples img")
         expect(images).to_have_count(8)
         images.last.scroll_into_view_if_needed()
