@@ -1,12 +1,10 @@
-"""Editing, searching and comparing a set of 100,000 labels, and its pages: `python -m benchmarks.editing`.
+"""Editing, searching and comparing a set of 100,000 labels: `python -m benchmarks.editing [--only sqlite|postgres]`.
 
 The API runs in its own process. Each label has one sentence and six phrases. Each measurement is the median time of
-several requests, with the slowest one; of a page, the first contentful paint in Chromium, with its size. The exit code
-is 1 if a target is missed. `--only sqlite` or `postgres` chooses a database, `--pages` measures the pages alone.
+several requests, with the slowest one; the exit code is 1 if a target is missed. `benchmarks.pages` times the pages.
 """
 
 import argparse
-import shutil
 import statistics
 import sys
 import tempfile
@@ -17,7 +15,6 @@ from typing import Any
 
 import httpx2
 import psycopg
-from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select
@@ -37,8 +34,6 @@ from store.vocabularies import NewLabel
 
 NUM_LABELS = 100_000
 NUM_REPEATS = 15
-NUM_PAINTS = 7
-PAINT_MS, PAGE_BYTES = 500, 300_000
 _TABLES = {
     "entries": AttributeEntry,
     "pages": AttributePage,
@@ -215,41 +210,7 @@ def searching(client: TimedClient) -> Iterator[Measurement]:
         yield client.measurement(f"labels: {name}", 100)
 
 
-def painting(port: int, set_id: str) -> Iterator[Measurement]:
-    """The first contentful paint and the size of each view of the set's pages, in Chromium without a cache."""
-    cases = {
-        "page: first labels": "",
-        "page: a late page": "?start=90000",
-        "page: q in every label": "?q=SPECIES",
-        "page: q in a line of one label": "?q=part+3+of+99950",
-        "page: q in no line": "?q=heron",
-        "page: gate": "?gate=twins&start=90000",
-        "page: never reviewed, a late page": "?only=unreviewed&start=90000",
-        "page: changed in the draft": "?only=changed",
-        "page: confusable pairs": "/pairs",
-        "page: changes against another set": "/changes",
-    }
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for name, path in cases.items():
-            paints_ms: list[float] = []
-            for _ in range(NUM_PAINTS):
-                with browser.new_context() as context:
-                    page = context.new_page()
-                    response = page.goto(f"http://127.0.0.1:{port}/attributes/{set_id}{path}")
-                    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
-                    paints_ms.append(
-                        page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-                    )
-                    size = len(response.body()) if response and response.ok else 10 * PAGE_BYTES
-            median = statistics.median(paints_ms)
-            measured = f"{median:.0f} ms, slowest {max(paints_ms):.0f} ms; {size / 1000:.0f} kB"
-            is_ok = median < PAINT_MS and size < PAGE_BYTES
-            yield Measurement(name, f"< {PAINT_MS} ms, < {PAGE_BYTES // 1000} kB", measured, is_ok)
-        browser.close()
-
-
-def measure(kind: str, show: Callable[[Measurement], None], *, only_pages: bool = False) -> None:
+def measure(kind: str, show: Callable[[Measurement], None]) -> None:
     """Measure on one kind of database; `show` receives each measurement."""
     with tempfile.TemporaryDirectory() as scratch, database(kind, Path(scratch)) as url:
         db = Database(url)
@@ -268,9 +229,7 @@ def measure(kind: str, show: Callable[[Measurement], None], *, only_pages: bool 
         with load.process(["-m", "api"], environment) as child:
             load.wait_for(f"http://127.0.0.1:{port}/healthz", child)
             client = TimedClient(port, set_id)
-            pages = painting(port, set_id)
-            others = (searching(client), editing(client, db), comparing(client, other_id))
-            for measurements in (pages,) if only_pages else (*others, pages):
+            for measurements in (searching(client), editing(client, db), comparing(client, other_id)):
                 for one in measurements:
                     show(one)
             client.http.close()
@@ -281,9 +240,7 @@ def main() -> int:
     """Run the command line: print the table; returns 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=["sqlite", "postgres"])
-    parser.add_argument("--pages", action="store_true", help="measure the pages alone")
-    arguments = parser.parse_args()
-    only = arguments.only
+    only = parser.parse_args().only
     table = Table("", "database", "target", "measured", "", title=load.machine(), title_justify="left")
     num_missed = 0
     for kind in ("sqlite", "postgres") if only is None else (only,):
@@ -294,7 +251,7 @@ def main() -> int:
             table.add_row(one.name, kind, one.target, one.measured, one.verdict)
 
         try:
-            measure(kind, show, only_pages=arguments.pages)
+            measure(kind, show)
         except psycopg.OperationalError as error:
             table.add_row("all", kind, "", f"skipped: no server ({error})".strip(), "")
     Console(width=170).print(table)
