@@ -252,7 +252,9 @@ def test_without_scripts_on_a_phone_and_with_hostile_texts(sqlite_db: Database, 
         images = page.locator(".samples img")
         expect(images).to_have_count(8)
         images.last.scroll_into_view_if_needed()
-        page.wait_for_function("[...document.querySelectorAll('.samples img')].every(one => one.naturalWidth > 0)")
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.samples img')].every(one => one.naturalWidth > 0)"
+        )
         page.goto(f"{service.url}/answers/ab12")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         expect(page.locator("main")).to_contain_text(HOSTILE[5])
@@ -304,7 +306,7 @@ def without_scripts(page: Page, service: Reviewed) -> None:
     page.goto(service.page)
     expect(page.get_by_role("button", name="Edit")).to_have_count(0)
     page.get_by_label("Search").fill("mark")
-    page.get_by_label("Show", exact=True).select_option("never reviewed")
+    page.locator("select[name=only]").select_option("never reviewed")
     page.get_by_role("button", name="Show").click()
     page.get_by_role("link", name="Next page").click()
     assert "q=mark" in page.url
