@@ -240,29 +240,25 @@ def test_without_scripts_on_a_phone_and_with_hostile_texts(sqlite_db: Database, 
         page = browser.page
         page.set_viewport_size({"width": 360, "height": 740})
         by_mouse(page, service)
-        title = page.title()
         assert page.locator("#list").locator("script, img, b, textarea").count() == 0
         shown = text_of(lines(page, 2))
         assert [shown.nth(number).text_content() for number in range(len(HOSTILE))] == list(HOSTILE)
-        for path in ("", "/pairs", "/changes", "?gate=twins", "?q=onerror", "?only=unreviewed&start=40"):
-            page.goto(service.page + path, wait_until="domcontentloaded")
-            assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
-            assert page.evaluate("document.querySelectorAll('main script, main b').length") == 0
-        page.goto(service.page + "/pairs", wait_until="domcontentloaded")
-        images = page.locator(".samples img")
-        expect(images).to_have_count(8)
-        images.last.scroll_into_view_if_needed()
-        page.wait_for_function(
-            "() => [...document.querySelectorAll('.samples img')].every(one => one.naturalWidth > 0)"
-        )
-        page.goto(f"{service.url}/answers/ab12")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
-        expect(page.locator("main")).to_contain_text(HOSTILE[5])
-        assert (page.title(), browser.errors) == ("Source of a line · Limbeck", [])
-        assert title.startswith("Attributes of birds")
         assert page.context.browser is not None
         with page.context.browser.new_context(java_script_enabled=False) as context:
             without_scripts(context.new_page(), service)
+        assert page.title().startswith("Attributes of birds")
+        views = ("", "/changes", "?gate=twins", "?q=onerror", "?only=unreviewed&start=40", "/pairs")
+        for url in (f"{service.url}/answers/ab12", *(service.page + view for view in views)):
+            page.goto(url, wait_until="domcontentloaded")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, url
+            assert page.evaluate("document.querySelectorAll('main script, main b').length") == 0
+        images = page.locator(".samples img")
+        expect(images).to_have_count(8)
+        images.last.scroll_into_view_if_needed()
+        # Each thumbnail is made in a process of its own.
+        loaded = "() => [...document.querySelectorAll('.samples img')].every(one => one.naturalWidth > 0)"
+        page.wait_for_function(loaded, timeout=90_000)
+        assert browser.errors == []
 
 
 def by_mouse(page: Page, service: Reviewed) -> None:
