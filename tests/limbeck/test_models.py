@@ -54,6 +54,7 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "ImportReportOut": models.ImportReport,
     "ImportedSetOut": models.ImportedSet,
     "JobCheckOut": plans.JobCheck,
+    "TrainingEstimateOut": plans.PlannedTraining,
     "JobErrorOut": models.JobError,
     "JobOut": models.Job,
     "JobUsageOut": models.Spend,
