@@ -87,6 +87,10 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "TargetTeacherOut": models.TargetTeacher,
     "TeacherOut": models.Teacher,
     "TextTargetsOut": models.TextTargets,
+    "TokenCountsOut": models.TokenCounts,
+    "ImagesOfLabelsOut": models.ImagesOfLabels,
+    "LabelImageOut": models.LabelImage,
+    "LabelImagesOut": models.LabelImages,
     "UsdRange": models.UsdRange,
     "VocabularyOut": models.Vocabulary,
 }
