@@ -1,13 +1,15 @@
 """Single rows of the image indexes of datasets, without reading a whole index for each.
 
-The first row of an index is found by a pass over the file, which notes where every line starts (8 bytes each). The
-notes are kept in memory up to a limit, and so are the labels of all rows; an index never changes.
+The first row of an index is found by a pass over the file, which notes where every line starts (8 bytes each). Other
+passes note the labels of all rows and the first images of each label. The notes are kept in memory up to a limit; an
+index never changes.
 """
 
 import json
+import re
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -18,6 +20,10 @@ from store.artefacts import Artefacts
 _MAX_NOTES_BYTES = 64_000_000
 _BLOCK_BYTES = 2**20
 _LINES = 1 << 13
+_LABEL = re.compile(rb'\["(?:[^"\\]|\\.)*", ?(-?[0-9]+)')
+_NOTE_BYTES = 200  # an entry of a dict with an array of `LABEL_IMAGES` numbers
+LABEL_IMAGES = 4
+"""Images of a label that are noted."""
 
 
 class _RowLabels(NamedTuple):
@@ -36,6 +42,9 @@ class IndexRows:
             _MAX_NOTES_BYTES, lambda one: one.labels.itemsize * len(one.labels)
         )
         self._starts: SharedLRU[array[int]] = SharedLRU(_MAX_NOTES_BYTES, lambda starts: starts.itemsize * len(starts))
+        self._firsts: SharedLRU[Mapping[int, array[int]]] = SharedLRU(
+            _MAX_NOTES_BYTES, lambda firsts: _NOTE_BYTES * len(firsts)
+        )
 
     def row(self, manifest_key: str, number: int) -> Item | None:
         """The image at a position from 0; None if the index has fewer. Raises FileNotFoundError without the file."""
@@ -78,6 +87,23 @@ class IndexRows:
             while lines := list(islice(file, _LINES)):
                 labels.extend(Item(*fields).label for fields in json.loads(b"[" + b",".join(lines) + b"]"))
         return _RowLabels(labels, Counter(labels))
+
+    def of_labels(self, manifest_key: str, labels: Sequence[int]) -> list[list[int]]:
+        """The positions of the first `LABEL_IMAGES` images of each label. Raises FileNotFoundError without the file."""
+        firsts = self._firsts.get(manifest_key, lambda: self._first_images(manifest_key))
+        return [list(firsts.get(label, ())) for label in labels]
+
+    def _first_images(self, key: str) -> "dict[int, array[int]]":
+        firsts: dict[int, array[int]] = {}
+        with self._artefacts.open(key) as file:
+            next(file)  # the header
+            for row, line in enumerate(file):
+                if (match := _LABEL.match(line)) is None:
+                    continue
+                images = firsts.setdefault(int(match[1]), array("Q"))
+                if len(images) < LABEL_IMAGES:
+                    images.append(row)
+        return firsts
 
     def _line_starts(self, key: str) -> "array[int]":
         """Where each line starts, and the end of the last."""

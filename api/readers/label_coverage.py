@@ -15,7 +15,7 @@ from store import vocabularies
 from store.models import Dataset
 
 
-class LabelImages(NamedTuple):
+class CountedLabel(NamedTuple):
     """A label of the dataset's vocabulary with its number of images."""
 
     position: int
@@ -30,7 +30,7 @@ class LabelCoverage(NamedTuple):
     num_labels: int
     num_without_images: int
     without_images: Sequence[str]
-    without_label: Sequence[LabelImages]
+    without_label: Sequence[CountedLabel]
     num_unlabelled: int
 
     @property
@@ -39,13 +39,13 @@ class LabelCoverage(NamedTuple):
         return sum(one.num_images for one in self.without_label)
 
 
-def images_of_labels(tx: Session, rows: IndexRows, dataset: Dataset, *, start: int, stop: int) -> list[LabelImages]:
+def images_of_labels(tx: Session, rows: IndexRows, dataset: Dataset, *, start: int, stop: int) -> list[CountedLabel]:
     """The labels of the dataset's vocabulary with their images: number `start` to `stop`, fewest images first."""
     counts = rows.label_counts(dataset.manifest_key)
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     positions = sorted(range(num_labels), key=lambda at: counts.get(at, 0))[start:stop]
     names = _names_at(tx, dataset.vocabulary_id, positions)
-    return [LabelImages(at, names[at], counts.get(at, 0)) for at in positions]
+    return [CountedLabel(at, names[at], counts.get(at, 0)) for at in positions]
 
 
 def label_coverage(tx: Session, rows: IndexRows, dataset: Dataset, vocabulary_id: str, *, most: int) -> LabelCoverage:
@@ -56,7 +56,7 @@ def label_coverage(tx: Session, rows: IndexRows, dataset: Dataset, vocabulary_id
     with_images = sorted(at for at in counts if at != NO_LABEL)
     num_unlabelled = counts.get(NO_LABEL, 0)
     covered: set[int] = set(with_images)
-    without_label: list[LabelImages] = []
+    without_label: list[CountedLabel] = []
     if vocabulary_id != dataset.vocabulary_id:
         covered = set()
         own = unique_names(_pairs(tx, dataset.vocabulary_id))
@@ -66,7 +66,7 @@ def label_coverage(tx: Session, rows: IndexRows, dataset: Dataset, vocabulary_id
                 case [position]:
                     covered.add(position)
                 case _:
-                    without_label.append(LabelImages(at, own[at], counts[at]))
+                    without_label.append(CountedLabel(at, own[at], counts[at]))
     missing = list(islice((at for at in range(num_labels) if at not in covered), most))
     names = _names_at(tx, vocabulary_id, missing)
     return LabelCoverage(

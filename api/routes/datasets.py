@@ -228,7 +228,7 @@ def delete(services: ServicesDep, idempotency: IdempotencyDep, id: str, force: d
     return deletions.delete(services, idempotency, "dataset", id, force=force)
 
 
-class ImagesOfLabelOut(ResponseModel):
+class CountedLabelOut(ResponseModel):
     """Images of a label of the dataset's vocabulary."""
 
     position: int = Field(description="Position of the label in the dataset's vocabulary.")
@@ -245,7 +245,7 @@ class LabelCoverageOut(ResponseModel):
     num_without_images: int = Field(description="Labels of the vocabulary without an image in the dataset.")
     labels_without_images: list[str] = Field(description=f"At most {_MAX_LABELS:,} of them, in order.")
     num_without_label: int = Field(description="Images whose label is not, or not uniquely, in the vocabulary.")
-    images_without_label: list[ImagesOfLabelOut] = Field(
+    images_without_label: list[CountedLabelOut] = Field(
         description=f"Their labels in the dataset's own vocabulary, fewest images first, at most {_MAX_LABELS:,}."
     )
     num_unlabelled: int = Field(description="Images that have no label in the dataset itself.")
@@ -275,7 +275,7 @@ def coverage(
         num_without_images=found.num_without_images,
         labels_without_images=list(found.without_images),
         num_without_label=found.num_without_label,
-        images_without_label=[ImagesOfLabelOut.model_validate(one) for one in found.without_label[:_MAX_LABELS]],
+        images_without_label=[CountedLabelOut.model_validate(one) for one in found.without_label[:_MAX_LABELS]],
         num_unlabelled=found.num_unlabelled,
     )
 

@@ -1,7 +1,7 @@
 """Uploads: images that a client sends in pieces into the operator's upload root, and that datasets can name.
 
 The files of an upload are one stream of bytes: one file after the other, in the order of its list. A client sends the
-stream from the offset that the service has (docs/decisions/0038-uploads-are-one-stream.md).
+stream from the offset that the service has (docs/decisions/0039-uploads-are-one-stream.md).
 """
 
 import asyncio

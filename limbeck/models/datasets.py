@@ -25,6 +25,14 @@ class Teacher(ServiceResponse):
     created_at: datetime
 
 
+class TokenCounts(ServiceResponse):
+    """The tokens of lines as a teacher reads them; without a teacher by CLIP's vocabulary."""
+
+    teacher: str | None
+    context_length: int
+    num_tokens: tuple[int, ...]
+
+
 class TextTargets(ServiceResponse):
     """A teacher's text features of a vocabulary's label texts. `report`: shortened texts and fallbacks to names."""
 
@@ -98,7 +106,7 @@ class Dataset(ServiceResponse):
     created_at: datetime
 
 
-class ImagesOfLabel(ServiceResponse):
+class CountedLabel(ServiceResponse):
     """Images of a label. `position`: of the label in the dataset's vocabulary."""
 
     position: int
@@ -114,8 +122,28 @@ class LabelCoverage(ServiceResponse):
     num_without_images: int
     labels_without_images: tuple[str, ...]
     num_without_label: int
-    images_without_label: tuple[ImagesOfLabel, ...]
+    images_without_label: tuple[CountedLabel, ...]
     num_unlabelled: int
+
+
+class LabelImage(ServiceResponse):
+    """An image of a label. `row`: its position in the dataset; `thumbnail`: a path of the service."""
+
+    row: int
+    thumbnail: str
+
+
+class LabelImages(ServiceResponse):
+    """The first images of the label at a position of the vocabulary."""
+
+    position: int
+    images: tuple[LabelImage, ...]
+
+
+class ImagesOfLabels(ServiceResponse):
+    """Sample images of labels."""
+
+    labels: tuple[LabelImages, ...]
 
 
 class CreatedDataset(Dataset):

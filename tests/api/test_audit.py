@@ -16,6 +16,7 @@ BYTES_OF_UPLOADS = {"/v1/uploads/{id}/content"}
 STORE_NOTHING = {
     "/v1/jobs/estimate",
     "/v1/plan",
+    "/v1/token-counts",
     "/v1/checkpoints/{id}/classify",
     "/api/models/limbeck/{name}/paths-info/{revision:path}",
 }
