@@ -23,6 +23,7 @@ def main() -> None:
         from store.db import Database
         from store.settings import Settings
         from store.upkeep.startup import exit_if_misconfigured, warn_of_unknown_settings
+        from store.uploads import places
 
     with exit_if_misconfigured("python -m api"):
         settings = Settings()
@@ -31,7 +32,7 @@ def main() -> None:
         transport_security.check_certificate(settings)
         transport_security.trusted_proxies(settings)
         migrate.check(database)
-    confine_to(settings.data)
+    confine_to(*places.roots(settings))
     serve(settings, socket.socket(fileno=fd) if fd is not None else None, database)
 
 

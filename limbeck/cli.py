@@ -39,6 +39,8 @@ class _Limbeck(CommandGroup):
         CommandEntry("enrich", "limbeck.commands.enrich:enrich", _WORK, "Describe labels with an LLM."),
         CommandEntry("attributes", "limbeck.commands.attributes:cli", _WORK, "Attributes: list, edit, check, export."),
         CommandEntry("dataset", "limbeck.commands.dataset:cli", _WORK, "Images: register, list, show, report, rm."),
+        CommandEntry("upload", "limbeck.commands.upload:upload", _WORK, "Send a folder or an archive of images."),
+        CommandEntry("uploads", "limbeck.commands.uploads:cli", _WORK, "Uploads: list, show, rm."),
         CommandEntry("jobs", "limbeck.commands.jobs:cli", _FOLLOW, "Jobs: list, show, events, checkpoints, rm."),
         CommandEntry("watch", "limbeck.commands.watch:watch", _FOLLOW, "Follow a job: messages, stage, loss curve."),
         CommandEntry(

@@ -41,6 +41,10 @@ class BudgetExceeded(RuntimeError):
     """The job may cost more than is left of the budget of its key."""
 
 
+class QuotaExceeded(RuntimeError):
+    """The upload does not fit into what is left of the quota."""
+
+
 class Conflict(RuntimeError):
     """The state of the row does not allow the operation."""
 

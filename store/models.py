@@ -512,8 +512,39 @@ class FeatureChunk(Base):
     last_used_at: Mapped[float] = mapped_column(index=True)
 
 
+class Upload(Owned, Base):
+    """Files that a client sends below the upload root, as one stream of `size` bytes (`store.uploads.places`).
+
+    `kind`: `folder` or `archive`. `status`: `receiving` or `complete`. `received`: bytes of the stream that were
+    acknowledged. `reserved`: what it counts against the quota. `path`: the folder inside it that holds the images,
+    once it is complete. `inputs_digest`: of its name, its kind and the list of its files.
+    """
+
+    __tablename__ = "uploads"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+    status: Mapped[str]
+    num_files: Mapped[int]
+    size: Mapped[int] = mapped_column(BigInteger)
+    received: Mapped[int] = mapped_column(BigInteger)
+    reserved: Mapped[int] = mapped_column(BigInteger)
+    path: Mapped[str]
+    inputs_digest: Mapped[str]
+    created_at: Mapped[float]
+    updated_at: Mapped[float]
+    completed_at: Mapped[float | None]
+    __table_args__ = (
+        Index("ix_uploads_owner_id", "owner", "id"),
+        Index("ix_uploads_inputs_digest", "inputs_digest"),
+        Index("ix_uploads_status_updated_at", "status", "updated_at"),
+    )
+
+
 class Dataset(Owned, Base):
     """Images under the data root, matched to a vocabulary and split. The image index is an artefact.
+
+    With `upload_id`, `path` is relative to the upload and not to the data root (`store.uploads.places`).
 
     So are the report of the folder, which `warnings` are a part of, and the contents of the images when they were
     registered (`distill.data.dataset.trained_on`). Datasets of earlier versions have neither; with `check` `names` the
@@ -523,6 +554,7 @@ class Dataset(Owned, Base):
 
     __tablename__ = "datasets"
     id: Mapped[str] = mapped_column(primary_key=True)
+    upload_id: Mapped[str | None] = mapped_column(ForeignKey("uploads.id"), index=True)
     vocabulary_id: Mapped[str] = mapped_column(ForeignKey("vocabularies.id"), index=True)
     name: Mapped[str]
     path: Mapped[str]

@@ -119,6 +119,7 @@ def add_dataset(
     warnings: Sequence[str] = (),
     inputs_digest: str | None = None,
     owner: str | None = None,
+    upload_id: str | None = None,
 ) -> Dataset:
     """Register a dataset whose index, report and contents of images are stored at the three keys.
 
@@ -127,6 +128,7 @@ def add_dataset(
     row = Dataset(
         id=id,
         owner=owner,
+        upload_id=upload_id,
         vocabulary_id=vocabulary_id,
         name=name,
         path=path,

@@ -41,6 +41,18 @@ class Settings(BaseSettings):
         SecretStr(""), description="Password for `redis_url`, as it is: no character is escaped."
     )
     data_root: Path | None = Field(None, description="The only folder that clients may refer to by path.")
+    upload_root: Path | None = Field(
+        None,
+        description="Folder for uploads of images (`/v1/uploads`), which API and workers share; uploads are off unless "
+        "it is set.",
+    )
+    upload_quota_bytes: int = Field(
+        20 * 2**30, ge=1, description="Largest sum of all uploads; each file counts as at least 4 KiB."
+    )
+    upload_max_files: int = Field(200_000, ge=1, le=1_000_000, description="Largest number of files in one upload.")
+    keep_uploads_s: float = Field(
+        7 * 86400.0, ge=60, description="Uploads that are not complete are removed so long after their last byte."
+    )
     artefacts_url: str = Field("", description="fsspec URL of the artefact store; if empty, a folder below `home`.")
     cache_dir: Path | None = Field(None, description="Cache of decoded images and teacher features, per machine.")
 
@@ -224,6 +236,7 @@ class Settings(BaseSettings):
     @field_validator(
         "home",
         "data_root",
+        "upload_root",
         "cache_dir",
         "tensorboard_dir",
         "strategies_dir",

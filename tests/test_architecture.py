@@ -15,11 +15,10 @@ MAX_MODULES = 15
 ONE_FILE_EACH = ("api/pages", "api/routes", "limbeck/commands", "distill/losses", "migrations/versions")
 # One concept in several layers: a row of the store, a schema of the API, a model of the client, JSON of two servers.
 SAME_CONCEPT = """
-    AgainEstimate AttributeSet AuditRecord BundleError BundleFile Call CaptionSet ChatBody Checkpoint Conflict Dataset
-    Draft EpochCheckpoint Event Guess
-    ImageURL InvalidRequest Job LLMAnswer Label Line LineJSON LineViolation NamedSchema NoneOfThese NotFound Page
-    Problem Progress Range Report ResponseFormat Sample Stage StatsJSON StrategyEstimate Teacher TextTargets UsdRange
-    Vocabulary Webhook WebhookDelivery
+    AgainEstimate AttributeSet AuditRecord BundleError BundleFile Call CaptionSet ChatBody Checkpoint Conflict
+    CountedLabel Dataset Draft EpochCheckpoint Event Guess ImageURL InvalidRequest Job LLMAnswer Label LabelCoverage
+    Line LineJSON LineViolation NamedSchema NoneOfThese NotFound Page Problem Progress Range Report ResponseFormat
+    Sample Stage StatsJSON StrategyEstimate Teacher TextTargets Upload UsdRange Vocabulary Webhook WebhookDelivery
 """.split()  # noqa: SIM905
 
 

@@ -19,6 +19,7 @@ from limbeck.shared.parts import exit_if_logger_not_installed, exit_if_not_insta
 from limbeck.shared.tracing import spans
 from store import migrate
 from store.upkeep.startup import exit_if_misconfigured, warn_of_unknown_settings
+from store.uploads import places
 from workers.runtime.context import Context
 from workers.runtime.heartbeat import start_heartbeats
 from workers.runtime.logs import configure
@@ -64,7 +65,7 @@ def _exit_if_unusable(instance: Any) -> None:
     with exit_if_misconfigured("celery worker"):
         warn_of_unknown_settings("celery worker", context.settings)
         migrate.check(context.db)
-    confine_to(context.settings.data)
+    confine_to(*places.roots(context.settings))
     queues = instance.app.amqp.queues.consume_from
     if "enrich" in queues:
         exit_if_not_installed("service", "celery worker -Q enrich")

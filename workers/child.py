@@ -17,6 +17,7 @@ from distill.data.files.regular_files import confine_to
 from limbeck.shared.tracing import spans
 from store.jobs import claims
 from store.jobs.claims import Claim
+from store.uploads import places
 from workers.runtime.attempt_traces import NOT_AVAILABLE, write_stack_on_signal
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
@@ -40,7 +41,7 @@ def main() -> int:
     context = Context.open()
     configure(context.settings)
     spans.start("limbeck-gpu")
-    confine_to(context.settings.data)
+    confine_to(*places.roots(context.settings))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
     threading.Thread(target=_stop_with_parent, args=(context, arguments.parent), daemon=True).start()

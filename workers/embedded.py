@@ -18,6 +18,7 @@ with exit_if_part_is_missing("python -m workers.embedded"):
 
     from distill.data.files.regular_files import confine_to
     from store.jobs import claims
+    from store.uploads import places
     from workers.dispatch import RUN
     from workers.runtime.context import Context
     from workers.runtime.gpus import count_gpus
@@ -63,7 +64,7 @@ def installed_queues() -> list[str]:
 def main() -> None:
     """Work until SIGTERM or SIGINT; running parts then save their state and are released."""
     context = Context.start("python -m workers.embedded")
-    confine_to(context.settings.data)
+    confine_to(*places.roots(context.settings))
     configure(context.settings)
     spans.start("limbeck-worker")
     for number in (signal.SIGTERM, signal.SIGINT):

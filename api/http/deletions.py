@@ -14,6 +14,7 @@ from store.removal.delete import DeletedResources, delete_resource
 from store.removal.holds import Kind
 from store.removal.purge import purge
 from store.upkeep.unused_artefacts import delete_unreferenced
+from store.uploads import places
 
 MAX_LISTED = 1_000
 _PURGE_S = 1.0
@@ -26,7 +27,9 @@ Force = Annotated[
 class DeletedResourceOut(ResponseModel):
     """A resource that was deleted."""
 
-    kind: Literal["job", "vocabulary", "attribute_set", "dataset", "text_targets", "caption_set", "checkpoint"]
+    kind: Literal[
+        "job", "upload", "vocabulary", "attribute_set", "dataset", "text_targets", "caption_set", "checkpoint"
+    ]
     id: str
 
 
@@ -64,5 +67,8 @@ def delete(services: Services, idempotency: Idempotency, kind: Kind, id: str, *,
     # The rest is deleted now, as far as it is done soon; the sweeper does what is left.
     for deletion in deletions:
         delete_unreferenced(services.db, services.artefacts, deletion.file_keys)
+        for one in deletion.resources:
+            if one.kind == "upload" and services.settings.upload_root is not None:
+                places.place_of(services.settings, one.id).remove()
         purge(services.db, for_s=_PURGE_S)
     return response

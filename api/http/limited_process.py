@@ -23,6 +23,7 @@ _MODULES = [
     "api.readers.student_models",
     "api.jobs.whole_job",
     "api.http.json_bodies",
+    "api.uploads.archives",
 ]
 
 HeadT = TypeVar("HeadT")

@@ -22,7 +22,18 @@ from starlette.routing import BaseRoute, Match
 
 from api.http import hub_errors
 from api.http.schemas import RequestModel, unstorable_reason
-from store.errors import BudgetExceeded, Conflict, DraftStale, InUse, InvalidField, InvalidRequest, NotFound, NotOwner
+from store.errors import (
+    BudgetExceeded,
+    Conflict,
+    DraftStale,
+    InUse,
+    InvalidField,
+    InvalidRequest,
+    NotFound,
+    NotOwner,
+    QuotaExceeded,
+)
+from store.uploads.places import UploadsOff
 
 MAX_ERRORS = 20
 _FEW_VALUES = 10_000
@@ -313,6 +324,14 @@ def _on_budget(request: Request, error: BudgetExceeded) -> Response:
     return problem_response(request.scope, 402, "budget_exceeded", str(error))
 
 
+def _on_quota(request: Request, error: QuotaExceeded) -> Response:
+    return problem_response(request.scope, 413, "upload_quota_exceeded", str(error))
+
+
+def _on_uploads_off(request: Request, error: UploadsOff) -> Response:
+    return problem_response(request.scope, 409, "uploads_off", str(error))
+
+
 def _on_conflict(request: Request, error: Conflict) -> Response:
     return problem_response(request.scope, 409, error.code, str(error))
 
@@ -348,6 +367,8 @@ def install(app: FastAPI) -> None:
         NotFound: _on_not_found,
         NotOwner: _on_not_owner,
         BudgetExceeded: _on_budget,
+        QuotaExceeded: _on_quota,
+        UploadsOff: _on_uploads_off,
         Conflict: _on_conflict,
         InUse: _on_in_use,
         IntegrityError: _on_integrity,

@@ -10,6 +10,7 @@ from distill.texts.text_templates import TextsError
 from store.artefacts import Artefacts
 from store.models import Dataset
 from store.settings import Settings
+from store.uploads.places import UploadsOff, root_of_dataset
 
 _MAX_IMAGES = 10_000
 
@@ -30,6 +31,7 @@ def has_captions(dataset: Dataset, settings: Settings, planned: Iterable[Item] |
         return True
     listed = [row.caption or "" for row in rows]
     try:
-        return any(read_captions(settings.data / dataset.path, [row.path for row in rows], listed=listed))
-    except TextsError:
+        folder = root_of_dataset(settings, dataset) / dataset.path
+        return any(read_captions(folder, [row.path for row in rows], listed=listed))
+    except (TextsError, UploadsOff):
         return False

@@ -22,6 +22,7 @@ from api.jobs.machine_checks import check_machine
 from api.jobs.plan_enrich import EnrichIn
 from api.readers.dataset_folders import (
     DatasetFields,
+    DatasetFolders,
     VocabularyLabel,
     check_folders,
     dataset_digest,
@@ -97,7 +98,7 @@ class _ImageFolder:
     """The checked folder of a planned dataset."""
 
     body: PlannedDatasetIn
-    path: str
+    folders: DatasetFolders
     checked: CheckedDataset
 
 
@@ -105,8 +106,8 @@ def _check_dataset(body: PlanIn, dataset: PlannedDatasetIn, services: Services) 
     """Check the images; it can take minutes, so no transaction is open."""
     labels = _planned_labels(body) if _is_planned(dataset) else _stored_labels(dataset.vocabulary_id, services)
     with _errors_below("/dataset"):
-        folders = resolve_folders(dataset, services.settings.data)
-        return _ImageFolder(dataset, folders.path, check_folders(dataset, folders, labels, services.settings))
+        folders = resolve_folders(dataset, services)
+        return _ImageFolder(dataset, folders, check_folders(dataset, folders, labels, services.settings))
 
 
 def _planned_labels(body: PlanIn) -> list[VocabularyLabel]:
@@ -149,12 +150,13 @@ def _put_dataset(tx: Session, folder: _ImageFolder, vocabulary: Vocabulary | Non
         tx,
         id=id,
         vocabulary_id=vocabulary_id,
-        name=folder.path,
-        path=folder.path,
+        name=folder.folders.name,
+        path=folder.folders.path,
+        upload_id=folder.folders.upload_id,
         split=folder.body.split.model_dump(mode="json"),
         counts=index.counts,
         digest=index.digest,
-        inputs_digest=dataset_digest(vocabulary_id, folder.path, folder.body, folder.checked),
+        inputs_digest=dataset_digest(vocabulary_id, folder.folders, folder.body, folder.checked),
         manifest_key="",
         warnings=folder.checked.report.warnings,
     )

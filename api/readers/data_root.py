@@ -5,17 +5,20 @@ from pathlib import Path, PurePosixPath
 from api.http.problems import unprocessable
 from limbeck.shared.labels import quoted
 
+DATA_ROOT = "the data root"
 
-def resolve_folder(root: Path, relative_path: str, pointer: str = "/path") -> tuple[Path, str]:
+
+def resolve_folder(
+    root: Path, relative_path: str, pointer: str = "/path", *, place: str = DATA_ROOT
+) -> tuple[Path, str]:
     """The folder, and its normalised path relative to `root`.
 
-    Raises ProblemError that points at `pointer` if the path leaves `root`, contains a symbolic link, or is no folder.
+    `place` names the root in messages. Raises ProblemError that points at `pointer` if the path leaves `root`, contains
+    a symbolic link, or is no folder.
     """
-    folder, path = _below(root, relative_path, pointer)
+    folder, path = _below(root, relative_path, pointer, place)
     if not folder.is_dir():
-        raise unprocessable(
-            "no_such_folder", f"there is no folder {quoted(relative_path)} below the data root", pointer
-        )
+        raise unprocessable("no_such_folder", f"there is no folder {quoted(relative_path)} below {place}", pointer)
     return folder, path
 
 
@@ -42,10 +45,10 @@ def resolve_path(root: Path, relative_path: str) -> tuple[Path, str]:
     return found, path
 
 
-def _below(root: Path, relative_path: str, pointer: str) -> tuple[Path, str]:
+def _below(root: Path, relative_path: str, pointer: str, place: str = DATA_ROOT) -> tuple[Path, str]:
     path = PurePosixPath(relative_path)
     if path.is_absolute() or ".." in path.parts or "\\" in relative_path:
-        detail = f"{quoted(relative_path)} is outside the data root; give a path relative to the data root"
+        detail = f"{quoted(relative_path)} is outside {place}; give a path relative to {place}"
         raise unprocessable("outside_root", detail, pointer)
     found = root
     for step in path.parts:
@@ -53,7 +56,7 @@ def _below(root: Path, relative_path: str, pointer: str) -> tuple[Path, str]:
         try:
             is_link = found.is_symlink()
         except OSError as error:  # for example, a name that is too long for the disk
-            detail = f"{quoted(relative_path)} is no path below the data root: {error.strerror}"
+            detail = f"{quoted(relative_path)} is no path below {place}: {error.strerror}"
             raise unprocessable("no_such_folder", detail, pointer) from None
         if is_link:
             detail = f"{quoted(step)} in {quoted(relative_path)} is a symbolic link; give the path of its target"

@@ -1,13 +1,17 @@
 """Single rows of the image indexes of datasets, without reading a whole index for each.
 
-The first row of an index is found by a pass over the file, which notes where every line starts (8 bytes each). Another
-pass notes the first images of each label. The notes are kept in memory up to a limit; an index never changes.
+The first row of an index is found by a pass over the file, which notes where every line starts (8 bytes each). Other
+passes note the labels of all rows and the first images of each label. The notes are kept in memory up to a limit; an
+index never changes.
 """
 
 import json
 import re
 from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 from distill.data.image_files.parquet_rows import SharedLRU
 from distill.data.image_index import Item
@@ -15,10 +19,18 @@ from store.artefacts import Artefacts
 
 _MAX_NOTES_BYTES = 64_000_000
 _BLOCK_BYTES = 2**20
+_LINES = 1 << 13
 _LABEL = re.compile(rb'\["(?:[^"\\]|\\.)*", ?(-?[0-9]+)')
 _NOTE_BYTES = 200  # an entry of a dict with an array of `LABEL_IMAGES` numbers
 LABEL_IMAGES = 4
 """Images of a label that are noted."""
+
+
+class _RowLabels(NamedTuple):
+    """The label of each row, and the number of rows of each label."""
+
+    labels: "array[int]"
+    counts: Mapping[int, int]
 
 
 class IndexRows:
@@ -26,6 +38,9 @@ class IndexRows:
 
     def __init__(self, artefacts: Artefacts) -> None:
         self._artefacts = artefacts
+        self._labels: SharedLRU[_RowLabels] = SharedLRU(
+            _MAX_NOTES_BYTES, lambda one: one.labels.itemsize * len(one.labels)
+        )
         self._starts: SharedLRU[array[int]] = SharedLRU(_MAX_NOTES_BYTES, lambda starts: starts.itemsize * len(starts))
         self._firsts: SharedLRU[Mapping[int, array[int]]] = SharedLRU(
             _MAX_NOTES_BYTES, lambda firsts: _NOTE_BYTES * len(firsts)
@@ -51,6 +66,27 @@ class IndexRows:
             file.seek(starts[first])
             lines = file.read(starts[last] - starts[first]).splitlines()
         return [Item(*json.loads(line)) for line in lines]
+
+    def label_counts(self, manifest_key: str) -> Mapping[int, int]:
+        """The number of images by the index of their label; -1: images without a label. Raises FileNotFoundError."""
+        return self._labels_of(manifest_key).counts
+
+    def rows_of_label(self, manifest_key: str, label: int, start: int, stop: int) -> list[tuple[int, Item]]:
+        """Position and image of the images of a label, from its image number `start` to before number `stop`."""
+        positions = (at for at, one in enumerate(self._labels_of(manifest_key).labels) if one == label)
+        chosen = list(islice(positions, start, stop))
+        return [(at, item) for at in chosen if (item := self.row(manifest_key, at)) is not None]
+
+    def _labels_of(self, key: str) -> "_RowLabels":
+        return self._labels.get(key, lambda: self._read_labels(key))
+
+    def _read_labels(self, key: str) -> "_RowLabels":
+        labels = array("i")
+        with self._artefacts.open(key) as file:
+            next(file)  # the header
+            while lines := list(islice(file, _LINES)):
+                labels.extend(Item(*fields).label for fields in json.loads(b"[" + b",".join(lines) + b"]"))
+        return _RowLabels(labels, Counter(labels))
 
     def of_labels(self, manifest_key: str, labels: Sequence[int]) -> list[list[int]]:
         """The positions of the first `LABEL_IMAGES` images of each label. Raises FileNotFoundError without the file."""

@@ -1,10 +1,10 @@
-"""Datasets: folders of images below the operator's data root, whose images are matched to labels, checked and split."""
+"""Datasets: folders of images below the data root or in uploads, matched to labels, checked and split."""
 
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Query, Request
 from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -16,12 +16,15 @@ from api.http.problems import ProblemError, not_found_at
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
 from api.readers.dataset_folders import (
     DatasetFields,
+    DatasetFolders,
     VocabularyLabel,
     check_folders,
     dataset_digest,
     resolve_folders,
 )
 from api.readers.folder_locks import FolderLocks, TooManyHolders
+from api.readers.index_rows import IndexRows
+from api.readers.label_coverage import label_coverage
 from distill.data.dataset_check.check import CheckedDataset
 from limbeck.shared.images.dataset_report import DatasetReport
 from store import resources, unique_rows, vocabularies
@@ -29,14 +32,15 @@ from store.ids import new_id
 from store.models import Dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=LargeJSONRoute)
+_MAX_LABELS = 1_000
 _MAX_CHECKS = 24
 """Registrations that run or wait at a time: each takes one of the 40 threads of the API."""
 _being_checked = FolderLocks(_MAX_CHECKS)
 
 
 class DatasetIn(DatasetFields):
-    """A folder below the data root with class folders, WebDataset shards (.tar), a table or data set, or a published
-    layout."""
+    """A folder below the data root or an upload, with class folders, WebDataset shards (.tar), a table or data set, or
+    a published layout."""
 
     vocabulary_id: str
 
@@ -47,7 +51,8 @@ class DatasetOut(ResponseModel):
     object: Literal["dataset"] = "dataset"
     id: str
     name: str
-    path: str = Field(description="Relative to the data root.")
+    path: str = Field(description="Relative to the data root, or to the upload.")
+    upload_id: str | None = Field(None, description="The upload that holds the images; null for the data root.")
     vocabulary_id: str
     split: dict[str, Any] = Field(description="The split, as it was requested.")
     counts: dict[str, int] = Field(
@@ -87,6 +92,7 @@ _EXAMPLES: list[dict[str, Any]] = [
         "split": {"by": "all", "part": "test"},
         "images": {"layout": "class_folders", "unmatched": "skip"},
     },
+    {"upload_id": "upl_01k9yzc3sw8r1mv5n3f4b7qd2x", "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x"},
 ]
 
 
@@ -116,24 +122,24 @@ def create(
     with services.db.read() as tx, not_found_at("/vocabulary_id"):
         vocabularies.get(tx, body.vocabulary_id)
         labels = [VocabularyLabel(*row) for row in vocabularies.label_rows(tx, body.vocabulary_id)]
-    folders = resolve_folders(body, services.settings.data)
+    folders = resolve_folders(body, services)
     try:
         with _being_checked.hold(folders.folder):
             stored_response = idempotency.stored_response()  # of the same request, which has just been answered
             if stored_response is not None:
                 return stored_response
             checked = check_folders(body, folders, labels, services.settings)
-            return _register(services, idempotency, folders.path, body, checked)
+            return _register(services, idempotency, folders, body, checked)
     except TooManyHolders:
         detail = f"{_MAX_CHECKS} other registrations run or wait: try again when one of them has ended"
         raise ProblemError(503, "too_many_checks", detail, headers={"Retry-After": "10"}) from None
 
 
 def _register(
-    services: Services, idempotency: Idempotency, path: str, body: DatasetIn, checked: CheckedDataset
+    services: Services, idempotency: Idempotency, folders: DatasetFolders, body: DatasetIn, checked: CheckedDataset
 ) -> Response:
     index = checked.image_index
-    inputs_digest = dataset_digest(body.vocabulary_id, path, body, checked)
+    inputs_digest = dataset_digest(body.vocabulary_id, folders, body, checked)
     id = new_id("dst")
     with services.db.read() as tx:
         same = unique_rows.find(tx, Dataset, inputs_digest)
@@ -146,8 +152,9 @@ def _register(
             id=id,
             owner=idempotency.principal.owner,
             vocabulary_id=body.vocabulary_id,
-            name=body.name or path,
-            path=path,
+            name=folders.name,
+            path=folders.path,
+            upload_id=folders.upload_id,
             split=body.split.model_dump(mode="json"),
             counts=index.counts,
             digest=index.digest,
@@ -217,8 +224,60 @@ def get(services: ServicesDep, id: str) -> object:
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses={**deletions.RESPONSES})
 def delete(services: ServicesDep, idempotency: IdempotencyDep, id: str, force: deletions.Force = False) -> Response:
-    """Delete a dataset. The images stay where they are."""
+    """Delete a dataset. The images stay where they are, also those of an upload."""
     return deletions.delete(services, idempotency, "dataset", id, force=force)
+
+
+class CountedLabelOut(ResponseModel):
+    """Images of a label of the dataset's vocabulary."""
+
+    position: int = Field(description="Position of the label in the dataset's vocabulary.")
+    label: str
+    num_images: int
+
+
+class LabelCoverageOut(ResponseModel):
+    """The labels of the images beside those of a vocabulary."""
+
+    object: Literal["label_coverage"] = "label_coverage"
+    vocabulary_id: str
+    num_labels: int = Field(description="Labels of the vocabulary.")
+    num_without_images: int = Field(description="Labels of the vocabulary without an image in the dataset.")
+    labels_without_images: list[str] = Field(description=f"At most {_MAX_LABELS:,} of them, in order.")
+    num_without_label: int = Field(description="Images whose label is not, or not uniquely, in the vocabulary.")
+    images_without_label: list[CountedLabelOut] = Field(
+        description=f"Their labels in the dataset's own vocabulary, fewest images first, at most {_MAX_LABELS:,}."
+    )
+    num_unlabelled: int = Field(description="Images that have no label in the dataset itself.")
+
+
+@router.get("/{id}/coverage", response_model=LabelCoverageOut)
+def coverage(
+    request: Request,
+    services: ServicesDep,
+    id: str,
+    vocabulary_id: Annotated[
+        str | None, Query(max_length=64, description="Compare with this vocabulary; by default the dataset's own.")
+    ] = None,
+) -> object:
+    """Labels without images and images without labels, against a vocabulary, by the rules that match folders.
+
+    Folders that matched no label when the dataset was registered are not in it; its report names them in `skipped`.
+    """
+    rows: IndexRows = request.app.state.index_rows
+    with services.db.read() as tx:
+        dataset = resources.dataset(tx, id)
+        compared = vocabulary_id or dataset.vocabulary_id
+        found = label_coverage(tx, rows, dataset, compared, most=_MAX_LABELS)
+    return LabelCoverageOut(
+        vocabulary_id=compared,
+        num_labels=found.num_labels,
+        num_without_images=found.num_without_images,
+        labels_without_images=list(found.without_images),
+        num_without_label=found.num_without_label,
+        images_without_label=[CountedLabelOut.model_validate(one) for one in found.without_label[:_MAX_LABELS]],
+        num_unlabelled=found.num_unlabelled,
+    )
 
 
 @router.get("/{id}/report", response_model=DatasetReport)

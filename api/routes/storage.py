@@ -16,8 +16,8 @@ class StorageKindOut(ResponseModel):
 
     kind: str = Field(
         description="`students`, `epoch_checkpoints`, `text_targets`, `caption_sets`, `datasets`, `reports`, "
-        "`teachers`, `teacher_features`, `training_states`, `imports`, `other` (outputs of trainings, what a sweep "
-        "will remove), `cache` (of the API's machine) or `database`."
+        "`teachers`, `teacher_features`, `training_states`, `imports`, `uploads`, `other` (outputs of trainings, what "
+        "a sweep will remove), `cache` (of the API's machine) or `database`."
     )
     files: int
     bytes: int

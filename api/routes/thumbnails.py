@@ -18,6 +18,7 @@ from api.readers.thumbnail_files import thumbnail
 from distill.data.atomic_files import mark_used, write_bytes
 from distill.data.image_files.location import file_stamp
 from store import resources
+from store.uploads.places import root_of_dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 _MAX_WAITING = 24
@@ -47,7 +48,7 @@ def get(request: Request, services: ServicesDep, id: str, row: int, size: Size =
     item = rows.row(dataset.manifest_key, row) if 0 <= row <= MAX_INT32 else None
     if item is None:
         raise ProblemError(404, "image_not_found", f"dataset {id} has no image {row}")
-    root = services.settings.data.resolve()
+    root = root_of_dataset(services.settings, dataset).resolve()
     file = root / dataset.path / item.path
     # Without a stamp the file was changed a moment ago, or is missing: its thumbnail is not kept.
     stamp = file_stamp(file)

@@ -25,8 +25,11 @@ from limbeck.commands.train_options import DryRun
 
 def create(
     vocabulary: Annotated[str, typer.Argument(metavar="VOCABULARY", help="The vocabulary of its labels: voc_…")],
-    path: Annotated[str, typer.Argument(metavar="PATH", help="The folder, relative to the service's data root.")],
-    name: Annotated[str, typer.Option(help="Name of the dataset; by default the path.")] = "",
+    path: Annotated[
+        str,
+        typer.Argument(metavar="PATH", help="The folder, relative to the data root, or an upload: upl_…, upl_…/birds."),
+    ],
+    name: Annotated[str, typer.Option(help="Name of the dataset; by default the path or the name of the upload.")] = "",
     split: Split = DEFAULT_SPLIT,
     source: Source = "",
     folder_map: FolderMap = "",
@@ -44,6 +47,7 @@ def create(
     Examples:
 
       limbeck dataset create voc_… birds
+      limbeck dataset create voc_… upl_…
       limbeck dataset create voc_… birds --split all --only-matching
       limbeck dataset create voc_… birds --folder-map '{"012.Crane": "crane"}'
     """

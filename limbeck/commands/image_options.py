@@ -16,6 +16,7 @@ from limbeck.commands.common import BadInput, assignments, read_text
 if TYPE_CHECKING:
     from limbeck.shared.images.dataset_report import Check, DuplicateAction, NearDuplicateAction
 
+_UPLOAD = re.compile(r"upl_[0-9a-z]{26}(/|$)")
 DEFAULT_SPLIT = "seed=0,id_fraction=0.5,held_out=0.3"
 
 Split = Annotated[
@@ -62,7 +63,7 @@ class ImageOptions:
     def fields(self) -> dict[str, Any]:
         """The options of `client.datasets.create`, without the vocabulary."""
         return {
-            "path": self.path,
+            **self._place(),
             "split": self.split,
             "images": self.source,
             "folder_map": self.folder_map,
@@ -71,6 +72,13 @@ class ImageOptions:
             "duplicates": self.duplicates,
             "near_duplicates": self.near_duplicates,
         }
+
+    def _place(self) -> dict[str, str | None]:
+        """`upl_…/birds` is a folder in an upload, and anything else one in the data root."""
+        if not _UPLOAD.match(self.path):
+            return {"path": self.path}
+        upload_id, _, path = self.path.partition("/")
+        return {"upload_id": upload_id, "path": path.strip("/") or None}
 
     def plan(self, *, opens_images: bool) -> dict[str, object]:
         """The dataset of a plan. Without `opens_images` only the names of files are read."""

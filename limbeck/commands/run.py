@@ -86,7 +86,7 @@ _STRATEGIES = {
 
 
 def run(
-    images: Annotated[str, typer.Option(help="A folder of class folders, relative to the service's data root.")],
+    images: Annotated[str, typer.Option(help="A folder of class folders, below the data root; or an upload: upl_…")],
     out: Annotated[Path, typer.Option(help="The destination folder of the student.")],
     labels: Annotated[
         Path | None, typer.Option(help="A label file: one label per line, CSV, JSON, YAML …; needed without --paper.")

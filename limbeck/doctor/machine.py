@@ -84,6 +84,8 @@ def check_disk(config: "Settings") -> Iterator[Diagnosis]:
     else:
         yield _remote_store(config.artefacts)
     yield _folder("cache", config.cache, "LIMBECK_CACHE_DIR")
+    if config.upload_root is not None:
+        yield _folder("uploads", config.upload_root, "LIMBECK_UPLOAD_ROOT")
 
 
 def _folder(name: str, folder: Path, variable: str) -> Diagnosis:

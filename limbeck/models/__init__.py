@@ -36,9 +36,12 @@ from limbeck.models.checkpoints import (
 )
 from limbeck.models.datasets import (
     CaptionSet,
+    CountedLabel,
     CreatedDataset,
+    CreatedUpload,
     Dataset,
     ImagesOfLabels,
+    LabelCoverage,
     LabelImage,
     LabelImages,
     TargetLabel,
@@ -47,6 +50,9 @@ from limbeck.models.datasets import (
     Teacher,
     TextTargets,
     TokenCounts,
+    Upload,
+    UploadKind,
+    UploadStatus,
 )
 from limbeck.models.deletions import DeletedResource, Deletion
 from limbeck.models.estimates import AgainEstimate, Estimate, Range, StrategyEstimate, UsdRange
@@ -72,6 +78,7 @@ __all__ = [
     "CreatedDataset",
     "CreatedJob",
     "CreatedKey",
+    "CreatedUpload",
     "CreatedVocabulary",
     "CreatedWebhook",
     "Dataset",
@@ -88,6 +95,7 @@ __all__ = [
     "Gate",
     "GateName",
     "Guess",
+    "CountedLabel",
     "ImportReport",
     "ImportedSet",
     "Job",
@@ -100,6 +108,7 @@ __all__ = [
     "LLMProfile",
     "LLMProfilesReset",
     "Label",
+    "LabelCoverage",
     "LabelDifference",
     "LabelPreview",
     "LabelResult",
@@ -135,6 +144,9 @@ __all__ = [
     "TextKind",
     "TextTargets",
     "UsdRange",
+    "Upload",
+    "UploadKind",
+    "UploadStatus",
     "Vocabulary",
     "Webhook",
     "WebhookDelivery",

@@ -1,11 +1,15 @@
-"""Datasets, captions of their images, teachers, and text targets."""
+"""Datasets, uploads, captions of images, teachers, and text targets."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import JsonValue
 
 from limbeck.models.base import ServiceResponse
 from limbeck.shared.templates import TextKind
+
+UploadKind = Literal["folder", "archive"]
+UploadStatus = Literal["receiving", "complete"]
 
 
 class Teacher(ServiceResponse):
@@ -86,19 +90,40 @@ class CaptionSet(ServiceResponse):
 
 
 class Dataset(ServiceResponse):
-    """Images in the service's data root, matched to a vocabulary and split. `counts`: images and labels; `warnings`:
-    what to look at."""
+    """Images in the service's data root or in an upload, matched to a vocabulary and split. `counts`: images and
+    labels; `warnings`: what to look at."""
 
     id: str
     vocabulary_id: str
     name: str
     path: str
+    upload_id: str | None = None
     split: dict[str, JsonValue]
     counts: dict[str, int]
     digest: str
     warnings: tuple[str, ...]
     owner: str | None = None
     created_at: datetime
+
+
+class CountedLabel(ServiceResponse):
+    """Images of a label. `position`: of the label in the dataset's vocabulary."""
+
+    position: int
+    label: str
+    num_images: int
+
+
+class LabelCoverage(ServiceResponse):
+    """The labels of a dataset's images beside those of a vocabulary; the lists hold the first 1,000."""
+
+    vocabulary_id: str
+    num_labels: int
+    num_without_images: int
+    labels_without_images: tuple[str, ...]
+    num_without_label: int
+    images_without_label: tuple[CountedLabel, ...]
+    num_unlabelled: int
 
 
 class LabelImage(ServiceResponse):
@@ -123,5 +148,32 @@ class ImagesOfLabels(ServiceResponse):
 
 class CreatedDataset(Dataset):
     """A dataset that was posted. `reused`: an equal one existed, and this is that one."""
+
+    reused: bool = False
+
+
+class Upload(ServiceResponse):
+    """Files that a client sends to the service. `size` and `received`: bytes of the stream; `reserved`: what it counts
+    against the quota; `path`: the folder in it that a dataset uses by default."""
+
+    id: str
+    name: str
+    kind: UploadKind | str
+    status: UploadStatus | str
+    num_files: int
+    size: int
+    received: int
+    reserved: int
+    path: str
+    max_chunk_bytes: int
+    expires_at: datetime | None
+    owner: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+
+
+class CreatedUpload(Upload):
+    """An upload that was posted. `reused`: the same files were sent before, and this goes on with them."""
 
     reused: bool = False

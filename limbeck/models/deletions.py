@@ -4,7 +4,9 @@ from typing import Literal, Self
 
 from limbeck.models.base import ServiceResponse
 
-ResourceKind = Literal["job", "vocabulary", "attribute_set", "dataset", "text_targets", "caption_set", "checkpoint"]
+ResourceKind = Literal[
+    "job", "upload", "vocabulary", "attribute_set", "dataset", "text_targets", "caption_set", "checkpoint"
+]
 
 _KINDS = {"vocabularies": "vocabulary", "text-targets": "text_targets"}
 

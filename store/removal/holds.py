@@ -12,13 +12,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from store.errors import NotFound
-from store.models import AttributeSet, CaptionSet, Checkpoint, Dataset, Job, TextTargets, Vocabulary
+from store.models import AttributeSet, CaptionSet, Checkpoint, Dataset, Job, TextTargets, Upload, Vocabulary
 
-Kind = Literal["job", "vocabulary", "attribute_set", "dataset", "text_targets", "caption_set", "checkpoint"]
-Resource = Job | Vocabulary | AttributeSet | Dataset | TextTargets | CaptionSet | Checkpoint
+Kind = Literal["job", "upload", "vocabulary", "attribute_set", "dataset", "text_targets", "caption_set", "checkpoint"]
+Resource = Job | Upload | Vocabulary | AttributeSet | Dataset | TextTargets | CaptionSet | Checkpoint
 
 MODELS: Mapping[Kind, type[Resource]] = {
     "job": Job,
+    "upload": Upload,
     "vocabulary": Vocabulary,
     "attribute_set": AttributeSet,
     "dataset": Dataset,
@@ -29,6 +30,7 @@ MODELS: Mapping[Kind, type[Resource]] = {
 ORDER: tuple[Kind, ...] = tuple(MODELS)
 _PREFIXES: Mapping[str, Kind] = {
     "job": "job",
+    "upl": "upload",
     "voc": "vocabulary",
     "ats": "attribute_set",
     "dst": "dataset",

@@ -52,6 +52,7 @@ USERS: Mapping[Kind, Sequence[tuple[Kind, ColumnElement[Any] | InstrumentedAttri
         ("text_targets", TextTargets.attribute_set_id),
         ("checkpoint", Checkpoint.attribute_set_id),
     ),
+    "upload": (("dataset", Dataset.upload_id),),
     "dataset": (("caption_set", CaptionSet.dataset_id), ("checkpoint", Checkpoint.dataset_id)),
     "text_targets": (("checkpoint", Checkpoint.text_targets_id),),
     "caption_set": (),

@@ -1,4 +1,4 @@
-"""The disk that the service uses, by kind: a scan of the artefact store and the cache, kept for some minutes."""
+"""The disk that the service uses, by kind: a scan of the artefact store, uploads and cache, kept for some minutes."""
 
 import os
 import threading
@@ -117,8 +117,9 @@ class DiskScan:
                 "training_states" if "/state/" in file.key else "imports" if file.key.startswith(IMPORTS) else "other"
             )
             yield kinds.get(file.key, other), file.size
-        for parent, _, names in os.walk(self._settings.cache):
-            for name in names:
-                path = Path(parent, name)
-                yield "cache", path.lstat().st_size if os.path.lexists(path) else 0
+        for kind, folder in (("cache", self._settings.cache), ("uploads", self._settings.upload_root)):
+            for parent, _, names in os.walk(folder or ""):
+                for name in names:
+                    path = Path(parent, name)
+                    yield kind, path.lstat().st_size if os.path.lexists(path) else 0
         yield "database", int(size or 0)

@@ -14,13 +14,15 @@ from store.removal.purge import purge
 from store.settings import Settings
 from store.upkeep import attempt_states, expired_records, old_audit, retention, turns, unused_artefacts, unused_pages
 from store.upkeep.unused_artefacts import UnusedArtefact
+from store.uploads import upkeep as uploads
 
 _BLOBS = 200
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What a round removed. `num_features`: chunks of features; `num_pages`, `num_entries`: of attribute sets."""
+    """What a round removed. `num_features`: chunks of features; `num_pages`, `num_entries`: of attribute sets;
+    `num_uploads`: uploads that were not completed."""
 
     files: tuple[UnusedArtefact, ...] = ()
     num_events: int = 0
@@ -28,6 +30,7 @@ class Swept:
     num_features: int = 0
     num_pages: int = 0
     num_entries: int = 0
+    num_uploads: int = 0
 
 
 def sweep_records(db: Database, settings: Settings) -> None:
@@ -75,6 +78,7 @@ def sweep(
             num_features,
             num_pages,
             num_entries,
+            uploads.delete_expired(db, settings),
         )
 
 

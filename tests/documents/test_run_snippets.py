@@ -26,6 +26,7 @@ PAGES = [
     "docs/tutorial.md",
     "docs/how-to/web-pages.md",
     "docs/how-to/own-data.md",
+    "docs/how-to/uploads.md",
     "docs/how-to/attributes.md",
     "docs/how-to/production.md",
     "docs/how-to/new-words.md",

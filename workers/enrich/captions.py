@@ -29,6 +29,7 @@ from store.jobs.claims import Claim
 from store.jobs.part_results import CaptionsResult, PartResult
 from store.jobs.specs import CaptionSpec, RangeSpec
 from store.sets import caption_sets
+from store.uploads.places import DatasetFolderMissing, folder_of_dataset
 from workers.enrich import llm_settings
 from workers.enrich.enrichment import create_enrichment
 from workers.enrich.questions import FinishedQuestions, InvalidQuestion, PlannedQuestion
@@ -133,11 +134,10 @@ def _images(context: Context, dataset_id: str) -> tuple[Path, list[_Image]]:
     """The dataset's folder on this machine, and its training images. Raises FatalJobError if the folder is missing."""
     with context.db.read() as tx:
         row = resources.dataset(tx, dataset_id)
-    root = (context.settings.data / row.path).resolve()
-    if not root.is_dir():
-        raise FatalJobError(
-            "dataset_missing", f'dataset folder "{row.path}" is not under the data root of this worker: mount it there'
-        )
+    try:
+        root = folder_of_dataset(context.settings, row)
+    except DatasetFolderMissing as error:
+        raise FatalJobError("dataset_missing", str(error)) from None
     context.settings.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="part-", dir=context.settings.cache) as folder:
         context.artefacts.get_file(row.manifest_key, Path(folder) / "manifest.jsonl")

@@ -25,6 +25,7 @@ from store.jobs.part_results import EncodeResult
 from store.jobs.specs import DistillSpec, TextSource
 from store.models import AttributeEntry
 from store.sets import attribute_sets, caption_sets
+from store.uploads.places import DatasetFolderMissing, folder_of_dataset
 from workers.runtime.attempt_traces import scratch_prefix
 from workers.runtime.context import Context
 from workers.runtime.errors import PartError
@@ -104,7 +105,7 @@ class JobImages:
 
 
 def images(context: Context, dataset_id: str, folder: Path) -> JobImages:
-    """The dataset as it was registered, below the data root of this worker. Raises PartError without its folder."""
+    """The dataset as it was registered, on this worker. Raises PartError without its folder."""
     with context.db.read() as tx:
         row = resources.dataset(tx, dataset_id)
     image_index = _image_index(context, row.manifest_key, folder)
@@ -112,11 +113,10 @@ def images(context: Context, dataset_id: str, folder: Path) -> JobImages:
     if row.contents_key is not None:
         contents = folder / "contents.safetensors"
         context.artefacts.get_file(row.contents_key, contents)
-    root = (context.settings.data / row.path).resolve()
-    if not root.is_dir():
-        raise PartError(
-            "dataset_missing", f'dataset folder "{row.path}" is not under the data root of this worker: mount it there'
-        )
+    try:
+        root = folder_of_dataset(context.settings, row)
+    except DatasetFolderMissing as error:
+        raise PartError("dataset_missing", str(error)) from None
     return JobImages(row.id, row.digest, image_index, root, contents)
 
 

@@ -24,6 +24,7 @@ from store.errors import LeaseLost
 from store.jobs import claims
 from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
+from store.uploads import places
 from workers.gpu.torchrun import outcome_of, write_outcome
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
@@ -60,7 +61,7 @@ def main() -> int:
     arguments = parser.parse_args()
     context = Context.open()
     configure(context.settings)
-    confine_to(context.settings.data)
+    confine_to(*places.roots(context.settings))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
     folder: Path = arguments.folder / f"rank-{os.environ['RANK']}"

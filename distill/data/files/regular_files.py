@@ -10,17 +10,17 @@ from typing import BinaryIO
 # A file can change twice within the resolution of its timestamps, so a recent one proves nothing.
 SETTLED_NS = 2_000_000_000
 
-_root: str | None = None
+_roots: tuple[str, ...] = ()
 
 
-def confine_to(root: Path) -> None:
-    """From now on, this process opens only files that lie below `root`, whatever links lead to them.
+def confine_to(*roots: Path) -> None:
+    """From now on, this process opens only files that lie below one of `roots`, whatever links lead to them.
 
     The place of a file is asked of its descriptor, after it was opened: a folder that becomes a link between a check of
     its path and the opening of a file makes no difference.
     """
-    global _root
-    _root = os.path.realpath(root)
+    global _roots
+    _roots = tuple(os.path.realpath(root) for root in roots)
 
 
 def open_regular(path: Path | str) -> BinaryIO:
@@ -36,7 +36,7 @@ def _open_regular(path: str, flags: int) -> int:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "Not a regular file", path)
-        if _root is not None and not _lies_below(_root, descriptor, path):
+        if _roots and not _lies_below(_roots, descriptor, path):
             raise OSError(errno.EACCES, "A link leads out of the data root", path)
     except OSError:
         os.close(descriptor)
@@ -44,12 +44,12 @@ def _open_regular(path: str, flags: int) -> int:
     return descriptor
 
 
-def _lies_below(root: str, descriptor: int, path: str) -> bool:
+def _lies_below(roots: tuple[str, ...], descriptor: int, path: str) -> bool:
     try:
         real = os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:  # not Linux
         real = os.path.realpath(path)
-    return os.path.commonpath([root, real]) == root
+    return any(os.path.commonpath([root, real]) == root for root in roots)
 
 
 def read_regular(path: Path | str) -> bytes:

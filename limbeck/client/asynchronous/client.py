@@ -18,7 +18,13 @@ import httpx2
 from limbeck.client.asynchronous import runtime
 from limbeck.client.asynchronous.attribute_sets import AsyncAttributeSets
 from limbeck.client.asynchronous.checkpoints import AsyncCheckpoints
-from limbeck.client.asynchronous.datasets import AsyncCaptionSets, AsyncDatasets, AsyncTeachers, AsyncTextTargetSets
+from limbeck.client.asynchronous.datasets import (
+    AsyncCaptionSets,
+    AsyncDatasets,
+    AsyncTeachers,
+    AsyncTextTargetSets,
+    AsyncUploads,
+)
 from limbeck.client.asynchronous.drafts import AsyncDrafts
 from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.jobs import AsyncJobs
@@ -43,6 +49,7 @@ class AsyncClient:
     attribute_sets: AsyncAttributeSets
     drafts: AsyncDrafts
     datasets: AsyncDatasets
+    uploads: AsyncUploads
     caption_sets: AsyncCaptionSets
     jobs: AsyncJobs
     teachers: AsyncTeachers
@@ -94,6 +101,7 @@ class AsyncClient:
         self.attribute_sets = AsyncAttributeSets(http)
         self.drafts = AsyncDrafts(http)
         self.datasets = AsyncDatasets(http)
+        self.uploads = AsyncUploads(http)
         self.caption_sets = AsyncCaptionSets(http)
         self.jobs = AsyncJobs(http)
         self.teachers = AsyncTeachers(http)

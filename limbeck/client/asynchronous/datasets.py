@@ -1,23 +1,39 @@
-"""Datasets, captions of their images, teachers, and text targets."""
+"""Datasets, uploads, captions of images, teachers, and text targets."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 
 from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.requests import delete, get, items, post
+from limbeck.client.asynchronous.runtime import run_blocking
 from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import CHECK_TIMEOUT_S, parsed
+from limbeck.client.upload_files import (
+    CHUNK_BYTES,
+    MAX_TAKEN_OVER,
+    LocalFiles,
+    OnSent,
+    content_digest,
+    local_files,
+)
+from limbeck.errors import Problem
 from limbeck.models import (
     CaptionSet,
     CreatedDataset,
+    CreatedUpload,
     Dataset,
     Deletion,
     ImagesOfLabels,
+    LabelCoverage,
     TargetLabels,
     Teacher,
     TextTargets,
     TokenCounts,
+    Upload,
 )
 from limbeck.shared.images.dataset_report import Check, DatasetReport, DuplicateAction, NearDuplicateAction
+
+_OTHER_OFFSET = ("offset_mismatch", "upload_taken_over", "upload_changed", "upload_busy", "connection_lost", "no_bytes")
 
 
 class AsyncDatasets:
@@ -29,8 +45,9 @@ class AsyncDatasets:
     async def create(
         self,
         vocabulary_id: str,
-        path: str,
+        path: str | None = None,
         *,
+        upload_id: str | None = None,
         split: Mapping[str, object],
         name: str | None = None,
         folder_map: Mapping[str, str] | None = None,
@@ -44,11 +61,12 @@ class AsyncDatasets:
 
         Args:
             vocabulary_id: the vocabulary of its labels.
-            path: the folder, relative to the service's data root.
+            path: the folder, relative to the service's data root, or to the upload.
+            upload_id: a complete upload that holds the images, in place of the data root.
             split: `{"by": "seed", "seed": 0, "id_fraction": 0.5, "held_out": 0.3}`, `{"by": "list", "id": […], "ood":
                 […]}`, `{"by": "parts"}`, `{"by": "all"}` or `{"by": "image_lists", "train": …, "held_out": …, "ood":
                 …}`.
-            name: name of the dataset; the path by default.
+            name: name of the dataset; the path or the name of the upload by default.
             folder_map: name of a folder -> label.
             images: how the images are given, if the folder alone does not say: `{"layout": "table", "file":
                 "train.csv", "columns": {"label": "species"}}`.
@@ -61,9 +79,10 @@ class AsyncDatasets:
             Problem: the folder, its images or the split are refused; `errors` names the reasons.
         """
         body = without_none(
-            name=name or path,
+            name=name or (path if upload_id is None else None),
             vocabulary_id=vocabulary_id,
             path=path,
+            upload_id=upload_id,
             split=dict(split),
             folder_map=dict(folder_map) if folder_map else None,
             images=dict(images) if images else None,
@@ -105,6 +124,12 @@ class AsyncDatasets:
             Problem: an earlier version of the service registered the dataset without a report.
         """
         return parsed(DatasetReport, await self._http.request("GET", resource_path("datasets", id, "report")))
+
+    async def coverage(self, id: str, *, vocabulary_id: str | None = None) -> LabelCoverage:
+        """Labels without images and images without labels, against a vocabulary; by default the dataset's own."""
+        path = resource_path("datasets", id, "coverage")
+        given = {"vocabulary_id": vocabulary_id}
+        return parsed(LabelCoverage, await self._http.request("GET", path, params=given))
 
     async def thumbnail(self, id: str, row: int, *, size_px: int = 160) -> bytes:
         """The image at position `row` of the dataset's index, from 0, as a JPEG whose longer side is `size_px`.
@@ -208,3 +233,105 @@ class AsyncTextTargetSets:
     async def export(self, id: str) -> bytes:
         """The features as a safetensors file: `features` (K, D), L2-normalised, in the order of the labels."""
         return (await self._http.request("GET", resource_path("text-targets", id, "file"))).content
+
+
+class AsyncUploads:
+    """Uploads of images: `client.uploads`."""
+
+    def __init__(self, http: AsyncHttp) -> None:
+        self._http = http
+
+    async def upload(self, path: str | Path, *, name: str | None = None, on_sent: OnSent | None = None) -> Upload:
+        """Send a folder or an archive (.zip, .tar, .tar.gz) and complete it. An upload that was interrupted goes on.
+
+        Args:
+            path: the folder or archive on this machine. Hidden files and links in the folder are skipped.
+            name: name of the upload; that of the folder or archive by default.
+            on_sent: called with the bytes that the service has, and with all bytes.
+
+        Raises:
+            ValueError: there is nothing to send, or a file was changed meanwhile.
+            Problem: uploads are off (`uploads_off`), the quota does not suffice (`upload_quota_exceeded`), or a name
+                or an archive is refused.
+        """
+        files = await run_blocking(local_files, Path(path), name)
+        return await self.send(files, on_sent=on_sent)
+
+    async def send(self, files: LocalFiles, *, on_sent: OnSent | None = None) -> Upload:
+        """Send the files of `limbeck.client.upload_files.local_files`, and complete the upload."""
+        upload: Upload = await post(self._http, CreatedUpload, "/v1/uploads", files.body())
+        await self._send_from(upload, upload.received, files, on_sent)
+        await run_blocking(files.hash_to, files.size)
+        try:
+            return await self.complete(upload.id, sha256=files.digest.hexdigest())
+        except Problem as problem:
+            if problem.code != "upload_damaged":
+                raise
+        await self._send_from(upload, await self.offset(upload.id), files, on_sent)
+        return await self.complete(upload.id, sha256=files.digest.hexdigest())
+
+    async def _send_from(self, upload: Upload, start: int, files: LocalFiles, on_sent: OnSent | None) -> None:
+        length, num_other = min(CHUNK_BYTES, upload.max_chunk_bytes), 0
+        await run_blocking(files.hash_to, start)
+        while start < files.size:
+            if on_sent is not None:
+                on_sent(start, files.size)
+            data = await run_blocking(files.read, start, length)
+            files.add(start, data)
+            try:
+                start = await self.append(upload.id, data, start)
+                num_other = 0
+            except Problem as problem:
+                num_other += 1
+                if problem.code not in _OTHER_OFFSET or num_other > MAX_TAKEN_OVER:
+                    raise
+                start = await self.offset(upload.id)
+        if on_sent is not None:
+            on_sent(files.size, files.size)
+
+    async def append(self, id: str, data: bytes, offset: int) -> int:
+        """Send the next bytes of an upload, which begin at `offset` in its stream. Returns the new offset.
+
+        Raises:
+            Conflict: the service has more or fewer bytes (`offset_mismatch`); `offset()` says how many.
+        """
+        headers = {
+            "Upload-Offset": str(offset),
+            "Content-Digest": content_digest(data),
+            "Content-Type": "application/octet-stream",
+        }
+        path = resource_path("uploads", id, "content")
+        response = await self._http.request("PATCH", path, headers=headers, content=data)
+        return int(response.headers["upload-offset"])
+
+    async def offset(self, id: str) -> int:
+        """How many bytes of the stream the service has."""
+        response = await self._http.request("HEAD", resource_path("uploads", id, "content"))
+        return int(response.headers["upload-offset"])
+
+    async def complete(self, id: str, *, sha256: str | None = None) -> Upload:
+        """Complete an upload whose bytes the service has: it verifies them, and unpacks an archive.
+
+        Args:
+            id: the upload.
+            sha256: digest of the stream, in hex, which the service compares.
+        """
+        path, body = resource_path("uploads", id, "complete"), without_none(sha256=sha256)
+        return await post(self._http, Upload, path, body, read_timeout_s=CHECK_TIMEOUT_S)
+
+    async def get(self, id: str) -> Upload:
+        """One upload."""
+        return await get(self._http, Upload, "uploads", id)
+
+    async def delete(self, id: str, *, force: bool = False) -> Deletion:
+        """Delete an upload and its files; with `force`, also the datasets in it and everything that refers to them.
+
+        Raises:
+            Conflict: a dataset lies in it (`in_use`), or a job that has not ended needs it (`job_running`); `errors`
+                name them.
+        """
+        return await delete(self._http, "uploads", id, force=force)
+
+    def list(self, *, owner: str | None = None, status: str | None = None) -> AsyncIterator[Upload]:
+        """All uploads, or those of an owner or a status (`receiving`, `complete`), newest first."""
+        return items(self._http, Upload, "/v1/uploads", {"owner": owner, "status": status})

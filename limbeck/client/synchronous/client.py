@@ -21,7 +21,13 @@ from limbeck.client.responses import ATTEMPTS, parsed
 from limbeck.client.synchronous import runtime
 from limbeck.client.synchronous.attribute_sets import AttributeSets
 from limbeck.client.synchronous.checkpoints import Checkpoints
-from limbeck.client.synchronous.datasets import CaptionSets, Datasets, Teachers, TextTargetSets
+from limbeck.client.synchronous.datasets import (
+    CaptionSets,
+    Datasets,
+    Teachers,
+    TextTargetSets,
+    Uploads,
+)
 from limbeck.client.synchronous.drafts import Drafts
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.jobs import Jobs
@@ -44,6 +50,7 @@ class Client:
     attribute_sets: AttributeSets
     drafts: Drafts
     datasets: Datasets
+    uploads: Uploads
     caption_sets: CaptionSets
     jobs: Jobs
     teachers: Teachers
@@ -95,6 +102,7 @@ class Client:
         self.attribute_sets = AttributeSets(http)
         self.drafts = Drafts(http)
         self.datasets = Datasets(http)
+        self.uploads = Uploads(http)
         self.caption_sets = CaptionSets(http)
         self.jobs = Jobs(http)
         self.teachers = Teachers(http)
