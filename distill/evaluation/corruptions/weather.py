@@ -39,7 +39,8 @@ def fractal(size: int, decay: float, rng: np.random.Generator) -> Image:
         clouds[half::step, ::step] = varied(centres + np.roll(centres, 1, axis=1) + ends + np.roll(ends, -1, axis=0))
         step, amplitude = half, amplitude / decay**2
     clouds -= clouds.min()
-    return clouds / clouds.max()
+    scaled: Image = clouds / clouds.max()
+    return scaled
 
 
 def _power_of_two(image: Image) -> int:
