@@ -360,6 +360,7 @@ class UnknownResultJSON(TypedDict):
     source: str
     num_images: int
     scores: list[ScoreResultJSON]
+    rejected_among_all: float | None
 
 
 class OpenSetJSON(TypedDict):

@@ -322,6 +322,7 @@ def measure_student(
             image_index=image_index,
             targets=targets.features,
             root=root,
+            threshold=None if of_seen is None else of_seen.threshold,
         )
         measurement = FurtherMeasurement(
             student, options.further, options.temperature, cache, choose_device(options.device), num_workers, hooks

@@ -24,6 +24,7 @@ from distill.data.splits import NO_LABEL
 from distill.evaluation.corruptions.measure import Classifier, CorruptedImages, Corruptions, measure_corruptions
 from distill.evaluation.domains import DomainImages, DomainShift, domain_shift
 from distill.evaluation.measured_images import Measured, evenly_spread, image_paths
+from distill.evaluation.named_images import NamedImages
 from distill.evaluation.open_set.measure import OpenSet, Unknown, open_set
 from distill.evaluation.recall import Retrieval, retrieval
 from distill.hooks import PipelineHooks
@@ -34,15 +35,6 @@ from distill.student.model import Student
 MAX_UNKNOWN = 10_000
 """Far unknown images beyond this number are a part of all, spread evenly."""
 DATASET_UNKNOWNS = "unseen labels of the dataset"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class NamedImages:
-    """The images of another dataset: a domain, or unknown things. `root`: their folder, if not that of the index."""
-
-    name: str
-    image_index: ImageIndex
-    root: Path | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -103,7 +95,10 @@ class Further:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MeasuredFeatures:
-    """What an evaluation has already: features (N, D) of the `rows` (N,) of an index, and what is known of them."""
+    """What an evaluation has already: features (N, D) of the `rows` (N,) of an index, and what is known of them.
+
+    `threshold`: that of `distill.evaluation.none_of_these`, if there is one.
+    """
 
     features: Tensor
     rows: Ints
@@ -111,6 +106,7 @@ class MeasuredFeatures:
     image_index: ImageIndex
     targets: Tensor
     root: Path | None
+    threshold: float | None = None
 
     @property
     def numbers(self) -> Ints:
@@ -214,6 +210,7 @@ class FurtherMeasurement:
             unknown,
             temperature=self.temperature,
             outliers=self.sets.outliers,
+            threshold_among_all=known.threshold,
         )
 
     def _far(self, named: NamedImages, known: MeasuredFeatures) -> Unknown:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from distill.data.dataset.trained_on import TrainedOn
-from distill.evaluation.further import Baseline, FurtherSets, NamedImages
+from distill.evaluation.further import Baseline, FurtherSets
+from distill.evaluation.named_images import NamedImages
 from distill.hooks import PipelineHooks
 from distill.student.saved_student import load_student
 from distill.teacher.teacher import Teacher

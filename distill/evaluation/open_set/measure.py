@@ -50,12 +50,17 @@ class ScoreResult:
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownResult:
-    """The results for one kind of unknown images, one for each score. `source`: where they are from."""
+    """The results for one kind of unknown images, one for each score. `source`: where they are from.
+
+    `rejected_among_all`: for far unknowns, the share that is rejected by the threshold of the bundle
+    (`distill.evaluation.none_of_these`), which is about the labels of the whole vocabulary.
+    """
 
     kind: UnknownKind
     source: str
     num_images: int
     scores: tuple[ScoreResult, ...]
+    rejected_among_all: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +92,11 @@ def open_set(
     *,
     temperature: float,
     outliers: Tensor | None = None,
+    threshold_among_all: float | None = None,
 ) -> OpenSet | None:
     """The open-set results of known images (N, D) of `labels` (N,), indices of `targets`.
 
+    `threshold_among_all`: of the largest cosine to any of the targets, as in the bundle.
     None without unknown images, or with fewer than `MIN_IMAGES` known ones.
     """
     unknown = [one for one in unknown if len(one.features)]
@@ -109,6 +116,7 @@ def open_set(
                 source=one.source,
                 num_images=len(one.features),
                 scores=tuple(_results(known_scores, truth, is_correct, unknown_scores)),
+                rejected_among_all=_rejected(one, targets, threshold_among_all, temperature),
             )
         )
     return OpenSet(
@@ -118,6 +126,12 @@ def open_set(
         target_rate=TARGET_RATE,
         unknown=tuple(results),
     )
+
+
+def _rejected(unknown: Unknown, targets: Tensor, threshold: float | None, temperature: float) -> float | None:
+    if unknown.kind != "far" or threshold is None:
+        return None
+    return float((open_set_scores(unknown.features, targets, temperature=temperature)["cosine"] < threshold).mean())
 
 
 def _results(
