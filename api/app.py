@@ -18,7 +18,21 @@ from api.key_uses import KeyUses
 from api.logs import logger
 from api.metrics.registry import Metrics
 from api.middleware import RequestMiddleware
-from api.pages import compare, editor, images, job, lists, reference, sign_in, start, static_files, student, vocabulary
+from api.pages import (
+    compare,
+    editor,
+    example,
+    images,
+    job,
+    lists,
+    reference,
+    sign_in,
+    start,
+    static_files,
+    student,
+    vocabulary,
+)
+from api.pages.job_curves import JobCurves
 from api.rate_limits import rate_limiter
 from api.readers.index_rows import IndexRows
 from api.readers.student_models import StudentModels
@@ -89,6 +103,7 @@ _ROUTERS = (
     hub,
     health,
     start,
+    example,
     lists,
     vocabulary,
     images,
@@ -134,6 +149,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     app.state.index_rows = IndexRows(app.state.services.artefacts)
     app.state.disk_scan = DiskScan(database, app.state.services.artefacts, settings)
     app.state.metrics = Metrics(database, app.state.disk_scan)
+    app.state.job_curves = JobCurves()
     app.state.job_watch = events.job_watch(database)
     app.state.problem_page = sign_in.problem_page
     app.state.background_checks = health.BackgroundChecks()

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import socket
+import threading
 
 import uvicorn
 
@@ -22,6 +23,8 @@ class _Server(uvicorn.Server):
         # wait for about 0.1 s.
         gc.collect()
         gc.freeze()
+        # The description of the API takes a second or two, for which the first reader of /docs would wait.
+        threading.Thread(target=self.config.app.openapi, daemon=True).start()  # type: ignore[union-attr]
 
 
 def serve(settings: Settings, listening: socket.socket | None = None, database: Database | None = None) -> None:

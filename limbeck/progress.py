@@ -14,9 +14,10 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from limbeck import Client
-from limbeck.errors import JobFailed
+from limbeck.client.responses import is_outage
+from limbeck.errors import JobFailed, Problem, Unreachable
 from limbeck.job_texts import duration_text, spend_text, stage_text
-from limbeck.models import Job, Stage
+from limbeck.models import Event, Job, Stage
 
 LINE_INTERVAL_S = 30.0
 """The longest time without a line, if the output is no terminal."""
@@ -64,13 +65,22 @@ def follow(client: Client, job: Job, console: Console, *, title: str) -> Job:
             display.show(latest)
             if latest.ended or time.monotonic() - checked_at > _EVENTS_INTERVAL_S:
                 checked_at = time.monotonic()
-                for event in client.jobs.events(job, after=last_event):
+                for event in events_so_far(client, job, after=last_event):
                     last_event = event.id
                     if event.type == "message" and event.level == "warning":
                         warnings.print(event.message)
     if latest.status != "succeeded":
         raise JobFailed(latest)
     return latest
+
+
+def events_so_far(client: Client, job: Job | str, *, after: int) -> Iterator[Event]:
+    """The job's events with ids above `after`; while the service is away, those that it has sent before."""
+    try:
+        yield from client.jobs.events(job, after=after)
+    except (Unreachable, Problem) as error:
+        if not is_outage(error):
+            raise
 
 
 class _EndedStages:

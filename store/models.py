@@ -8,11 +8,12 @@ Only `store.jobs.claims` and `store.lifecycle.transitions` change the state of j
 written once.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, ForeignKeyConstraint, Index, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, validates
 
 from store.json_types import LineJSON, TallyJSON
 
@@ -643,9 +644,23 @@ class Event(Base):
     data: Mapped[dict[str, object]]
 
 
+_EMPTY = text("'{}'")
+HEADLINE = ("accuracy", "intervals", "harmonic_mean", "harmonic_intervals", "num_labels", "num_images", "chance")
+
+
+def headline_of(evaluation: Mapping[str, object]) -> dict[str, object]:
+    """The few figures of each part of an evaluation that do not grow with the number of labels."""
+    return {
+        part: {name: figures[name] for name in HEADLINE if name in figures}
+        for part, figures in evaluation.items()
+        if isinstance(figures, Mapping)
+    }
+
+
 class Checkpoint(Owned, Base):
     """The bundle of a trained student. `samples_key`: some images of each label with what it took them for
-    (`distill.evaluation.samples`)."""
+    (`distill.evaluation.samples`). `headline`: always that of `evaluation`, for lists, which would else read megabytes
+    per row."""
 
     __tablename__ = "checkpoints"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -658,9 +673,15 @@ class Checkpoint(Owned, Base):
     student: Mapped[str]
     text: Mapped[str]
     evaluation: Mapped[dict[str, object]]
+    headline: Mapped[dict[str, object]] = mapped_column(server_default=_EMPTY)
     digest: Mapped[str]
     samples_key: Mapped[str | None]
     created_at: Mapped[float]
+
+    @validates("evaluation")
+    def _keep_headline(self, _name: str, evaluation: dict[str, object]) -> dict[str, object]:
+        self.headline = headline_of(evaluation)
+        return evaluation
 
 
 class CheckpointFile(Base):

@@ -5,10 +5,10 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import insert, select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import InstrumentedAttribute, Session, defer
 
 from store import vocabularies
 from store.access.principals import owner_of_job
@@ -25,11 +25,21 @@ RowT = TypeVar("RowT", bound=Base)
 
 
 def page(
-    tx: Session, model: type[RowT], *, limit: int, after: str | None, **where: str | None
+    tx: Session,
+    model: type[RowT],
+    *,
+    limit: int,
+    after: str | None,
+    without: Sequence[InstrumentedAttribute[Any]] = (),
+    **where: str | None,
 ) -> tuple[list[RowT], bool]:
-    """Up to `limit` rows, newest first, that follow the row with id `after`; and whether more rows follow."""
+    """Up to `limit` rows, newest first, that follow the row with id `after`; and whether more rows follow.
+
+    `without`: large columns that are not read, and cannot be used.
+    """
     columns = model.__table__.c
     query = select(model).order_by(columns.id.desc()).limit(limit + 1)
+    query = query.options(*(defer(column, raiseload=True) for column in without))
     if after is not None:
         query = query.where(columns.id < after)
     for name, value in where.items():

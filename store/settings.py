@@ -127,6 +127,12 @@ class Settings(BaseSettings):
     )
     strategies_dir: Path | None = Field(None, description="Folder with additional strategies, one .toml file each.")
 
+    example: Path | None = Field(
+        None,
+        description="Plan of an example (JSON, the body of `POST /v1/plan`) that the start page offers as one button; "
+        "`limbeck serve --field-guide` sets it.",
+    )
+
     nonvisual_words: Path | None = Field(None, description="File with additional nonvisual words for the gates.")
 
     lease_s: float = Field(30.0, gt=0, description="Lease of a part; it expires unless the worker renews it.")
@@ -223,6 +229,7 @@ class Settings(BaseSettings):
         "strategies_dir",
         "prices",
         "nonvisual_words",
+        "example",
         "llm_ca_file",
         "llm_endpoints",
         "alive_file",

@@ -1,6 +1,5 @@
 """`limbeck_disk_bytes{kind}`: the last scan of `GET /v1/storage`; a scrape begins a scan, and does not wait for it."""
 
-import threading
 from collections.abc import Iterator
 
 from prometheus_client.core import GaugeMetricFamily
@@ -19,15 +18,9 @@ class DiskCollector(Collector):
         yield from ()  # registration must not scan
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        threading.Thread(target=self._try_to_scan, daemon=True).start()
+        self._scan.begin()
         family = GaugeMetricFamily("limbeck_disk_bytes", "Disk used, by kind", labels=["kind"])
         last = self._scan.last
         for one in last.kinds if last else ():
             family.add_metric([one.kind], one.size)
         yield family
-
-    def _try_to_scan(self) -> None:
-        try:
-            self._scan.used()
-        except Exception:  # the store or the database does not respond: the gauge keeps its values
-            return

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 PALETTE = ("#3b7dd8", "#d9772b", "#2e9e6b", "#b5489a", "#7d6fe8", "#a08a1c", "#c0483f", "#3a9bb0")
 _FONT = Markup('font-family="system-ui, sans-serif" font-size="11" fill="currentColor"')
-_MAX_POINTS = 400
+_MAX_POINTS = 250
 
 
 @dataclass(frozen=True)

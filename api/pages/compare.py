@@ -12,6 +12,7 @@ from api.http.dependencies import ServicesDep
 from api.pages import charts, formats
 from api.pages.charts import Curve
 from api.pages.evaluations import PARTS
+from api.pages.job_curves import MAX_EVENTS
 from api.pages.links import link
 from api.pages.rendering import page
 from api.pages.student import FIGURE_PARTS, figure, label_link, signed
@@ -24,7 +25,6 @@ router = APIRouter(include_in_schema=False)
 
 _MAX = 6
 _NUM_LABELS = 10
-_MAX_CURVE_EVENTS = 1_000
 _INPUTS = (
     "dataset_id",
     "vocabulary_id",
@@ -86,7 +86,7 @@ def _curves(tx: Session, names: Sequence[str], rows: Sequence[Checkpoint]) -> li
     """The curves of the trainings over each other, a chart for each quantity that at least one of them has."""
     found: dict[str, list[Curve]] = {}
     for name, row in zip(names, rows, strict=True):
-        data: list[Any] = [one.data for one in events.of_type(tx, row.job_id, "metrics", limit=_MAX_CURVE_EVENTS)]
+        data = [one for _, one in events.data_after(tx, row.job_id, "metrics", 0, limit=MAX_EVENTS)]
         for title, field in (("Loss", "loss"), ("Learning rate", "lr")):
             points = [(one["step"], one[field]) for one in data if field in one and "step" in one]
             found.setdefault(title, []).append(Curve(name, points))

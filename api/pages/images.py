@@ -66,7 +66,9 @@ def images_page(request: Request, services: ServicesDep, id: str, start: Positio
         shown = rows.rows(dataset.manifest_key, start, start + _IMAGES + 1)
         names = _label_names(tx, dataset.vocabulary_id, [item.label for item in shown])
         sets, _ = resources.page(tx, AttributeSet, limit=_CHOICES, after=None, vocabulary_id=dataset.vocabulary_id)
-        students, _ = resources.page(tx, Checkpoint, limit=_IMAGES, after=None, dataset_id=id)
+        students, _ = resources.page(
+            tx, Checkpoint, limit=_IMAGES, after=None, without=(Checkpoint.evaluation,), dataset_id=id
+        )
         values: dict[str, Any] = {
             "dataset": dataset,
             "vocabulary": link(dataset.vocabulary_id),
@@ -93,7 +95,7 @@ def _label_names(tx: Session, vocabulary_id: str, labels: Sequence[int]) -> Mapp
 
 def _running_jobs(tx: Session, dataset_id: str) -> list[object]:
     """Links to the running jobs that use these images; of the newest running jobs."""
-    rows, _ = resources.page(tx, Job, limit=_CHOICES, after=None, status="running")
+    rows, _ = resources.page(tx, Job, limit=_CHOICES, after=None, without=(Job.result, Job.tally), status="running")
     return [link(row.id) for row in rows if row.spec.get("dataset_id") == dataset_id]
 
 

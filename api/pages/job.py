@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse
 from api.http.dependencies import ServicesDep
 from api.http.schemas import MAX_INT32
 from api.pages import charts, formats
-from api.pages.charts import Curve
+from api.pages.job_curves import JobCurves
 from api.pages.links import link, with_query
 from api.pages.rendering import fragment, page
 from api.routes.epoch_checkpoints import EpochCheckpointOut, checkpoints_out
@@ -29,7 +29,6 @@ from store.models import Event
 router = APIRouter(include_in_schema=False)
 
 _NUM_EVENTS = 40
-_MAX_CURVE_EVENTS = 1_000
 _RESULTS = {
     "attribute_set_id": "Attribute set",
     "caption_set_id": "Caption set",
@@ -65,8 +64,11 @@ def job_page(
     with services.db.read() as tx:
         job = read_job(tx, id)
         num_events = jobs.get(tx, id).num_events
-        values = {**_progress_values(tx, job), **_curve_values(tx, job), **_event_values(tx, id, level, before)}
-    return page(request, "job.html.jinja", num_events=num_events, inputs=_inputs(job), spec=job.spec, **values)
+        values = {**_progress_values(tx, job), **_event_values(tx, id, level, before)}
+        curves = _curves(request).charts(tx, id)
+    return page(
+        request, "job.html.jinja", num_events=num_events, curves=curves, inputs=_inputs(job), spec=job.spec, **values
+    )
 
 
 @router.get("/jobs/{id}/progress")
@@ -77,11 +79,19 @@ def progress_fragment(services: ServicesDep, id: str) -> HTMLResponse:
 
 
 @router.get("/jobs/{id}/news")
-def news_fragment(services: ServicesDep, id: str, level: Level = "all", before: Before = None) -> HTMLResponse:
+def news_fragment(
+    request: Request, services: ServicesDep, id: str, level: Level = "all", before: Before = None
+) -> HTMLResponse:
     """The curves and the events."""
     with services.db.read() as tx:
-        job = read_job(tx, id)
-        return fragment("job_news.html.jinja", **_curve_values(tx, job), **_event_values(tx, id, level, before))
+        jobs.get(tx, id)
+        curves = _curves(request).charts(tx, id)
+        return fragment("job_news.html.jinja", curves=curves, **_event_values(tx, id, level, before))
+
+
+def _curves(request: Request) -> JobCurves:
+    curves: JobCurves = request.app.state.job_curves
+    return curves
 
 
 def _progress_values(tx: Session, job: JobOut) -> Mapping[str, Any]:
@@ -148,40 +158,6 @@ def _inputs(job: JobOut) -> list[tuple[str, object]]:
         if isinstance(job.spec.get(field), str) and job.spec[field]:
             found.append((field.capitalize(), formats.isolated(job.spec[field])))
     return [*found]
-
-
-def _curve_values(tx: Session, job: JobOut) -> Mapping[str, Any]:
-    """The charts of a training: losses, learning rate, accuracy on held-out images, speed and share of waiting."""
-    data: list[Any] = [event.data for event in events.of_type(tx, job.id, "metrics", limit=_MAX_CURVE_EVENTS)]
-    losses: dict[str, list[tuple[float, float]]] = {}
-    for one in data:
-        if "loss" in one:
-            losses.setdefault("total", []).append((one["step"], one["loss"]))
-        for name, value in (one.get("losses") or {}).items():
-            losses.setdefault(name, []).append((one["step"], value))
-    if len(losses) == 2:  # a single term is the total
-        losses.pop("total")
-    accuracies: dict[str, list[tuple[float, float]]] = {}
-    for one in data:
-        for part, value in (one.get("accuracy") or {}).items():
-            if isinstance(value, int | float):
-                name = {"id": "seen labels", "ood": "unseen labels"}.get(part, part.replace("_", " "))
-                accuracies.setdefault(name, []).append((one["epoch"], value))
-    found = {
-        "Losses": charts.lines([Curve(*one) for one in losses.items()], title="Losses", x_label="step"),
-        "Accuracy on held-out images": charts.lines(
-            [Curve(*one) for one in accuracies.items()], title="Accuracy", x_label="epoch", percent=True
-        ),
-        "Learning rate": _curve(data, "lr"),
-        "Images per second": _curve(data, "images_per_s", from_zero=True),
-        "Share of time waiting for data": _curve(data, "data_wait", percent=True, from_zero=True),
-    }
-    return {"job": job, "curves": [(title, chart) for title, chart in found.items() if chart]}
-
-
-def _curve(data: Sequence[Mapping[str, Any]], field: str, *, percent: bool = False, from_zero: bool = False) -> Markup:
-    points = [(one["step"], one[field]) for one in data if field in one and "step" in one]
-    return charts.lines([Curve(field, points)], title=field, x_label="step", percent=percent, from_zero=from_zero)
 
 
 def _event_values(tx: Session, job_id: str, level: str, before: int | None) -> Mapping[str, Any]:

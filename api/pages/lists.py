@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from markupsafe import Markup
+from sqlalchemy.orm import InstrumentedAttribute
 from starlette.responses import HTMLResponse
 
 from api.http.dependencies import ServicesDep
@@ -19,6 +20,8 @@ from store.models import AttributeSet, Base, Checkpoint, Dataset, Job, Vocabular
 
 router = APIRouter(include_in_schema=False)
 _ROWS = 50
+LARGE_IN_JOBS = (Job.spec, Job.result, Job.tally)
+"""Columns of jobs that lists do not show: the result of an evaluation has the figures of all labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,8 @@ class ListPage:
     numeric: Sequence[int] = ()
     actions: Sequence[tuple[str, str]] = ()
     filters: Sequence[str] = field(default=())
+    without: Sequence[InstrumentedAttribute[Any]] = ()
+    """Large columns of the model that no cell shows."""
     compare: str = ""
     """The page that compares rows, whose first cells are check boxes."""
 
@@ -106,6 +111,7 @@ LISTINGS = (
             formats.duration(row.finished_at - row.started_at if row.finished_at and row.started_at else None),
         ),
         filters=("kind", "status"),
+        without=LARGE_IN_JOBS,
         empty="There are no such jobs.",
     ),
     ListPage(
@@ -117,11 +123,12 @@ LISTINGS = (
             _check_box(row.id),
             link(row.id),
             formats.isolated(row.student),
-            accuracy_of(row.evaluation, "id"),
-            accuracy_of(row.evaluation, "ood"),
+            accuracy_of(row.headline, "id"),
+            accuracy_of(row.headline, "ood"),
             formats.time_tag(row.created_at),
         ),
         numeric=(3, 4),
+        without=(Checkpoint.evaluation,),
         compare="/compare",
         empty="There is no student yet. Start a training from the page of a set of images.",
     ),
@@ -132,7 +139,9 @@ def _add(listing: ListPage) -> None:
     def show(request: Request, services: ServicesDep, after: After = None) -> HTMLResponse:
         chosen = {name: request.query_params.get(name) or None for name in listing.filters}
         with services.db.read() as tx:
-            rows, has_more = resources.page(tx, listing.model, limit=_ROWS, after=after, **chosen)
+            rows, has_more = resources.page(
+                tx, listing.model, limit=_ROWS, after=after, without=listing.without, **chosen
+            )
             cells = [listing.row(row) for row in rows]
             last = getattr(rows[-1], "id", "") if rows else ""
         return page(

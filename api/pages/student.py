@@ -72,7 +72,7 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
                 if _of_part(figures.labels, part)
             ],
             "gain": _gain(figures),
-            "confusions": [(PARTS[part], _confusion_rows(id, figures, part, "")[:_WORST]) for part in LABEL_PARTS],
+            "confusions": [(PARTS[part], _pair_rows(id, _confusions(figures, part)[:_WORST])) for part in LABEL_PARTS],
             "can_classify": any(file.path == "onnx/image.onnx" for file in files),
             "has_words": any(file.path == TEXT_GRAPH for file in files),
             "downloads": _downloads(id, files),
@@ -321,6 +321,14 @@ def _confusion_rows(
 ) -> list[Sequence[object]]:
     """The pairs with a label whose name contains `q`, or is `q`."""
     wanted = q.casefold().strip()
+    pairs = _confusions(figures, part)
+    return _pair_rows(
+        id,
+        [pair for pair in pairs if (q in (pair["label"], pair["taken_for"]) if is_exact else _has(pair, wanted))],
+    )
+
+
+def _pair_rows(id: str, pairs: Sequence[Mapping[str, Any]]) -> list[Sequence[object]]:
     return [
         (
             label_link(id, pair["label"]),
@@ -329,8 +337,7 @@ def _confusion_rows(
             charts.bar(pair["share"], title=f"{pair['share']:.0%}", width=80),
             formats.share(pair["share"]),
         )
-        for pair in _confusions(figures, part)
-        if (q in (pair["label"], pair["taken_for"]) if is_exact else _has(pair, wanted))
+        for pair in pairs
     ]
 
 

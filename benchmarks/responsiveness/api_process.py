@@ -27,6 +27,7 @@ class ApiProcess:
     pid: int
     db: Database
     url: str
+    home: Path
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def api_process(kind: str) -> Iterator[ApiProcess]:
         }
         with load.process(["-m", "api"], environment) as child:
             load.wait_for(f"http://127.0.0.1:{port}/healthz", child)
-            yield ApiProcess(port, child.pid, db, url)
+            yield ApiProcess(port, child.pid, db, url, Path(scratch))
         db.dispose()
 
 

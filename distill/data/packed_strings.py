@@ -7,7 +7,7 @@ from operator import le
 from pathlib import Path
 from typing import overload
 
-_CHUNK = 1 << 14
+_CHUNK, _BLOCK = 1 << 14, 1 << 20
 _MAX_INT = 2**31 - 1
 
 
@@ -158,7 +158,10 @@ class PackedStrings(Sequence[str]):
         strings = arrow.Array.from_buffers(kind, len(self), buffers)
         order = pyarrow.compute.array_sort_indices(strings).to_numpy()
         rows = array("i" if len(self) <= _MAX_INT else "q")
-        rows.frombytes(memoryview(order.astype(rows.typecode)).cast("B"))
+        for first in range(0, len(order), _BLOCK):  # a second copy of 64-bit numbers would be the largest of all arrays
+            rows.frombytes(order[first : first + _BLOCK].astype(rows.typecode).data.cast("B"))
+        del order
+        arrow.default_memory_pool().release_unused()
         return rows
 
 

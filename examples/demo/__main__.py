@@ -22,6 +22,7 @@ from rich.table import Table
 from examples.demo import job
 from examples.demo.report import PARTS, MeasuredRun, Results, Text, read_curve, write_html, write_json
 from examples.demo.services import StepFailed, environment, llm_command, process, serve_command, wait_until_ready
+from examples.fieldguide.guide import CONFIG, RECIPE
 from limbeck import Client, LimbeckError
 
 _MARK = ".limbeck-demo"
@@ -95,9 +96,9 @@ def _run_jobs(out: Path, demo: job.Demo, steps: Steps, console: Console) -> Resu
                 f"enriched [bold]{escape(sample.enriched[0])}[/]",
                 highlight=False,
             )
-    overrides = ", ".join(f"{name} {value}" for name, value in job.CONFIG.items())
+    overrides = ", ".join(f"{name} {value}" for name, value in CONFIG.items())
     facts = [
-        ("student", f"{students['enriched'].checkpoint}, recipe {job.RECIPE} with {overrides}"),
+        ("student", f"{students['enriched'].checkpoint}, recipe {RECIPE} with {overrides}"),
         ("enriched text", job.ENRICHED),
         ("vocabulary", vocabulary_id),
         ("attribute set", set_id),

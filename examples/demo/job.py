@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,26 +17,28 @@ from rich.markup import escape
 from distill.json_types import EvaluatedPart, LabelSetJSON
 from examples.demo.report import PARTS, DescribedLabel, MeasuredRun, SampleImage, Text
 from examples.demo.services import StepFailed
-from examples.fieldguide.world import species, write_class_folders
+from examples.fieldguide.guide import (
+    CONFIG,
+    DOMAIN,
+    IMAGE_FOLDER,
+    RECIPE,
+    TEACHER,
+    UNSEEN,
+    GuideError,
+    species_names,
+    split,
+    write_images,
+    write_teacher,
+)
+from examples.fieldguide.world import species
 from limbeck import Client
 from limbeck.models import Dataset, Job, TextKind
 from limbeck.progress import follow
 
-DOMAIN = "imaginary creatures of a field guide"
-TEACHER = "fieldguide/teacher"
-IMAGE_FOLDER = "fieldguide/pictures"
-SEEN, UNSEEN = "train", "validation"
-IMAGES_PER_SPECIES = {SEEN: 40, UNSEEN: 20}
-SEED = 0
 ENRICHED: TextKind = "sentence"
 """The enriched text that the students are compared on; chosen on the validation group, see docs/log.md."""
-RECIPE = "limbeck"
-CONFIG = {"epochs": 4, "measured_epochs": 0}
-"""Overrides of the recipe, for a run of minutes on two cores: fewer epochs, and no mean over the last epochs, which is
-only needed for published figures."""
 TEXT_KIND_BY_NAME: dict[Text, TextKind] = {"names": "names", "enriched": ENRICHED}
 _SHOWN, _SAMPLES = 3, 12
-_TEACHER_FOLDER = Path(__file__).parents[1] / "fieldguide" / "teacher"
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,11 @@ class DistilledStudent:
 
 def prepare(data: Path) -> int:
     """Write images and teacher below the data root, as an operator would; returns the number of images."""
-    written = sum(
-        write_class_folders(data / IMAGE_FOLDER, [group], count, SEED) for group, count in IMAGES_PER_SPECIES.items()
-    )
-    missing = [
-        name
-        for name in ("open_clip_config.json", "open_clip_model.safetensors")
-        if not (_TEACHER_FOLDER / name).is_file()
-    ]
-    if missing:
-        names = " and ".join(missing)
-        raise StepFailed(f"{_TEACHER_FOLDER} lacks {names}: run python -m examples.fieldguide.train_teacher")
-    shutil.copytree(_TEACHER_FOLDER, data / TEACHER, ignore=shutil.ignore_patterns("*.jsonl", "*.py", "__pycache__"))
+    written = write_images(data)
+    try:
+        write_teacher(data)
+    except GuideError as error:
+        raise StepFailed(str(error)) from None
     return written
 
 
@@ -77,8 +71,7 @@ class Demo:
 
     def describe(self) -> tuple[str, str, list[DescribedLabel]]:
         """Post the labels and describe them; returns the vocabulary id, the set id and some of its entries."""
-        names = [member.name for group in (SEEN, UNSEEN) for member in species(group)]
-        vocabulary = self._client.vocabularies.create("field guide", names, domain=DOMAIN)
+        vocabulary = self._client.vocabularies.create("field guide", species_names(), domain=DOMAIN)
         job = self._follow(
             self._client.jobs.create("enrich", vocabulary_id=vocabulary.id), f"describe {vocabulary.num_labels} labels"
         )
@@ -97,14 +90,7 @@ class Demo:
 
     def register(self, vocabulary_id: str) -> Dataset:
         """Register the images, split by list: one group of species for training, the other one unseen."""
-        split = {
-            "by": "list",
-            "id": [member.name for member in species(SEEN)],
-            "ood": [member.name for member in species(UNSEEN)],
-            "held_out": 0.3,
-            "seed": SEED,
-        }
-        dataset = self._client.datasets.create(vocabulary_id, IMAGE_FOLDER, split=split, name="field guide")
+        dataset = self._client.datasets.create(vocabulary_id, IMAGE_FOLDER, split=split(), name="field guide")
         counts = dataset.counts
         self._console.print(
             f"  {counts['train']:,} training images of {counts['id_labels']} species, {counts['held_out']:,} held out; "
@@ -122,7 +108,7 @@ class Demo:
             text=TEXT_KIND_BY_NAME[text],
             attribute_set_id=_set_for(text, set_id),
             recipe=RECIPE,
-            config=CONFIG,
+            config=dict(CONFIG),
         )
         result = _result(self._follow(job, f"student, {text}"))
         (evaluation,) = result["evaluation"]["teacher"]

@@ -23,7 +23,9 @@ class StepFailed(Exception):
 
 
 @contextmanager
-def process(name: str, command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Iterator[str]:
+def process(
+    name: str, command: Sequence[str], *, env: Mapping[str, str], log: Path, start_s: float = _START_S
+) -> Iterator[str]:
     """Run a server until the block ends and yield the first URL that it prints. Its output is written to `log`."""
     with log.open("wb") as out:
         running = subprocess.Popen(
@@ -36,7 +38,7 @@ def process(name: str, command: Sequence[str], *, env: Mapping[str, str], log: P
             preexec_fn=end_with_parent(),
         )
     try:
-        yield _printed_url(name, running, log)
+        yield _printed_url(name, running, log, start_s)
     finally:
         _end(running)
 
@@ -84,8 +86,8 @@ def last_log_line(log: Path) -> str:
     return f"{lines[-1][:300] if lines else 'no output'} (see {log})"
 
 
-def _printed_url(name: str, running: "subprocess.Popen[bytes]", log: Path) -> str:
-    deadline = time.monotonic() + _START_S
+def _printed_url(name: str, running: "subprocess.Popen[bytes]", log: Path, start_s: float) -> str:
+    deadline = time.monotonic() + start_s
     while time.monotonic() < deadline:
         match = _URL.search(log.read_bytes())
         if match:
@@ -93,7 +95,7 @@ def _printed_url(name: str, running: "subprocess.Popen[bytes]", log: Path) -> st
         if running.poll() is not None:
             raise StepFailed(f"{name} did not start: {last_log_line(log)}")
         time.sleep(0.05)
-    raise StepFailed(f"{name} did not start within {_START_S:.0f} s: {last_log_line(log)}")
+    raise StepFailed(f"{name} did not start within {start_s:.0f} s: {last_log_line(log)}")
 
 
 def _end(running: "subprocess.Popen[bytes]") -> None:

@@ -9,7 +9,6 @@ written to `evidence.md` in that folder.
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +19,18 @@ from benchmarks.documents import put_part
 from benchmarks.load import machine
 from distill.benefit.charts import draw_chart, markdown_table
 from distill.json_types import BenefitReportJSON
-from examples.demo import job
 from examples.demo.services import StepFailed, environment, llm_command, process, serve_command, wait_until_ready
-from examples.fieldguide.world import species, write_class_folders
+from examples.fieldguide.guide import (
+    DOMAIN,
+    IMAGE_FOLDER,
+    SEEN,
+    TEACHER,
+    UNSEEN,
+    species_names,
+    split,
+    write_images,
+    write_teacher,
+)
 from limbeck import Client, LimbeckError
 from limbeck.commands.prove import proof_table
 from limbeck.progress import follow
@@ -36,8 +44,8 @@ COMMAND = "make prove"
 def prove(out: Path, console: Console) -> BenefitReportJSON:
     """Run everything from labels to the proof through the service; returns the report."""
     data = out / "data"
-    write_class_folders(data / job.IMAGE_FOLDER, [job.SEEN, job.UNSEEN], 20, job.SEED)
-    shutil.copytree(Path(__file__).with_name("teacher"), data / job.TEACHER)
+    write_images(data, {SEEN: 20, UNSEEN: 20})
+    write_teacher(data)
     llm_log, service_log = out / "llm.log", out / "service.log"
     with process("the stand-in LLM", llm_command(), env=environment(out, llm_url=""), log=llm_log) as llm_url:
         env = environment(out, llm_url=llm_url)
@@ -47,21 +55,13 @@ def prove(out: Path, console: Console) -> BenefitReportJSON:
 
 
 def _run_jobs(client: Client, console: Console) -> BenefitReportJSON:
-    teacher = f"local-dir:{job.TEACHER}"
-    names = [member.name for group in (job.SEEN, job.UNSEEN) for member in species(group)]
-    vocabulary = client.vocabularies.create("field guide", names, domain=job.DOMAIN)
+    teacher = f"local-dir:{TEACHER}"
+    vocabulary = client.vocabularies.create("field guide", species_names(), domain=DOMAIN)
     enrich_job = client.jobs.create(
         "enrich", vocabulary_id=vocabulary.id, strategies=STRATEGIES, teacher=teacher, neighbours=5
     )
     described = follow(client, enrich_job, console, title="describe labels").result or {}
-    split = {
-        "by": "list",
-        "id": [member.name for member in species(job.SEEN)],
-        "ood": [member.name for member in species(job.UNSEEN)],
-        "held_out": 0.3,
-        "seed": job.SEED,
-    }
-    dataset = client.datasets.create(vocabulary.id, job.IMAGE_FOLDER, split=split, name="field guide")
+    dataset = client.datasets.create(vocabulary.id, IMAGE_FOLDER, split=split(), name="field guide")
     prove_job = client.jobs.create(
         "prove",
         attribute_set_id=described["attribute_set_id"],

@@ -37,7 +37,8 @@ _FIRST_PAUSE_S = 0.25
 _MAX_PAUSE_S = 8.0
 _JITTER = (0.75, 1.25)  # no short pauses: the attempts must outlast a restart of the service
 _MAX_RETRY_AFTER_S = 60.0
-_RETRYABLE = frozenset({408, 429, 502, 503, 504})
+_OUTAGES = frozenset({502, 503, 504})
+_RETRYABLE = _OUTAGES | {408, 429}
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -81,6 +82,11 @@ def timeout(read_s: float) -> httpx2.Timeout:
 def pause_s(num_failures: int) -> float:
     """Seconds to wait after `num_failures` failed attempts: exponential backoff with jitter."""
     return backoff_s(num_failures, first_s=_FIRST_PAUSE_S, max_s=_MAX_PAUSE_S, jitter=_JITTER)
+
+
+def is_outage(error: Problem | Unreachable) -> bool:
+    """Whether an error says that the service is away, and not that it refuses the request."""
+    return isinstance(error, Unreachable) or error.status in _OUTAGES
 
 
 def wait_before_retry_s(response: httpx2.Response, num_failures: int) -> float | None:

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from store.settings import Settings
 
 
-def serve() -> None:
+def serve(
+    field_guide: Annotated[
+        bool,
+        typer.Option("--field-guide", help="Offer the field guide on the start page: an example with its own LLM."),
+    ] = False,
+) -> None:
     """Run the service. Settings are LIMBECK_* variables; by default it is embedded, in the folder ./.limbeck.
 
     Embedded: the database is upgraded, and an API and a worker process are supervised. With LIMBECK_REDIS_URL set, only
@@ -23,12 +28,19 @@ def serve() -> None:
 
         export LIMBECK_LLM_BASE_URL=http://127.0.0.1:11434/v1 LIMBECK_LLM_MODEL=qwen3
         limbeck serve
+        limbeck serve --field-guide     an example that needs no LLM, from a checkout
     """
     from api import transport_security
     from api.auth import is_loopback
     from store.errors import SettingInvalid
 
     config = settings()
+    llm_of_guide = None
+    if field_guide:
+        from limbeck.commands.field_guide import set_up
+
+        llm_of_guide = set_up(config)
+        config = settings()
     _check_endpoints(config)
     try:
         transport_security.check_certificate(config)
@@ -45,7 +57,7 @@ def serve() -> None:
         _print_banner(config, config.port)
         serve_api(config)
     else:
-        _embedded(config)
+        _embedded(config, llm_of_guide)
 
 
 def _check_endpoints(config: "Settings") -> None:
@@ -81,7 +93,7 @@ def _warn_without_key(config: "Settings") -> None:
             )
 
 
-def _embedded(config: "Settings") -> None:
+def _embedded(config: "Settings", llm_of_guide: list[str] | None) -> None:
     from limbeck.supervisor import Supervisor
 
     exit_if_logger_not_installed(config.loggers, "limbeck serve")
@@ -95,6 +107,8 @@ def _embedded(config: "Settings") -> None:
         "API": [sys.executable, "-m", "api", "--fd", str(server_socket.fileno())],
         "worker": [sys.executable, "-m", "workers.embedded"],
     }
+    if llm_of_guide is not None:
+        commands["field guide"] = llm_of_guide
     supervisor = Supervisor(
         commands, env=env, pass_fds=[server_socket.fileno()], log=lambda line: typer.echo(f"limbeck: {line}", err=True)
     )

@@ -24,7 +24,7 @@ def watch(id: JobId, url: Url = DEFAULT_URL) -> None:
     """
     from rich.console import Console
 
-    from limbeck.progress import display_for
+    from limbeck.progress import display_for, events_so_far
 
     console = Console()
     training, last_event = TrainingRecord(), 0
@@ -35,7 +35,7 @@ def watch(id: JobId, url: Url = DEFAULT_URL) -> None:
             console, above=lambda: training.curve(console), figures=training.figures, is_new=False
         ) as display:
             for latest in client.jobs.updates(id, poll_s=_POLL_S, unchanged=True):
-                for event in client.jobs.events(id, after=last_event):
+                for event in events_so_far(client, id, after=last_event):
                     last_event = event.id
                     training.add(event)
                     if event.type == "message":

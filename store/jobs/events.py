@@ -52,7 +52,7 @@ def newest(
     return list(tx.scalars(query))
 
 
-def of_type(tx: Session, job_id: str, type: Type, *, limit: int) -> list[Event]:
-    """The newest `limit` events of a type, in order."""
-    query = select(Event).where(Event.job_id == job_id, Event.type == type).order_by(Event.id.desc()).limit(limit)
-    return list(tx.scalars(query))[::-1]
+def data_after(tx: Session, job_id: str, type: Type, last: int, *, limit: int) -> list[tuple[int, dict[str, Any]]]:
+    """Number and data of the newest `limit` events of a type with numbers above `last`, in order."""
+    query = select(Event.id, Event.data).where(Event.job_id == job_id, Event.type == type, Event.id > last)
+    return [(id, data) for id, data in tx.execute(query.order_by(Event.id.desc()).limit(limit))][::-1]

@@ -71,10 +71,25 @@ class DiskScan:
         """The last scan, also an old one."""
         return self._last
 
+    @property
+    def _is_old(self) -> bool:
+        return self._last is None or time.time() - self._last.scanned_at > KEEP_S
+
+    def begin(self) -> None:
+        """Begin a scan in the background if the last one is older than `KEEP_S` and none is running."""
+        if self._is_old and not self._lock.locked():
+            threading.Thread(target=self._try, daemon=True).start()
+
+    def _try(self) -> None:
+        try:
+            self.used()
+        except Exception:  # the store or the database does not respond: the last scan is kept
+            return
+
     def used(self) -> DiskUsed:
         """The last scan if it is younger than `KEEP_S`, else a new one. Raises OSError."""
         with self._lock:
-            if self._last is None or time.time() - self._last.scanned_at > KEEP_S:
+            if self._is_old or self._last is None:
                 sizes: dict[str, list[int]] = {}
                 for kind, size in self._files():
                     sizes.setdefault(kind, []).append(size)

@@ -9,15 +9,17 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select
 
 from distill.config.train_config import TrainConfig
+from store.artefacts import Artefacts
 from store.db import Database
 from store.jobs import claims, jobs, progress
 from store.jobs.jobs import NewPart
 from store.jobs.part_results import PartResult
 from store.lifecycle import transitions
 from store.migrate import _config, is_current, upgrade
-from store.models import AttributePage, Base, Job
+from store.models import AttributePage, Base, Checkpoint, Job
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent
+from tests.api.published import publish
 from tests.job_specs import describe_spec, distill_spec
 
 
@@ -100,3 +102,17 @@ def test_the_marks_of_stored_pages_are_computed(sqlite_db: Database) -> None:
     upgrade(sqlite_db)
     with sqlite_db.read() as tx:
         assert tx.scalars(select(AttributePage.marks)).one() == before
+
+
+def test_the_headline_of_a_stored_evaluation_is_computed(db: Database, tmp_path: Path) -> None:
+    publish(db, Artefacts(f"file://{tmp_path}"))
+    seen = {"accuracy": 0.5, "intervals": {"images": [0.4, 0.6]}, "per_label": {"crane": 0.5}, "confusions": []}
+    with db.write() as tx:
+        tx.get_one(Checkpoint, "ckp_1").evaluation = {"text": "names", "id": seen, "ood": None}
+    headline = {"id": {"accuracy": 0.5, "intervals": {"images": [0.4, 0.6]}}}
+    with db.read() as tx:
+        assert tx.get_one(Checkpoint, "ckp_1").headline == headline
+    command.downgrade(_config(db), "0033")
+    upgrade(db)
+    with db.read() as tx:
+        assert tx.get_one(Checkpoint, "ckp_1").headline == headline

@@ -8,6 +8,20 @@ const PAUSE_MS = 2000;
 const source = document.querySelector("[data-events]");
 let isWaiting = false, isDue = false;
 
+// Replaces the children of `current`. An input that has the focus stays the same element, with its text and selection.
+function replace(current, next) {
+  const input = current.querySelector("input:focus");
+  const counterpart = input && next.querySelector(`#${CSS.escape(input.id)}`);
+  if (!counterpart) { current.replaceChildren(...next.childNodes); return; }
+  const kept = [...current.children].find(one => one.contains(input));
+  const place = [...next.children].find(one => one.contains(counterpart));
+  for (const one of [...current.childNodes]) if (one !== kept) one.remove();
+  const nodes = [...next.childNodes], at = nodes.indexOf(place);
+  kept.before(...nodes.slice(0, at));
+  kept.after(...nodes.slice(at + 1));
+  if (kept !== input) replace(kept, place);
+}
+
 async function refresh() {
   if (isWaiting) { isDue = true; return; }
   isWaiting = true;
@@ -19,11 +33,12 @@ async function refresh() {
       const html = new DOMParser().parseFromString(await response.text(), "text/html");
       const focused = document.activeElement?.id;
       const edited = [...section.querySelectorAll("input")].filter(one => one.value !== one.defaultValue);
-      section.replaceChildren(...html.body.childNodes);
+      const hasJobEnded = html.querySelector("[data-ended]") !== null;
+      replace(section, html.body);
       for (const {id, value} of edited) if (document.getElementById(id)) document.getElementById(id).value = value;
       localTimes(section);
       if (focused) document.getElementById(focused)?.focus();
-      if (section.querySelector("[data-ended]")) { hasEnded = true; stream?.close(); }
+      if (hasJobEnded) { hasEnded = true; stream?.close(); }
     } catch { /* the connection is lost: the next event, or the reconnected stream, tries again */ }
   }
   setTimeout(() => { isWaiting = false; if (isDue) { isDue = false; refresh(); } }, PAUSE_MS);

@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from distill.data.dataset.grouping import positions_of_values
 from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.dataset.matched_images import MatchedImages
 from distill.data.image_files.location import listed_path
@@ -60,15 +61,11 @@ def _by_labels(images: MatchedImages, labels: Sequence[str], split: BySeed | ByL
     import numpy as np  # the API does not load it at start
 
     in_order = _by_path(images)
-    if isinstance(in_order, range):  # the usual case needs no copies
-        rows, of_rows = np.arange(len(images), dtype=np.int32), np.asarray(images.labels)
-    else:
+    rows, of_rows = None, np.asarray(images.labels)
+    if not isinstance(in_order, range):  # the usual case needs no copies
         rows = np.asarray(in_order)
-        of_rows = np.asarray(images.labels)[rows]
-    with_images, counts = np.unique(of_rows, return_counts=True)
-    places = dict(
-        zip(with_images.tolist(), np.split(np.argsort(of_rows, kind="stable"), counts.cumsum()[:-1]), strict=True)
-    )
+        of_rows = of_rows[rows]
+    places = positions_of_values(of_rows)
     if isinstance(split, ByList):
         id_labels, ood_labels = matcher.of_list(split, places)
     else:
@@ -76,17 +73,20 @@ def _by_labels(images: MatchedImages, labels: Sequence[str], split: BySeed | ByL
     if both := {*id_labels} & {*ood_labels}:
         raise _overlap(labels, both)
     unused = len(PARTS)
-    codes = np.full(len(rows), unused, np.uint8)
+    codes = np.full(len(of_rows), unused, np.uint8)
     for label in ood_labels:
         codes[places[label]] = PARTS.index("ood")
     for label in id_labels:
         codes[places[label]] = PARTS.index("train")
-        of_label = rows[places[label]]
+        of_label = places[label] if rows is None else rows[places[label]]
         paths = images.paths.taken(of_label.tolist())
         held_out = held_out_positions(paths, fraction=split.held_out, seed=split.seed)
         codes[places[label][held_out]] = PARTS.index("held_out")
+    del places, of_rows
     used = codes != unused
-    return Parts(_as_rows(rows[used]), codes[used].tobytes())
+    if used.all():
+        return Parts(in_order, codes.tobytes())
+    return Parts(_as_rows(np.flatnonzero(used) if rows is None else rows[used]), codes[used].tobytes())
 
 
 def _by_parts(images: MatchedImages, num_labels: int, split: ByParts) -> Parts:
@@ -133,7 +133,7 @@ def _as_rows(rows: "npt.NDArray[np.int32 | np.int64]") -> Sequence[int]:
     if not rows[:1].any() and bool((rows[1:] == rows[:-1] + 1).all()):
         return range(len(rows))
     packed = array("i" if rows.itemsize == 4 else "q")
-    packed.frombytes(rows.tobytes())
+    packed.frombytes(rows.data.cast("B"))
     return packed
 
 

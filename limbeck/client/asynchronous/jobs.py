@@ -21,13 +21,14 @@ from limbeck.client.job_requests import (
     job_body,
 )
 from limbeck.client.paths import resource_path, without_none
-from limbeck.client.responses import CHECK_TIMEOUT_S, parsed
-from limbeck.errors import JobFailed
+from limbeck.client.responses import CHECK_TIMEOUT_S, is_outage, parsed
+from limbeck.errors import JobFailed, Problem, Unreachable
 from limbeck.models import Call, CreatedJob, Deletion, EpochCheckpoint, Estimate, Event, Job, LabelResult
 from limbeck.models.plans import JobCheck, Plan
 
 _FIRST_POLL_S = 0.1
 _POLL_GROWTH = 1.5
+_MAX_OUTAGE_S = 300.0
 
 
 class AsyncJobs:
@@ -199,18 +200,28 @@ class AsyncJobs:
             timeout_s: longest time to wait, in seconds; None for no limit.
             unchanged: yield the job after each request, for a display that shows the time.
 
+        After the first answer, the service may be away for five minutes: the job goes on without this client.
+
         Raises:
             TimeoutError: the job has not ended after `timeout_s`; it goes on.
+            Unreachable: the service did not answer at first, or for five minutes.
         """
         deadline = None if timeout_s is None else monotonic() + timeout_s
         pause_s, latest = min(_FIRST_POLL_S, poll_s), None
+        answered_at = None
         while True:
-            current = await self.get(_id(job))
-            if unchanged or current != latest:
-                latest = current
-                yield current
-            if current.ended:
-                return
+            try:
+                current = await self.get(_id(job))
+            except (Unreachable, Problem) as error:
+                if answered_at is None or not is_outage(error) or monotonic() - answered_at > _MAX_OUTAGE_S:
+                    raise
+            else:
+                answered_at = monotonic()
+                if unchanged or current != latest:
+                    latest = current
+                    yield current
+                if current.ended:
+                    return
             if deadline is not None and monotonic() + pause_s > deadline:
                 raise TimeoutError(f"job {current.id} is still {current.status} after {timeout_s:g} s")
             await self._http.sleep(pause_s)

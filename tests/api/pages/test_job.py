@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from api.app import create_app
+from api.pages import job_curves
 from limbeck import Client
 from store.db import Database
 from store.jobs import claims, events
@@ -62,6 +63,33 @@ def test_states_events_and_curves(service: Service) -> None:
     assert "the key &lt;b&gt; is wrong" in page
     assert buttons(page) == ["retry"]
     assert "data-events" not in page
+
+
+@pytest.mark.slow
+def test_curves_are_drawn_once_for_all_who_look(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    id, drawn = _enrich_job(service), []
+    real = job_curves.draw
+    monkeypatch.setattr(job_curves, "draw", lambda data: (drawn.append(len(data)), real(data))[1])
+
+    def news() -> str:
+        return service.http.get(f"/jobs/{id}/news").text
+
+    def add(*numbers: int) -> None:
+        with service.db.write() as tx:
+            for number in numbers:
+                events.add(tx, id, "metrics", f"step {number}", data=_step(number))
+
+    assert ("<polyline" in news(), drawn) == (False, [])
+    add(1, 2)
+    assert news().count("<polyline") == 4
+    news()
+    assert drawn == [2]
+    add(3)
+    assert 'aria-label="Losses"' in news()
+    assert drawn == [2, 3]
+    add(*range(4, 1100))
+    news()
+    assert drawn[-1] == job_curves.MAX_EVENTS
 
 
 def buttons(page: str) -> list[str]:
@@ -128,10 +156,12 @@ def test_a_job_is_watched_to_its_end(sqlite_db: Database, tmp_path: Path) -> Non
         expect(page.locator(".badge")).to_have_text("running")
         page.get_by_role("button", name="Pause").click()
         expect(page.locator(".badge")).to_have_text("pausing")
-        page.get_by_label("Priority").fill("7")
+        page.get_by_label("Priority").fill("55")
+        page.get_by_label("Priority").select_text()
         with sqlite_db.write() as tx:
             events.add(tx, id, "message", "while somebody types")
         expect(page.get_by_text("while somebody types")).to_be_visible()
+        page.keyboard.type("7")  # the input kept its focus and its selection
         page.get_by_role("button", name="Set").click()
         expect(page.get_by_label("Priority")).to_have_attribute("value", "7")
         page.get_by_role("button", name="Resume").click()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+from sqlalchemy import event
 
 from api.app import create_app
 from api.pages import rendering
@@ -94,6 +95,31 @@ def test_a_list_continues_on_its_next_page(service: Service) -> None:
     failed = service.http.get("/jobs", params={"status": "failed"}).text
     assert re.findall(r'href="(/jobs/job_\d+)"', failed) == ["/jobs/job_007"]
     assert f'href="/vocabularies/{vocabulary_id}"' in service.http.get("/vocabularies").text
+
+
+@pytest.mark.slow
+def test_lists_read_no_large_columns(service: Service) -> None:
+    """The figures of 500 labels are a third of a megabyte per student, and as much in the result of its job."""
+    publish(service.db, service.artefacts)
+    statements: list[str] = []
+    event.listen(service.db.reader, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    for path in ("/", "/students", "/jobs", "/images/dst_1"):
+        service.http.get(path)
+    selected = " ".join(statements)
+    assert "checkpoints.headline" in selected
+    assert "checkpoints.evaluation" not in selected
+    assert "jobs.result" not in selected
+
+
+@pytest.mark.slow
+def test_the_start_page_shows_the_last_count_of_the_disk_and_waits_for_none(service: Service) -> None:
+    scan = service.app.state.disk_scan
+    with scan._lock:  # a scan that takes long
+        assert "Disk used" not in service.http.get("/").text
+    scan.used()
+    assert re.search(
+        r"Disk used: <strong>[\d.]+ [kMG]?B</strong>, for database [\d.]+ [kMG]?B", service.http.get("/").text
+    )
 
 
 @pytest.mark.slow

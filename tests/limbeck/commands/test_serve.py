@@ -53,6 +53,22 @@ def test_a_used_port_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
+        ("LIMBECK_LLM_MODEL", "m", "has an LLM of its own, which knows its creatures: unset LIMBECK_LLM_MODEL"),
+        ("LIMBECK_REDIS_URL", "redis://127.0.0.1:1/0", "is for one machine: unset LIMBECK_REDIS_URL"),
+    ],
+)
+def test_the_field_guide_is_refused_beside_other_settings(
+    variable: str, value: str, message: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    code, line = failed(["serve", "--field-guide"], capsys)
+    assert code == 2
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
         ("LIMBECK_LLM_ENDPOINTS", "/nowhere.toml", "endpoints file /nowhere.toml cannot be read"),
         ("LIMBECK_LLM_EXTRA_BODY", "[]", "LIMBECK_LLM_EXTRA_BODY: must be a JSON object"),
         ("LIMBECK_LLM_TOP_P", "7", "LIMBECK_LLM_TOP_P: Input should be less than or equal to 1"),

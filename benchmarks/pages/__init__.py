@@ -1,0 +1,1 @@
+"""How fast the web pages are over a full database: `python -m benchmarks.pages`."""

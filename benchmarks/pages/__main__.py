@@ -1,0 +1,77 @@
+"""Speed of the web pages over a full database: `python -m benchmarks.pages [--only sqlite|postgres]`.
+
+The database has 100,000 labels with attributes, 1,000 jobs, and students with evaluations of 500 labels. For each page:
+the time of the first response of a server process that has just started, the median of further ones, the size, and the
+first contentful paint in Chromium (the slowest of three loads in new tabs, whose files of scripts and styles are in the
+cache). Then, the CPU time of the server for each viewer of a running training that reports a step per second.
+"""
+
+import sys
+from collections.abc import Iterator
+
+from benchmarks.measurement import Measurement
+from benchmarks.pages import browser
+from benchmarks.pages.fill import Filled, fill
+from benchmarks.pages.viewers import viewers
+from benchmarks.responsiveness import api_process
+from benchmarks.responsiveness.api_process import ApiProcess
+
+_MAX_BYTES = 300_000
+_MAX_PAINT_S = 0.5
+
+
+def paths(filled: Filled) -> list[str]:
+    """The address of each page."""
+    student = f"/students/{filled.students[0]}"
+    compared = "&".join(f"id={id}" for id in filled.students[1:7])
+    return [
+        "/",
+        "/vocabularies",
+        "/vocabularies/new",
+        f"/vocabularies/{filled.vocabulary}",
+        f"/vocabularies/{filled.vocabulary}?q=number+99999",
+        "/images",
+        "/images/new",
+        f"/images/{filled.dataset}",
+        "/attributes",
+        f"/attributes/{filled.attribute_set}",
+        "/jobs",
+        f"/jobs/{filled.ended_job}",
+        f"/jobs/{filled.running_job}",
+        "/students",
+        student,
+        f"{student}/labels",
+        f"{student}/confusions",
+        f"{student}/label?name={filled.label.replace(' ', '+')}",
+        f"/compare?{compared}",
+        "/docs",
+        "/sign-in",
+    ]
+
+
+def measure(api: ApiProcess) -> Iterator[Measurement]:
+    """Each page, then the viewers."""
+    filled = fill(api.db, api.home)
+    with browser.opened() as chromium:
+        for path in paths(filled):
+            page = browser.measure(chromium, api.port, path)
+            name = path.partition("?")[0].replace(filled.students[0], "ID")
+            for id in (filled.vocabulary, filled.dataset, filled.attribute_set, filled.ended_job):
+                name = name.replace(id, "ID")
+            name = name.replace(filled.running_job, "ID (running)")
+            ok = page.paint_s < _MAX_PAINT_S and page.num_bytes <= _MAX_BYTES
+            measured = (
+                f"first response {1000 * page.first_s:.0f} ms, then {1000 * page.median_s:.0f} ms, "
+                f"{page.num_bytes / 1000:.1f} kB, paint {1000 * page.paint_s:.0f} ms"
+            )
+            yield Measurement(name, "paint < 500 ms, ≤ 300 kB", measured, ok)
+    yield from viewers(api, filled.running_job)
+
+
+def main() -> int:
+    """Run the command line; returns 1 if a target is missed."""
+    return api_process.run(api_process.parser(__doc__.splitlines()[0]).parse_args().only, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

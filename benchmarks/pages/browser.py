@@ -1,0 +1,60 @@
+"""Times of a page, by plain requests and in headless Chromium."""
+
+import shutil
+import statistics
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from playwright.sync_api import Browser, sync_playwright
+
+_REPEATS = 5
+_PAINTS = 3
+_PAINT = "performance.getEntriesByType('paint').find(one => one.name === 'first-contentful-paint')?.startTime"
+
+
+@dataclass(frozen=True)
+class PageTimes:
+    """`first_s` and `median_s`: of whole responses; `paint_s`: the slowest first contentful paint."""
+
+    first_s: float
+    median_s: float
+    num_bytes: int
+    paint_s: float
+
+
+@contextmanager
+def opened() -> Iterator[Browser]:
+    """Chromium or Chrome on PATH, or Playwright's own."""
+    with sync_playwright() as playwright:
+        names = ("chromium", "chromium-browser", "google-chrome")
+        path = next(filter(None, map(shutil.which, names)), None)
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server"]
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def measure(browser: Browser, port: int, path: str) -> PageTimes:
+    """Request and load a page."""
+    url = f"http://127.0.0.1:{port}{path}"
+    times_s, num_bytes = [], 0
+    for _ in range(_REPEATS):
+        started = time.perf_counter()
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": "text/html"})) as response:
+            num_bytes = len(response.read())
+        times_s.append(time.perf_counter() - started)
+    paints_ms = []
+    context = browser.new_context()
+    for _ in range(_PAINTS):
+        page = context.new_page()
+        page.goto(url, wait_until="domcontentloaded")
+        page.wait_for_function(f"() => {_PAINT} !== undefined")
+        paints_ms.append(float(page.evaluate(_PAINT)))
+        page.close()
+    context.close()
+    return PageTimes(times_s[0], statistics.median(times_s[1:]), num_bytes, max(paints_ms) / 1000)
