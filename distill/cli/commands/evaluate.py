@@ -82,7 +82,8 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
         found = {"student": evaluation, "teacher": teachers}
         write_bytes(arguments.json_file, (json.dumps(found, indent=2) + "\n").encode())
     print(accuracy_table(teachers, evaluation))
-    print(f"\n{further_markdown(evaluation, has_plots=False)}")
+    if arguments.has_further_sets:
+        print(f"\n{further_markdown(evaluation, has_plots=False)}")
     if arguments.save:
         for name in save_further(arguments.bundle, arguments.manifest, student.further):
             console.message(f"wrote {arguments.bundle / name}")

@@ -71,6 +71,11 @@ class EvaluateArguments:
     baseline: Path | None
     save: bool
 
+    @property
+    def has_further_sets(self) -> bool:
+        """Whether more than the images of the labels is measured."""
+        return bool(self.domains or self.far or self.outliers or self.corruption_images)
+
 
 def argument_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
@@ -180,8 +185,8 @@ def _check_further(namespace: argparse.Namespace) -> None:
             raise ValueError("--baseline is for corruptions: give --corruptions too")
         if not (namespace.baseline / CLASSIFIER_LABELS).is_file():
             raise ValueError(
-                f"--baseline {namespace.baseline} holds no {CLASSIFIER_LABELS}: give the folder `classifier` in --out of "
-                "a run with protocol=closed_set"
+                f"--baseline {namespace.baseline} holds no {CLASSIFIER_LABELS}: give the folder `classifier` in --out "
+                "of a run with protocol=closed_set"
             )
     if namespace.save and namespace.labels is not None:
         raise ValueError("--save is for the labels of the bundle: leave --labels out")
