@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
+from attributes.prompts.strategy import load_strategy
+from examples.fieldguide.llm.prompts import extra_fields, parse_prompt
 from examples.fieldguide.world import IMAGE_PX, species, species_image, write_class_folders
 
 SEEN, UNSEEN = "train", "validation"
@@ -89,6 +91,17 @@ def write_things(folder: Path) -> None:
         Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(folder / f"{number:04d}.png")
 
 
+def lookalike_names() -> list[str]:
+    """What the stand-in LLM names as look-alikes of each seen species, by the strategy `outliers`."""
+    names: dict[str, None] = {}
+    user = load_strategy("outliers").user
+    for member in species(SEEN):
+        question = user.replace("$subject", json.dumps({"label": member.name}))
+        prompt = parse_prompt({"messages": [{"role": "user", "content": question}]})
+        names |= dict.fromkeys(one["phrase"] for one in extra_fields(prompt, member.attributes, None, nth=0)["phrases"])
+    return list(names)
+
+
 def distill(*arguments: object) -> None:
     """Run `python -m distill`. Raises CalledProcessError."""
     subprocess.run([sys.executable, "-m", "distill", *map(str, arguments)], check=True)
@@ -98,6 +111,7 @@ def run(out: Path, *, epochs: int, corruptions: int) -> None:
     """Write the images, train and measure. A second run with the same folder continues."""
     images, domains, things = out / "images", out / "domains", out / "things"
     members = [member for group in (SEEN, UNSEEN) for member in species(group)]
+    outliers = out / "outliers.txt"
     if not things.exists():
         write_class_folders(images, (SEEN, UNSEEN), IMAGES_PER_SPECIES, SEED)
         write_styles(domains)
@@ -119,7 +133,8 @@ def run(out: Path, *, epochs: int, corruptions: int) -> None:
     ]
     distill(*common, "--out", out / "student", "--set", "onnx=false")
     distill(*common, "--out", out / "baseline", "--set", "protocol=closed_set")
-    further = ["--domains", domains, "--far", things, "--corruptions", corruptions]
+    outliers.write_text("".join(f"{name}\n" for name in lookalike_names()), encoding="utf-8")
+    further = ["--domains", domains, "--far", things, "--outliers", outliers, "--corruptions", corruptions]
     further += [
         "--baseline",
         out / "baseline" / "classifier",

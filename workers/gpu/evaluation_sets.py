@@ -9,8 +9,8 @@ from distill.hooks import PipelineHooks
 from distill.student.saved_student import load_student
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import LabelAttributes, render
-from store import resources
+from distill.texts.text_templates import LabelAttributes, is_outlier, render
+from store import resources, vocabularies
 from store.jobs import claims
 from store.jobs.jobs import distill_spec
 from store.jobs.part_results import TrainPartResult
@@ -39,7 +39,7 @@ def further_sets(
         assert teacher is not None
         prompts = [
             render("names", name, LabelAttributes(), spec.prompt)
-            for name in _outlier_names(context, spec.outlier_set_id)
+            for name in _outlier_names(context, spec.outlier_set_id, spec.vocabulary_id)
         ]
         outliers = encode_text_targets(teacher, prompts, cache=context.settings.cache, hooks=hooks).features
     return FurtherSets(
@@ -83,9 +83,13 @@ def _baseline(context: Context, job_id: str, folder: Path) -> Baseline:
     return Baseline(student=student, labels=tuple(index.labels[label] for label in index.id_labels))
 
 
-def _outlier_names(context: Context, set_id: str) -> list[str]:
-    """The outlier labels of an attribute set, each once."""
+def _outlier_names(context: Context, set_id: str, vocabulary_id: str) -> list[str]:
+    """The outlier labels of an attribute set, each once, without those that are labels. Raises PartError for none."""
     with context.db.read() as tx:
         entries = attribute_sets.entries(tx, set_id)
-    names = {line["text"]: None for entry in entries if entry for line in entry.lines if line["kind"] == "outlier"}
-    return list(names)
+        known = {label.name.casefold() for label in vocabularies.labels(tx, vocabulary_id)}
+    names = {line["text"]: None for entry in entries if entry for line in entry.lines if is_outlier(line)}
+    outliers = [name for name in names if name.casefold() not in known]
+    if not outliers:
+        raise PartError("no_outliers", f"{set_id} has no outlier label: enrich the vocabulary by the strategy outliers")
+    return outliers

@@ -97,7 +97,8 @@ def _open_set_blocks(open_set: OpenSetJSON | None) -> Iterator[str]:
 
 def _domain_blocks(evaluation: EvaluationJSON) -> Iterator[str]:
     for part, title in PART_NAMES.items():
-        shift: DomainShiftJSON | None = (evaluation.get("domains") or {}).get(part)
+        domains = evaluation.get("domains")
+        shift: DomainShiftJSON | None = domains[part] if domains else None
         if not shift:
             continue
         yield (

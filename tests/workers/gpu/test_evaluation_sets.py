@@ -18,7 +18,9 @@ from store.db import Database
 from store.jobs import claims, jobs
 from store.jobs.jobs import NewPart
 from store.jobs.specs import CheckpointSubject, EvaluateSpec, JobSpec
+from store.json_types import LineJSON
 from store.models import Checkpoint, Job
+from store.sets import attribute_sets
 from store.settings import Settings
 from store.vocabularies import NewLabel
 from tests.distill.conftest import save_clip, tiny_clip_config
@@ -128,6 +130,15 @@ def test_an_evaluation_measures_all_sets(context: Context, monkeypatch: pytest.M
     assert baseline.result is not None
     assert {"recall", "open_set"}.isdisjoint(baseline.result["evaluation"])
 
+    lines: list[LineJSON] = [
+        {"kind": "phrase", "text": "stork", "strategy": "outliers@1"},
+        {"kind": "phrase", "text": "Heron", "strategy": "outliers@1"},  # a label
+        {"kind": "phrase", "text": "long legs", "strategy": "phrases@1"},  # an attribute
+    ]
+    with context.db.write() as tx:
+        entries = [attribute_sets.EntryContent(label=name, sense=None, lines=lines, flags=[]) for name in LABELS]
+        pages = attribute_sets.put_pages(tx, entries)
+        outlier_set_id = attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source={}).id
     spec = EvaluateSpec(
         subject=CheckpointSubject(checkpoint_id=checkpoint_id),
         **common,
@@ -136,6 +147,7 @@ def test_an_evaluation_measures_all_sets(context: Context, monkeypatch: pytest.M
         far_dataset_id="dst_things",
         corruption_images=2,
         baseline_job_id=baseline.id,
+        outlier_set_id=outlier_set_id,
     )
     job = run_job(context, spec, ("encode", "evaluate"))
     assert job.result is not None
@@ -151,6 +163,8 @@ def test_an_evaluation_measures_all_sets(context: Context, monkeypatch: pytest.M
         ("near", "unseen labels of the dataset", 48),
         ("far", "things", 8),
     ]
+    assert found["open_set"]["num_outliers"] == 1
+    assert {score["score"] for score in found["open_set"]["unknown"][0]["scores"]} == {"cosine", "energy", "outliers"}
     corruptions = found["corruptions"]
     assert [one["kind"] for one in corruptions["id"]["kinds"]] == list(kinds)
     assert [one["kind"] for one in corruptions["baseline"]["kinds"]] == list(kinds)
