@@ -1,6 +1,6 @@
 """Domain shift, corruptions and unknown images for a student of the field guide.
 
-    python -m examples.fieldguide.robustness --out DIR [--epochs 40] [--corruptions 160]
+    python -m examples.fieldguide.robustness --out DIR [--student resnet18] [--epochs 40] [--corruptions 160]
 
 Writes images of the seen and of the validation species, the same species in four other styles, and images of other
 things; trains a student and a closed-set baseline; measures the student on all of them, and adds the results to its
@@ -107,7 +107,7 @@ def distill(*arguments: object) -> None:
     subprocess.run([sys.executable, "-m", "distill", *map(str, arguments)], check=True)
 
 
-def run(out: Path, *, epochs: int, corruptions: int) -> None:
+def run(out: Path, *, student: str, epochs: int, corruptions: int) -> None:
     """Write the images, train and measure. A second run with the same folder continues."""
     images, domains, things = out / "images", out / "domains", out / "things"
     members = [member for group in (SEEN, UNSEEN) for member in species(group)]
@@ -122,6 +122,8 @@ def run(out: Path, *, epochs: int, corruptions: int) -> None:
     split = {"by": "list", "id": [one.name for one in species(SEEN)], "ood": [one.name for one in species(UNSEEN)]}
     common = ["--images", images, "--labels", labels, "--attributes", attributes, "--split", json.dumps(split)]
     common += [
+        "--student",
+        student,
         "--teacher",
         f"local-dir:{TEACHER}",
         "--cache",
@@ -149,10 +151,11 @@ def run(out: Path, *, epochs: int, corruptions: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure a student of the field guide beside its accuracy.")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--student", default="resnet18", help="a timm model")
     parser.add_argument("--epochs", type=int, default=40, help="epochs of both trainings")
     parser.add_argument("--corruptions", type=int, default=160, metavar="IMAGES", help="images to corrupt")
     options = parser.parse_args(arguments)
-    run(options.out.resolve(), epochs=options.epochs, corruptions=options.corruptions)
+    run(options.out.resolve(), student=options.student, epochs=options.epochs, corruptions=options.corruptions)
 
 
 if __name__ == "__main__":
