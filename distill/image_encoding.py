@@ -35,7 +35,7 @@ from distill.teacher.view_features import view_cache, view_keys
 from limbeck.shared.images.background import WHITE
 
 FORMAT = "limbeck feature chunk 1"
-UsedView = Literal["crops", "center", "squash"]
+UsedView = Literal["crops", "center", "squash", "squash_256"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -93,7 +93,7 @@ def training_uses(config: TrainConfig, image_index: ImageIndex) -> list[ImageUse
         return [common]
     if view == "center":
         return [replace(common, rows=np.union1d(common.rows, rows))]
-    if view == "squash":
+    if view in ("squash", "squash_256"):
         return [replace(common, rows=rows, view=view), common]
     shared = shared_views(config, has_unlabelled=bool(unlabelled))
     return [replace(common, rows=rows, view="crops", shared=shared), common]
@@ -108,7 +108,7 @@ def few_shot_rows(config: TrainConfig, image_index: ImageIndex) -> list[int]:
     """The rows of the few-shot images that are trained on. Raises FewShotError."""
     # Selected for every protocol, so that too many shots are an error before the training and not after it.
     support = support_rows(image_index, config.data.shots) if config.data.shots else []
-    return support if config.data.protocol == "fine_tune" else []
+    return support if config.data.trains_on_shots else []
 
 
 def shared_views(config: TrainConfig, *, has_unlabelled: bool) -> SharedViews:
@@ -149,4 +149,4 @@ def encode_use(use: ImageUse, teacher: Teacher, paths: Sequence[Path], *, cache:
 
 
 def _whole(use: ImageUse) -> View:
-    return "squash" if use.view == "squash" else "center"
+    return "center" if use.view == "crops" else use.view

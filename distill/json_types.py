@@ -133,6 +133,7 @@ class LogLine(TypedDict):
     images_per_s: NotRequired[float]
     eta_s: NotRequired[float]
     data_wait: NotRequired[float]
+    train_accuracy: NotRequired[float]
     accuracy: NotRequired[Accuracies]
 
 

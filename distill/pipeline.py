@@ -173,6 +173,7 @@ def training_data(
         unlabelled=np.intersect1d(usable, np.arange(len(trained), len(trained) + len(unlabelled))).astype(np.int64),
         few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
         digests=digests,
+        teacher_scale=teacher.logit_scale,
     )
 
 
@@ -196,7 +197,7 @@ def _images_and_views(
     has_unlabelled: bool,
 ) -> tuple[DecodedImages, _TeacherViews]:
     """The student's images and the teacher's part of the training data, from one pass over the files."""
-    pixels = _pixel_array(config, paths, train_size(config.student.size), cache)
+    pixels = _pixel_array(config, paths, train_size(config.student.size), cache, config.student.resize)
     read = partial(
         read_images,
         paths,
@@ -209,14 +210,15 @@ def _images_and_views(
         read([pixels])
         zeros = torch.zeros(1, 1, num_labels, dtype=torch.float16).expand(len(paths), -1, -1)
         return pixels.images(hooks), _TeacherViews(zeros, np.zeros(0, dtype=np.int64))
-    if config.data.view in ("center", "squash"):
+    if config.data.view in ("center", "squash", "squash_256"):
         encoder = FeatureEncoder(teacher, paths, cache=cache, view=config.data.view, hooks=hooks)
         read([pixels, encoder])
         whole = encoder.features()
         return pixels.images(hooks), _TeacherViews(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
     shared = None if config.data.view == "live" else shared_views(config, has_unlabelled=has_unlabelled)
     teacher_px = teacher_side_px(teacher)
-    if ImageSize.of(teacher_px) == train_size(config.student.size):
+    is_shared = config.student.resize == "bicubic"  # the teacher's views are cut from bicubic images
+    if is_shared and ImageSize.of(teacher_px) == train_size(config.student.size):
         read([pixels])
         images = teacher_images = pixels.images(hooks)
     elif shared is not None and has_most_views(teacher, paths, shared, config.data.background, cache):
@@ -291,6 +293,7 @@ def measure_student(
         num_workers=num_workers,
         decoded_gb=DECODED_GB,
         background=student.background,
+        interpolation=student.interpolation,
     )
     encoder = None if teacher is None else FeatureEncoder(teacher, paths, cache=cache, view="center", hooks=hooks)
     consumers: list[ImageConsumer] = [pixels] if encoder is None else [pixels, encoder]
@@ -484,7 +487,9 @@ def _shard_numbers(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:
     )
 
 
-def _pixel_array(config: TrainConfig, paths: Sequence[Path], image_px: Size, cache: Path) -> PixelArray:
+def _pixel_array(
+    config: TrainConfig, paths: Sequence[Path], image_px: Size, cache: Path, interpolation: str = "bicubic"
+) -> PixelArray:
     system = config.system
     return PixelArray(
         paths,
@@ -493,4 +498,5 @@ def _pixel_array(config: TrainConfig, paths: Sequence[Path], image_px: Size, cac
         num_workers=system.num_workers,
         decoded_gb=system.decoded_gb,
         background=config.data.background,
+        interpolation=interpolation,
     )

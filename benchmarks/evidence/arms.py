@@ -32,6 +32,7 @@ many arms and seeds. There are few images, so that accuracy differs between the 
 PAPER_ORDER = ("cls", "mse", "im_cst", "vlalign")
 THREE = "+".join(PAPER_ORDER[:3])
 AS_PAPER = "paper's terms and view"
+AS_PUBLISHED = "li2023_resnet"
 WEIGHTS = {"fd": 2000.0}  # CLIP-KD's (arXiv:2307.12732); the others' are 1
 OTHERS = ("queue_kl", "icl", "fd", "affinity", "neighbour", "unseen")
 
@@ -213,6 +214,34 @@ def _recipe_arms() -> list[TrainingArm]:
     ]
 
 
+def _published_arms() -> list[TrainingArm]:
+    """The paper's ResNet recipe at 32 px, and each difference of ours from the published code taken away or added."""
+    short = {"student": "test_resnet", "image_px": 32, "epochs": 12, "milestones": [4, 8], "passes_per_epoch": 1}
+
+    def arm(name: str, title: str, **changes: object) -> TrainingArm:
+        return TrainingArm(
+            name=name,
+            title=title,
+            section="published",
+            is_core=False,
+            recipe="li2023_resnet",
+            uses_base=False,
+            num_images=54,
+            changes=short | {"measured_epochs": 12} | changes,
+        )
+
+    improved = {"init": "timm", "resize": "bicubic", "view": "squash", "last_batch": "drop"}
+    return [
+        arm(AS_PUBLISHED, "`li2023_resnet`, a view for each image"),
+        arm("a view per batch", "one crop and flip for a whole batch, as published", augmentation={"per": "batch"}),
+        arm("timm's start", "timm's start in the place of torchvision's", init="timm"),
+        arm("bicubic", "bicubic images, the teacher's not by way of 256", resize="bicubic", view="squash"),
+        arm("last batch dropped", "the last partial batch is left out", last_batch="drop"),
+        arm("improved", "`li2023_resnet_improved`: the last three", **improved),
+    ]
+
+
 ARMS: Mapping[str, TrainingArm] = {
-    arm.name: arm for arm in [*_objective_arms(), *_variant_arms(), *_extension_arms(), *_recipe_arms()]
+    arm.name: arm
+    for arm in [*_objective_arms(), *_variant_arms(), *_extension_arms(), *_recipe_arms(), *_published_arms()]
 }

@@ -34,6 +34,7 @@ SECTIONS = {
     "few-shot": "Five images of each unseen label",
     "closed set": "The same student as a closed-set classifier",
     "recipe": "Our recipe",
+    "published": "The paper's recipe and its variants",
 }
 
 

@@ -45,7 +45,8 @@ NO_HOOKS = TrainHooks()
 
 
 class ArmRecord(TypedDict):
-    """The stored result of an arm with a seed. `groups`: evaluations as JSON by group of unseen species."""
+    """The stored result of an arm with a seed. `groups`: evaluations as JSON by group of unseen species. `epochs`:
+    accuracy on the unseen species of the last group after each measured epoch."""
 
     arm: str
     seed: int
@@ -54,6 +55,7 @@ class ArmRecord(TypedDict):
     pictures: int
     config: dict[str, JSONValue]
     groups: dict[str, EvaluationJSON]
+    epochs: list[float | None]
     train_seconds: float
     seconds: float
     steps: int
@@ -140,6 +142,7 @@ def run_arm(
         pictures=arm.num_images,
         config=config.flat(),
         groups={group: evaluation.as_json() for group, evaluation in evaluations.items()},
+        epochs=[line["accuracy"]["ood"] for line in trained.log if "accuracy" in line],
         train_seconds=round(trained.seconds, 1),
         seconds=round(time.monotonic() - start, 1),
         steps=trained.steps,

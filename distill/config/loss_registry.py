@@ -10,13 +10,24 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 TermInput = Literal[
-    "student", "teacher", "labels", "texts", "captions", "captioned", "queue", "unseen", "class_weights"
+    "student",
+    "teacher",
+    "labels",
+    "images",
+    "texts",
+    "captions",
+    "captioned",
+    "queue",
+    "queue_images",
+    "unseen",
+    "class_weights",
 ]
 """An input of a loss term.
 
 Features `student` and `teacher` (B, D); `labels` (B,); text features `texts` (K, D); caption features `captions` (B, D)
-and the mask `captioned` (B,); teacher features of this and earlier batches, `queue` (Q, D); text features of unseen
-labels, `unseen` (U, D); `class_weights` (K,), None if all labels have the same weight.
+and the mask `captioned` (B,); teacher features of this and earlier batches, `queue` (Q, D); the numbers of their
+images, `queue_images` (Q,), and of the images of the batch, `images` (B,); text features of unseen labels, `unseen` (U,
+D); `class_weights` (K,), None if all labels have the same weight.
 """
 
 
@@ -75,13 +86,13 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
         settings={"temperature": "temperature"},
     ),
     "icl": LossTerm(
-        title="ICL, interactive contrastive learning (CLIP-KD)",
+        title="ICL, interactive contrastive learning (CLIP-KD, with weight 1)",
         function="interactive_contrastive:interactive_contrastive",
         inputs=("student", "teacher", "texts", "labels"),
         settings={"temperature": "temperature"},
     ),
     "fd": LossTerm(
-        title="FD, feature distance (CLIP-KD)",
+        title="FD, feature distance (CLIP-KD, with weight 2000)",
         function="feature_distance:feature_distance",
         inputs=("student", "teacher"),
     ),
@@ -89,12 +100,12 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
         title="affinity mimicking (TinyCLIP)",
         function="affinity:affinity",
         inputs=("student", "teacher", "texts"),
-        settings={"temperature": "temperature"},
+        settings={"temperature": "affinity_scale"},
     ),
     "neighbour": LossTerm(
         title="nearest-neighbour guidance (CLIP-PING)",
         function="nearest_neighbour:nearest_neighbour",
-        inputs=("student", "teacher", "queue"),
+        inputs=("student", "teacher", "queue", "images", "queue_images"),
         settings={"temperature": "temperature"},
     ),
     "closed_set": LossTerm(

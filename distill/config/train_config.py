@@ -38,7 +38,7 @@ HubName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9
 Protocol = Literal["zero_shot", "fine_tune", "retrieval", "closed_set"]
 Sampling = Literal["uniform", "square_root", "balanced"]
 ClassWeights = Literal["none", "inverse", "inverse_sqrt", "effective"]
-TeacherView = Literal["center", "squash", "same", "live"]
+TeacherView = Literal["center", "squash", "squash_256", "same", "live"]
 
 # Short names that are not the name of the field itself.
 _RENAMED = {
@@ -214,6 +214,15 @@ class StudentConfig(_Frozen):
         224, description="Side of the student's input in pixels, or its height and width. Images are squashed to it."
     )
     in_chans: Literal[1, 3] = Field(3, description="Channels of the student's input: 3 for RGB, 1 for grey.")
+    init: Literal["timm", "torchvision"] = Field(
+        "timm",
+        description="Random start: timm's own, or torchvision's, as published. torchvision's differs for ResNets (each "
+        "batch norm starts at 1) and ViTs (a head of zeros), and has ImageNet's mean and standard deviation; other "
+        "models have timm's.",
+    )
+    resize: Literal["bicubic", "bilinear"] = Field(
+        "bicubic", description="Interpolation by which images are resized for the student; bilinear as published."
+    )
     test_crop: float = Field(
         1.0,
         gt=0.5,
@@ -258,14 +267,18 @@ class DataConfig(_Frozen):
         "zero_shot",
         description="`zero_shot` trains on the ID labels. `fine_tune` continues from a student, with the first `shots` "
         "images of every OOD label. `retrieval` is zero_shot, also evaluated with Tip-Adapter on these images. "
-        "`closed_set` trains a plain classifier of the ID labels, the baseline; its loss `closed_set` is the only one.",
+        "`closed_set` trains a plain classifier of the ID labels, the baseline, and with `shots` of ID and OOD labels; "
+        "its loss `closed_set` is the only one.",
     )
-    shots: int = Field(0, ge=0, le=1000, description="Images per OOD label for `fine_tune` and `retrieval`.")
+    shots: int = Field(
+        0, ge=0, le=1000, description="Images per OOD label for `fine_tune`, `retrieval` and a `closed_set` baseline."
+    )
     augmentation: Augmentation = Field(Augmentation(), description="Augmentation of the training images.")
     view: TeacherView = Field(
         "center",
         description="The teacher's view of an image. `center`: the teacher's own preprocessing, cached. `squash`: the "
-        "whole image resized to the teacher's input, cached, as published. `same`: the student's crop and flip, "
+        "whole image resized to the teacher's input, cached. `squash_256`: the same by way of 256 x 256 pixels, as "
+        "published. `same`: the student's crop and flip, "
         "`num_views` of them per image, cached. `live`: every view of the student, encoded during training.",
     )
     num_views: int = Field(4, ge=1, le=1000, description="Cached views per image for view `same`.")
@@ -289,6 +302,11 @@ class DataConfig(_Frozen):
     @classmethod
     def _background_is_a_colour(cls, background: str) -> str:
         return hex_colour(background)
+
+    @property
+    def trains_on_shots(self) -> bool:
+        """Whether the few-shot images are trained on, and their labels are trained labels."""
+        return self.shots > 0 and self.protocol in ("fine_tune", "closed_set")
 
     @property
     def encodes_training_images(self) -> bool:
@@ -321,13 +339,25 @@ class ObjectiveConfig(_Frozen):
     cap_temperature: float = Field(
         1.0, ge=0.001, le=100, allow_inf_nan=False, description="Softmax temperature of L-cap."
     )
-    queue_size: int = Field(4096, ge=2, le=1_000_000, description="Teacher features kept in the queue.")
+    affinity_scale: Literal["temperature", "teacher"] = Field(
+        "temperature",
+        description="Scale of the affinities: 1 / `temperature`, or the teacher's own logit scale, as published.",
+    )
+    queue_size: Annotated[int, Field(ge=2, le=1_000_000)] | None = Field(
+        4096,
+        description="Teacher features kept in the queue; if null, as many as there are training images, from one batch "
+        "to 65,536.",
+    )
     unseen_neighbours: int = Field(2, ge=1, description="Nearest unseen labels per image in the term `unseen`.")
     context_tokens: int = Field(
         0,
         ge=0,
         le=64,
         description="Learned context vectors in place of `a photo of` (CoOp; 8 as published; 0 for none).",
+    )
+    second_stop: bool = Field(
+        False,
+        description="Texts after learned context vectors that end in a full stop get a second one, as published.",
     )
 
 
@@ -346,6 +376,11 @@ class ScheduleConfig(_Frozen):
     epochs: int = Field(90, ge=1, le=100_000, description="Epochs.")
     passes_per_epoch: int = Field(1, ge=1, le=1000, description="Passes over the training images per epoch.")
     batch_size: int = Field(128, ge=2, le=65_536, description="Images per step, over all processes.")
+    last_batch: Literal["drop", "keep"] = Field(
+        "drop",
+        description="Images that do not fill the last batch of a pass: left out of that pass, or a smaller batch, as "
+        "published.",
+    )
     accumulate: int = Field(
         1,
         ge=1,
@@ -380,7 +415,11 @@ class EvaluationConfig(_Frozen):
     """Evaluation during training. It never selects weights: the delivered student is the last one."""
 
     measured_epochs: int = Field(
-        5, ge=0, le=100, description="Last epochs to evaluate as they end, for the published mean over epochs."
+        5,
+        ge=0,
+        le=100_000,
+        description="Last epochs to evaluate as they end, for the published mean over epochs; the number of `epochs`, "
+        "or more, for all.",
     )
 
 
@@ -513,8 +552,9 @@ class TrainConfig(TrainSettings):
     @model_validator(mode="after")
     def _protocol_fits(self) -> Self:
         protocol, shots = self.data.protocol, self.data.shots
-        if (protocol in ("fine_tune", "retrieval")) != (shots > 0):
-            reason = "are for fine_tune and retrieval" if shots else "leaves no images to learn from"
+        needs_shots = protocol in ("fine_tune", "retrieval")
+        if needs_shots and not shots or shots and protocol == "zero_shot":
+            reason = "are for fine_tune, retrieval and closed_set" if shots else "leaves no images to learn from"
             raise ValueError(f"shots {shots} {reason}, and the protocol is {protocol}: change one of them")
         names = set(self.objective.losses.above_zero())
         if (protocol == "closed_set") != ("closed_set" in names) or len(names) > 1 and "closed_set" in names:

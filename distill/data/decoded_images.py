@@ -1,10 +1,11 @@
 """Images decoded once to uint8 at the training resolution, and cached as one memory-mapped array.
 
-The whole image is squashed to the stored size (bicubic, antialiased), as in the code of arXiv:2307.03135: 256 for a
-student of 224 px, in proportion above 96 px, and the student's own size up to 96 px, because datasets of small images
-are mostly stored at that size and a margin would only blur them. An image that already has that size is kept to the
-bit. The array is named by a digest of the file contents, so a second run on the same images finds it; it is written
-atomically. N images, S and T height and width of the stored images in pixels, equal for a square student.
+The whole image is squashed to the stored size (bicubic or bilinear, antialiased), as in the code of arXiv:2307.03135
+(bilinear): 256 for a student of 224 px, in proportion above 96 px, and the student's own size up to 96 px, because
+datasets of small images are mostly stored at that size and a margin would only blur them. An image that already has
+that size is kept to the bit. The array is named by a digest of the file contents, so a second run on the same images
+finds it; it is written atomically. N images, S and T height and width of the stored images in pixels, equal for a
+square student.
 """
 
 import errno
@@ -34,6 +35,7 @@ from limbeck.shared.images.extreme_shapes import shortened
 from limbeck.shared.images.file_names import shown_path
 
 FORMAT = "limbeck pixels 1: squashed, bicubic"
+INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 SMALL_PX = 96
 ABANDONED_S = 24 * 3600
 
@@ -101,10 +103,16 @@ class OnDemandPixels:
     """
 
     def __init__(
-        self, paths: Sequence[Path], contents: Keys, size: ImageSize, num_workers: int, background: str = WHITE
+        self,
+        paths: Sequence[Path],
+        contents: Keys,
+        size: ImageSize,
+        num_workers: int,
+        background: str = WHITE,
+        interpolation: str = "bicubic",
     ) -> None:
         self._paths, self._contents, self._size, self._num_workers = paths, contents, size, num_workers
-        self._background = background
+        self._background, self._interpolation = background, interpolation
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -125,7 +133,7 @@ class OnDemandPixels:
                     "restore the file, or start a new run"
                 )
             if file.image is not None:
-                pixels[at] = squash(file.image, self._size)
+                pixels[at] = squash(file.image, self._size, self._interpolation)
 
         with ThreadPoolExecutor(self._num_workers, "decode") as pool:
             for _ in pool.map(fill, range(len(rows))):
@@ -151,9 +159,10 @@ class PixelArray:
         num_workers: int,
         decoded_gb: float = math.inf,
         background: str = WHITE,
+        interpolation: str = "bicubic",
     ) -> None:
         self._paths, self._size, self._num_workers = paths, ImageSize.of(image_px), num_workers
-        self._background = background
+        self._background, self._interpolation = background, interpolation
         self._folder = cache / "pixels"
         self._store_array = len(paths) * self._size.num_pixels * 3 <= decoded_gb * 1e9
         self._found: DecodedImages | None = None
@@ -174,7 +183,7 @@ class PixelArray:
 
     def derive(self, image: Image.Image) -> Pixels:
         """The image squashed to the stored size."""
-        return squash(image, self._size)
+        return squash(image, self._size, self._interpolation)
 
     def accept(self, row: int, digest: bytes, derived: Pixels | None, reason: str) -> None:
         self._digests.append(digest)
@@ -188,7 +197,7 @@ class PixelArray:
         if self._found is not None:
             return
         contents = stack_keys(self._digests)
-        key = _key(self._size, contents)
+        key = _key(self._size, contents, self._interpolation)
         write_bytes(self._folder / f"{key}.json", json.dumps({"bad": self._bad}).encode())
         if self._draft is not None:  # the array is written last, so wherever it exists the JSON file does too
             self._draft.move_to(self._folder / f"{key}.npy")
@@ -210,7 +219,7 @@ class PixelArray:
         return self._found
 
     def _find(self, contents: Keys) -> DecodedImages | None:
-        key = _key(self._size, contents)
+        key = _key(self._size, contents, self._interpolation)
         pixels: PixelRows
         try:
             notes = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
@@ -223,7 +232,9 @@ class PixelArray:
         except FileNotFoundError as error:
             if self._store_array or error.filename.endswith(".json"):
                 return None
-            pixels = OnDemandPixels(self._paths, contents, self._size, self._num_workers, self._background)
+            pixels = OnDemandPixels(
+                self._paths, contents, self._size, self._num_workers, self._background, self._interpolation
+            )
         except ValueError:
             return None
         return DecodedImages(pixels, {int(at): reason for at, reason in notes["bad"].items()}, key, contents)
@@ -237,6 +248,7 @@ def decode_images(
     num_workers: int = 4,
     decoded_gb: float = math.inf,
     background: str = WHITE,
+    interpolation: str = "bicubic",
     hooks: PipelineHooks | None = None,
 ) -> DecodedImages:
     """Decode the images of `paths` at `image_px`, or find them in `cache` if these contents were decoded before.
@@ -246,7 +258,13 @@ def decode_images(
     """
     hooks = hooks or logging_hooks()
     pixels = PixelArray(
-        paths, image_px, cache=cache, num_workers=num_workers, decoded_gb=decoded_gb, background=background
+        paths,
+        image_px,
+        cache=cache,
+        num_workers=num_workers,
+        decoded_gb=decoded_gb,
+        background=background,
+        interpolation=interpolation,
     )
     read_images(paths, [pixels], cache=cache, num_workers=num_workers, hooks=hooks, background=background)
     return pixels.images(hooks)
@@ -288,14 +306,16 @@ class _ArrayDraft:
         shutil.rmtree(self._work, ignore_errors=True)
 
 
-def _key(size: ImageSize, contents: Keys) -> str:
-    return key_of(FORMAT, str(size), *(content.tobytes() for content in contents)).hex()[:32]
+def _key(size: ImageSize, contents: Keys, interpolation: str) -> str:
+    return key_of(
+        FORMAT.replace("bicubic", interpolation), str(size), *(content.tobytes() for content in contents)
+    ).hex()[:32]
 
 
-def squash(image: Image.Image, size: ImageSize) -> Pixels:
+def squash(image: Image.Image, size: ImageSize, interpolation: str = "bicubic") -> Pixels:
     """The image (S, T, 3) resized to `size`; its aspect ratio is not kept."""
     if image.size != (size.width, size.height):
-        image = shortened(image, size.height).resize((size.width, size.height), Image.Resampling.BICUBIC)
+        image = shortened(image, size.height).resize((size.width, size.height), INTERPOLATIONS[interpolation])
     return np.asarray(image)
 
 

@@ -146,6 +146,7 @@ def _decode(
         num_workers=config.system.num_workers,
         decoded_gb=config.system.decoded_gb,
         background=config.data.background,
+        interpolation=config.student.resize,
     )
     consumers: list[ImageConsumer] = [pixels]
     if config.data.protocol != "closed_set":  # the final evaluation compares the student with the teacher

@@ -119,6 +119,7 @@ class OnnxImages:
             num_workers=self.num_workers,
             decoded_gb=0,
             background=self.student.background,
+            interpolation=self.student.interpolation,
             hooks=quiet,
         )
 

@@ -1,9 +1,10 @@
 """Affinity mimicking: match the student's image-text affinities to the teacher's (TinyCLIP, arXiv:2309.12314).
 
-1/2 [CE(softmax_K(v t^T / temperature), s t^T / temperature) + CE(softmax_B(t v^T / temperature), t s^T /
-temperature)], CE with soft targets, s, v and t normalised: each image over the texts, and each text over the images.
-TinyCLIP's texts are the captions of the batch; here they are the texts of the K labels. B images, K labels, D embedding
-width.
+1/2 [CE(softmax_K(v t^T / temperature), s t^T / temperature) + CE(softmax_B(t v^T / temperature), t s^T / temperature)],
+CE with soft targets, s, v and t normalised: each image over the texts, and each text over the images. TinyCLIP's texts
+are the captions of the batch; here they are the texts of the K labels. TinyCLIP scales by the logit scales of teacher
+and student; here 1 / temperature is that of the teacher, or a number (`affinity_scale`). B images, K labels, D
+embedding width.
 """
 
 import torch.nn.functional as F

@@ -5,9 +5,9 @@ P and Q height and width in pixels.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -20,6 +20,7 @@ from distill.config.train_config import StudentConfig
 from distill.json_types import InitialWeightsJSON, ModelArgs, StudentPreprocess
 from distill.state_dicts import WeightsError, misfit, not_plain, read_weights, without_prefix
 from distill.student.initial_weights import ModelSource, StudentError, WeightsFile, find_source, weights_path
+from distill.student.torchvision_start import MEAN, STD, set_torchvision_start
 from limbeck.shared.images.background import WHITE
 from limbeck.shared.images.decode import DECODER
 from limbeck.shared.text import first_line
@@ -38,8 +39,8 @@ class Student:
 
     `timm.create_model(name, num_classes=width, **model_args)` builds the same model. `size`: of its input. `mean`,
     `std`: of pixel values in 0..1, one for each channel. `test_crop`: side of the centre crop divided by side of the
-    whole image, at evaluation. `background`: colour (`#rrggbb`) that transparent parts of images show. `initial`: where
-    the weights came from.
+    whole image, at evaluation. `interpolation`: by which images are resized. `background`: colour (`#rrggbb`) that
+    transparent parts of images show. `initial`: where the weights came from.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Student:
     model: nn.Module
     model_args: ModelArgs = field(default_factory=ModelArgs)
     test_crop: float = 1.0
+    interpolation: str = "bicubic"
     background: str = WHITE
     initial: InitialWeightsJSON = field(default_factory=lambda: InitialWeightsJSON(source="random"))
 
@@ -68,7 +70,7 @@ class Student:
             "size": list(self.size),
             "mean": list(self.mean),
             "std": list(self.std),
-            "interpolation": "bicubic",
+            "interpolation": self.interpolation,
             "resize_mode": "squash",
             "crop_pct": self.test_crop,
             "mode": "L" if self.num_channels == 1 else "RGB",
@@ -126,7 +128,9 @@ def configured_student(
         load_weights=initialise,
         in_chans=config.in_chans,
         model_args=config.model_args,
+        init=config.init,
         test_crop=config.test_crop,
+        interpolation=config.resize,
         background=background,
     )
 
@@ -143,7 +147,9 @@ def build_student(
     load_weights: bool = True,
     in_chans: int = 3,
     model_args: Mapping[str, Any] | None = None,
+    init: Literal["timm", "torchvision"] = "timm",
     test_crop: float = 1.0,
+    interpolation: str = "bicubic",
     background: str = WHITE,
 ) -> Student:
     """A student with a head of `width`, initialised by `seed`, in training mode on the CPU.
@@ -151,7 +157,7 @@ def build_student(
     `name`: as of `distill.config.model_names.check_student`; a tag sets mean and std. `pretrained`: start from the
     published weights, downloaded if not cached. `weights`: a file or folder to start from, below `root` if given; a
     folder sets mean and std, also if `load_weights` is false. `in_chans`: 3, or 1 for grey. `model_args`: further
-    arguments of `timm.create_model`.
+    arguments of `timm.create_model`. `init`: whose random start, and whose mean and std, a student without weights has.
     Raises StudentError for an unknown model, an unsupported `image_px` or argument, or weights that cannot be
     downloaded or do not fit.
     """
@@ -175,6 +181,8 @@ def build_student(
         if source.own is not None and load_weights:
             model, head = _with_own_weights(builder, model, source.own, in_chans)
             initial = _initial(source.own, head)
+        elif source.own is None and init == "torchvision" and set_torchvision_start(model, seed):
+            source = replace(source, cfg=replace(source.cfg, mean=MEAN, std=STD))
     _check_forward(model, builder, in_chans)
     mean, std = _channel_statistics(source, in_chans)
     return Student(
@@ -182,6 +190,7 @@ def build_student(
         width=width,
         size=size,
         test_crop=test_crop,
+        interpolation=interpolation,
         background=background,
         mean=mean,
         std=std,

@@ -28,6 +28,7 @@ def save_student(student: Student, path: Path) -> None:
         "std": list(student.std),
         "model_args": student.model_args,
         "test_crop": student.test_crop,
+        "interpolation": student.interpolation,
         "background": student.background,
         "initial": student.initial,
     }
@@ -57,6 +58,7 @@ def load_student(
             model=model,
             model_args=described["model_args"],
             test_crop=described["test_crop"],
+            interpolation=described.get("interpolation", "bicubic"),
             background=described["background"],
             initial=described["initial"],
         )
@@ -81,6 +83,7 @@ def load_bundled_student(folder: Path, background: str = WHITE) -> Student:
             model=model,
             model_args=model_args,
             test_crop=cfg["crop_pct"],
+            interpolation=cfg["interpolation"],
             background=background,
         )
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -22,7 +22,9 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import text_global_pool
 from PIL import Image
 
+from distill.config.image_size import ImageSize
 from distill.config.model_names import UnknownName, check_teacher
+from distill.data.decoded_images import squash
 from distill.data.row_cache import key_of
 from distill.json_types import JSONObject, ModelConfig, TeacherInfo, TeacherPreprocess, TeacherWeights
 from distill.teacher.clip_model import ClipModel, TextTower
@@ -36,8 +38,11 @@ from limbeck.shared.images.extreme_shapes import MAX_ASPECT, central_part, short
 
 __all__ = ["Teacher", "TeacherError", "View", "load_teacher"]
 
-View = Literal["center", "squash"]
-"""Preprocessing of an image for a teacher: its own, or the whole image squashed to its size (as published)."""
+View = Literal["center", "squash", "squash_256"]
+"""Preprocessing of an image for a teacher: its own, the whole image squashed to its size, or `squash_256`, the same as
+published (arXiv:2307.03135): squashed to 256 x 256 pixels bilinearly, and these bicubically without antialiasing."""
+
+PUBLISHED_PX = 256
 
 TRANSFORM_VERSION = "open_clip image_transform_v2"
 MAX_TEXT_BATCH = 256
@@ -97,11 +102,21 @@ class Teacher:
 
         Extremely long images are reduced first, so that no resize needs gigabytes (`limbeck.shared.images`).
         """
+        if view == "squash_256":
+            return self._squashed_by_way_of_256(image)
         if view == "squash" or self.preprocess["resize_mode"] == "squash":
             image = shortened(image, self.preprocess["size"][0])
         else:
             image = central_part(image, min(MAX_ASPECT, *self.preprocess["size"]))
         return self._transforms[view](image)
+
+    def _squashed_by_way_of_256(self, image: Image.Image) -> torch.Tensor:
+        """The published input, with the teacher's own mean and std; (3, H, W) float32."""
+        stored = squash(image, ImageSize.of(PUBLISHED_PX), "bilinear")  # (256, 256, 3)
+        pixels = torch.tensor(stored).permute(2, 0, 1).float() / 255
+        resized = torch.nn.functional.interpolate(pixels[None], size=tuple(self.preprocess["size"]), mode="bicubic")[0]
+        mean, std = (torch.tensor(self.preprocess[name]).view(3, 1, 1) for name in ("mean", "std"))
+        return (resized - mean) / std
 
     @torch.no_grad()
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:

@@ -1,9 +1,10 @@
 """Prompt learning (CoOp, arXiv:2109.01134, as in arXiv:2307.03135): learned vectors in place of `a photo of`.
 
-The same M vectors precede every label's words, `label[ . sentence].`, in place of token embeddings. The text tower is
-frozen; texts pass through it in chunks with gradient checkpointing, so that memory grows with the chunk and not with
-the number of labels. The vectors also apply to labels that were not trained on.
-K labels, N texts, M context vectors, W token embedding width, D embedding width.
+The same M vectors precede every label's words, `label[ . sentence].`, in place of token embeddings. The published code
+adds the last full stop whether or not the sentence ends in one; `second_stop` does the same. The text tower is frozen;
+texts pass through it in chunks with gradient checkpointing, so that memory grows with the chunk and not with the number
+of labels. The vectors also apply to labels that were not trained on. K labels, N texts, M context vectors, W token
+embedding width, D embedding width.
 """
 
 from collections.abc import Sequence
@@ -27,14 +28,21 @@ class PromptedTexts:
     """Text targets of K labels as a function of the context vectors.
 
     `prompts`: the texts of each label, rendered by `distill.texts.text_templates`. `shortened`: texts that are too long
-    after the vectors, as in `distill.texts.text_targets`. Raises TextsError for a text without the prefix of the
+    after the vectors, as in `distill.texts.text_targets`. `second_stop`: a text that ends in a full stop gets another
+    one, as published. Raises TextsError for a text without the prefix of the
     templates, and if the vectors leave no tokens for words.
     """
 
     def __init__(
-        self, teacher: Teacher, prompts: Sequence[Sequence[str]], num_tokens: int, *, chunk: int = CHUNK
+        self,
+        teacher: Teacher,
+        prompts: Sequence[Sequence[str]],
+        num_tokens: int,
+        *,
+        second_stop: bool = False,
+        chunk: int = CHUNK,
     ) -> None:
-        suffixes = [[without_prefix(prompt) for prompt in texts] for texts in prompts]
+        suffixes = [[without_prefix(prompt, second_stop=second_stop) for prompt in texts] for texts in prompts]
         used, self.shortened = _fit_after_context(teacher, suffixes, num_tokens)
         self._teacher = teacher
         ids = teacher.tokenizer.ids([text for texts in used for text in texts])
@@ -71,12 +79,18 @@ class PromptedTexts:
         return encoded
 
 
-def with_context(teacher: Teacher, targets: TextTargets, context: Tensor) -> TextTargets:
+def with_context(teacher: Teacher, targets: TextTargets, context: Tensor, *, second_stop: bool = False) -> TextTargets:
     """The targets of the same labels, seen or unseen, with the learned `context` (M, W) before their words."""
-    texts = PromptedTexts(teacher, targets.prompts, len(context))
+    texts = PromptedTexts(teacher, targets.prompts, len(context), second_stop=second_stop)
     with torch.no_grad():
         features = texts(context.to(teacher.device)).cpu()
-    return replace(targets, features=features, truncated=tuple(texts.shortened), context=context.detach().cpu())
+    return replace(
+        targets,
+        features=features,
+        truncated=tuple(texts.shortened),
+        context=context.detach().cpu(),
+        second_stop=second_stop,
+    )
 
 
 def _fit_after_context(

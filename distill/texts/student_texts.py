@@ -36,7 +36,7 @@ class StudentTexts:
 
 def student_texts(config: TrainConfig, image_index: ImageIndex, teacher: Teacher, targets: TextTargets) -> StudentTexts:
     """The texts for training. Raises TextsError if `losses.unseen` has a weight but there are no unseen labels."""
-    few_shot = config.data.protocol == "fine_tune"
+    few_shot = config.data.trains_on_shots
     labels = (*image_index.id_labels, *image_index.ood_labels) if few_shot else image_index.id_labels
     # Without the term `unseen`, texts of unseen labels are not used in training, not even as negatives.
     needs_unseen = "unseen" in required_inputs(config.objective.losses.above_zero())
@@ -50,19 +50,23 @@ def student_texts(config: TrainConfig, image_index: ImageIndex, teacher: Teacher
         labels=labels,
         texts=targets.features[list(labels)],
         unseen=targets.features[list(unseen)] if unseen else None,
-        prompted=PromptedTexts(teacher, prompts, config.objective.context_tokens)
+        prompted=PromptedTexts(
+            teacher, prompts, config.objective.context_tokens, second_stop=config.objective.second_stop
+        )
         if config.objective.context_tokens
         else None,
     )
 
 
-def targets_with_context(teacher: Teacher | None, targets: TextTargets, context: Tensor | None) -> TextTargets:
+def targets_with_context(
+    teacher: Teacher | None, targets: TextTargets, context: Tensor | None, *, second_stop: bool = False
+) -> TextTargets:
     """The targets with the learned `context` (M, W) before their words; unchanged if it is None."""
     if context is None:
         return targets
     if teacher is None:
         raise TypeError("learned vectors need the teacher's text tower: pass the teacher")
-    return with_context(teacher, targets, context)
+    return with_context(teacher, targets, context, second_stop=second_stop)
 
 
 def evaluation_inputs(
@@ -70,12 +74,17 @@ def evaluation_inputs(
 ) -> tuple[ImageIndex, TextTargets]:
     """The images and text targets for evaluating a student of `config`; the targets include the learned `context`.
 
-    The closed-set baseline is evaluated without OOD images, and each ID label has a unit vector as its target.
+    In the closed-set baseline each trained label has a unit vector as its target. It is evaluated without OOD images,
+    unless it was trained on some of them.
     """
     if config.data.protocol != "closed_set":
-        return image_index, targets_with_context(teacher, targets, context)
-    features = torch.zeros(len(image_index.labels), len(image_index.id_labels))
-    features[list(image_index.id_labels)] = torch.eye(len(image_index.id_labels))
+        second_stop = config.objective.second_stop
+        return image_index, targets_with_context(teacher, targets, context, second_stop=second_stop)
+    trained = [*image_index.id_labels, *(image_index.ood_labels if config.data.trains_on_shots else ())]
+    features = torch.zeros(len(image_index.labels), len(trained))
+    features[trained] = torch.eye(len(trained))
+    if config.data.trains_on_shots:
+        return image_index, replace(targets, features=features)
     without_ood = ImageIndex.of(
         image_index.root, image_index.labels, (item for item in image_index if item.part != "ood")
     )

@@ -36,6 +36,7 @@ class TextTargets:
 
     `prompts`: the given texts of each label. `truncated`: those that were too long. `teacher`: its `info()`. `context`:
     (M, W) learned vectors that replace the prefix of each prompt (`distill.texts.prompt_learning`), or None.
+    `second_stop`: whether texts that end in a full stop got a second one after these vectors.
     """
 
     features: torch.Tensor
@@ -43,10 +44,13 @@ class TextTargets:
     truncated: tuple[ShortenedText, ...]
     teacher: TeacherInfo
     context: torch.Tensor | None = None
+    second_stop: bool = False
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, atomically; all but the tensors is JSON in its metadata."""
-        fields = {"prompts": self.prompts, "truncated": self.truncated, "teacher": self.teacher}
+        fields: dict[str, object] = {"prompts": self.prompts, "truncated": self.truncated, "teacher": self.teacher}
+        if self.second_stop:
+            fields["second_stop"] = True
         # One metadata key only, because safetensors writes several in an order that differs between runs.
         metadata = {FORMAT: json.dumps(fields, sort_keys=True)}
         with replacing(path) as draft:
@@ -70,6 +74,7 @@ class TextTargets:
                     truncated=tuple(ShortenedText(*entry) for entry in fields["truncated"]),
                     teacher=fields["teacher"],
                     context=opened.get_tensor("context") if "context" in opened.keys() else None,  # noqa: SIM118
+                    second_stop=fields.get("second_stop", False),
                 )
         except (SafetensorError, KeyError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error

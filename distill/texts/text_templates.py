@@ -137,15 +137,16 @@ def render(
     return tuple(dict.fromkeys(texts))
 
 
-def without_prefix(text: str) -> str:
+def without_prefix(text: str, *, second_stop: bool = False) -> str:
     """A rendered text without `a photo of `, which learned vectors replace: `a photo of a crane` -> `a crane.`.
 
-    Ends with a full stop, as published. Raises TextsError for a text with another beginning.
+    Ends with a full stop. With `second_stop`, one is added also to a text that ends in one, as published. Raises
+    TextsError for a text with another beginning.
     """
     if not text.startswith(PREFIX):
         raise TextsError(f'"{text}" does not begin with "{PREFIX}": learned vectors replace exactly that')
     words = text.removeprefix(PREFIX)
-    return words if words.endswith(".") else f"{words}."
+    return words if words.endswith(".") and not second_stop else f"{words}."
 
 
 def _sentences(kind: TextKind, attributes: LabelAttributes) -> list[str]:

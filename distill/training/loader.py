@@ -1,8 +1,9 @@
 """Batches of a run, read ahead of the steps that use them; the step number determines the images and views of a batch.
 
 In each pass every usable image is used once, in an order shuffled per pass, or the images of rare labels more often
-(`distill.data.draws.by_label`); images that do not fill a last batch are left out of that pass. B images of a batch, N
-images, M usable images, K labels, U unseen labels, V teacher views, D embedding width, S and T height and width.
+(`distill.data.draws.by_label`). Images that do not fill the last batch are left out of that pass, or make a smaller
+batch (`schedule.last_batch`). B images of a batch, N images, M usable images, K labels, U unseen labels, V teacher
+views, D embedding width, S and T height and width.
 """
 
 import time
@@ -49,6 +50,7 @@ class TrainData:
     `shards`: (N,) the shard number of each image, if they are in shards: a pass reads a few shards at a time.
     `unlabelled`: the rows of `usable` without a label, whose `labels` are -1 (`distill.data.draws.unlabelled`).
     `contents`: (N, 32) uint8, the sha256 of each image file, for the record of what the student was trained on.
+    `teacher_scale`: the teacher's logit scale, for the losses that use it.
     """
 
     pixels: PixelRows
@@ -67,6 +69,13 @@ class TrainData:
     shards: Ints | None = None
     contents: Keys | None = None
     unlabelled: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    teacher_scale: float | None = None
+
+    def image_numbers(self) -> Ints:
+        """A number (N,) for each image, equal for rows with the same image file."""
+        if self.contents is None:
+            return np.arange(len(self.labels), dtype=np.int64)
+        return np.unique(self.contents, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
     def trained_contents(self) -> Keys:
         """The sha256 (M, 32) of the images that are trained on."""
@@ -77,11 +86,13 @@ class TrainData:
 class Batch:
     """A batch on the device: `pixels` (B, S, T, 3) uint8, `labels` (B,) int64, `teacher` (B, D) float32.
 
-    `captions` (B, D) and `captioned` (B,) bool if the data has captions. `waited_s`: seconds the step waited for it.
+    `images`: (B,) int64, the number of each image. `captions` (B, D) and `captioned` (B,) bool if the data has
+    captions. `waited_s`: seconds the step waited for it.
     """
 
     pixels: Tensor
     labels: Tensor
+    images: Tensor
     teacher: Tensor
     views: Views
     waited_s: float
@@ -97,6 +108,7 @@ class Batch:
                 self,
                 pixels=self.pixels[rows],
                 labels=self.labels[rows],
+                images=self.images[rows],
                 teacher=self.teacher[rows],
                 views=self.views.take(rows),
                 captions=None if self.captions is None else self.captions[rows],
@@ -109,11 +121,13 @@ class BatchPlan:
     """The number of steps of a run and the size of its batches over all ranks, at most the number of images.
 
     `split`: number of few-shot images and of other labelled images in a batch. `num_unlabelled`: in a batch.
+    `images_per_pass`: the images, other than few-shot and unlabelled ones, that the batches of a pass use.
     """
 
     batch_size: int
     split: BatchSplit
     num_unlabelled: int = 0
+    images_per_pass: int
     steps_per_pass: int
     steps_per_epoch: int
     total_steps: int
@@ -149,12 +163,19 @@ def plan_batches(
         raise ValueError(
             f"{num_images - num_few} usable images other than few-shot ones: too few for {parts} parts of a batch"
         )
-    steps_per_pass = (num_images - num_few) // split.others
+    steps_per_pass, left_over = divmod(num_images - num_few, split.others)
+    images_per_pass = steps_per_pass * split.others
+    if config.schedule.last_batch == "keep":
+        # Ranks and micro-batches have equal parts of at least two images, because batch norm needs two.
+        last = (split.few + left_over) // parts * parts
+        if left_over and last > split.few and last >= 2 * parts:
+            images_per_pass, steps_per_pass = images_per_pass + last - split.few, steps_per_pass + 1
     steps_per_epoch = steps_per_pass * config.schedule.passes_per_epoch
     return BatchPlan(
         batch_size=split.few + split.others + unlabelled,
         split=split,
         num_unlabelled=unlabelled,
+        images_per_pass=images_per_pass,
         steps_per_pass=steps_per_pass,
         steps_per_epoch=steps_per_epoch,
         total_steps=steps_per_epoch * config.schedule.epochs,
@@ -192,6 +213,7 @@ def batches(
             yield Batch(
                 pixels=rows.pixels,
                 labels=rows.labels,
+                images=rows.images,
                 teacher=teacher,
                 views=rows.views,
                 waited_s=waited_s,
@@ -205,6 +227,7 @@ class _BatchRows(NamedTuple):
 
     pixels: Tensor
     labels: Tensor
+    images: Tensor
     teacher: Tensor
     views: Views
     captions: Tensor | None
@@ -218,7 +241,8 @@ class _BatchReader:
         self.plan = plan_run(config, data, ranks)
         self._data, self._device = data, device
         self._seed, self._augmentation = config.system.seed, config.data.augmentation
-        self._rank_rows = ranks.batch_rows(self.plan.batch_size)
+        self._rank_rows = ranks.batch_rows
+        self._image_numbers = data.image_numbers()
         # A function without `self`: a cycle of references would keep the data in memory after the run. Two orders are
         # cached, because the batches read ahead may belong to the next pass.
         others = np.setdiff1d(data.usable, np.union1d(data.few, data.unlabelled))
@@ -236,7 +260,8 @@ class _BatchReader:
             unlabelled = draw_unlabelled(self._unlabelled_order, len(data.unlabelled), self.plan.num_unlabelled, step)
             draws = spread(draws, unlabelled)
         rows, turns = draws
-        rows, turns = rows[self._rank_rows], turns[self._rank_rows]
+        of_rank = self._rank_rows(len(rows))
+        rows, turns = rows[of_rank], turns[of_rank]
         pixels = self._move(self._fetch(data.pixels, rows))
         if data.live is None:
             teacher = self._move(data.teacher[rows, turns % data.teacher.shape[1]].float())
@@ -246,6 +271,7 @@ class _BatchReader:
         return _BatchRows(
             pixels=pixels,
             labels=self._move(torch.from_numpy(data.labels[rows])),
+            images=self._move(torch.from_numpy(self._image_numbers[rows])),
             teacher=teacher,
             views=self._views(rows, turns, step),
             captions=None if data.captions is None else self._move(data.captions[rows]),
@@ -255,14 +281,15 @@ class _BatchReader:
     def _draws(self, pass_index: int, place: int, step: int) -> Draws:
         """The labelled draws of the whole batch, number `place` of its pass."""
         order = self._order(pass_index)
+        used = slice(self.plan.images_per_pass)
         if len(self._data.few):
             rows = few_shot_rows(
-                self._data.few, order.rows, self.plan.split, batch_index=place, seed=self._seed, step=step
+                self._data.few, order.rows[used], self.plan.split, batch_index=place, seed=self._seed, step=step
             )
             # A few-shot image is in many batches of a pass, so that its views are sampled by step.
             return Draws(rows, np.full_like(rows, step))
         batch = slice(place * self.plan.split.others, (place + 1) * self.plan.split.others)
-        return Draws(order.rows[batch], order.turns[batch])
+        return Draws(order.rows[used][batch], order.turns[used][batch])
 
     def _views(self, rows: Ints, turns: Ints, step: int) -> Views:
         """The views of the batch of `step`: those of the `turns` (B,) of its images."""

@@ -82,10 +82,17 @@ def train(
                 run.ranks.wait()
                 raise Stopped(f"{run.position.step} of {run.plan.total_steps} steps done")
             losses, lr = training_step(run, batch)
-            metrics = metrics_log.record(losses, run.objective.weights, lr=lr, waited_s=batch.waited_s)
+            ends_epoch = run.position.step % run.plan.steps_per_epoch == 0
+            metrics = metrics_log.record(
+                losses,
+                run.objective.weights,
+                lr=lr,
+                waited_s=batch.waited_s,
+                train_accuracy=run.train_accuracy.mean() if ends_epoch else None,
+            )
             if run.ranks.is_first:
                 hooks.on_step(metrics)
-                if run.position.step % run.plan.steps_per_epoch == 0:
+                if ends_epoch:
                     _end_epoch(run, metrics.epoch, hooks)
             if metrics_log.save_due():
                 save()
@@ -101,6 +108,8 @@ def training_step(run: TrainingRun, batch: Batch) -> tuple[dict[str, float], flo
     lr = set_learning_rate(run.optimizer, config, step=position.step, steps_per_epoch=run.plan.steps_per_epoch)
     # Dropout is seeded by step, so that a resumed run drops the same units.
     torch.manual_seed(int(random_words(config.system.seed, position.step, run.ranks.rank) >> 1))
+    if position.step % run.plan.steps_per_pass == 0:
+        run.train_accuracy.begin_pass()
     run.optimizer.zero_grad(set_to_none=True)
     terms = []
     for number, part in enumerate(batch.parts(num_parts), start=1):
@@ -127,6 +136,7 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
             student=features,
             teacher=part.teacher,
             labels=part.labels,
+            images=part.images,
             texts=run.texts,
             unseen=run.unseen,
             captions=part.captions,
@@ -135,6 +145,8 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
             has_unlabelled=run.plan.num_unlabelled > 0,
         )
     )
+    if run.objective.predicted is not None:
+        run.train_accuracy.update(*run.objective.predicted)
     loss = run.objective.total(terms) / run.config.schedule.accumulate
     run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     return terms

@@ -21,7 +21,8 @@ class StepMetrics:
     """Metrics of a step. `step` and `epoch` count from 1; `losses` holds each term before its weight.
 
     `loss`: the weighted sum. `images_per_s`, `eta_s` and `data_wait` (share of the time spent waiting for images, 0 to
-    1) are taken over the last 50 steps.
+    1) are taken over the last 50 steps. `train_accuracy`: mean per-class accuracy on the training images in the last
+    pass, at the end of an epoch.
     """
 
     step: int
@@ -34,6 +35,7 @@ class StepMetrics:
     images_per_s: float
     eta_s: float
     data_wait: float
+    train_accuracy: float | None = None
 
 
 class MetricsLog:
@@ -45,6 +47,7 @@ class MetricsLog:
         self._seconds_before = position.seconds
         self._recent: deque[tuple[float, float]] = deque([(self._started, 0.0)], maxlen=SPEED_STEPS + 1)
         self._log_every = max(1, plan.total_steps // LOG_LINES)
+        self._log_epochs = max(1, config.schedule.epochs // LOG_LINES)
 
     def seconds(self) -> float:
         """Training time so far, including the time before the run was resumed."""
@@ -61,7 +64,13 @@ class MetricsLog:
         return since_s >= self._config.system.save_every_s or epoch_ended or step == self._plan.total_steps
 
     def record(
-        self, losses: Mapping[str, float], weights: Mapping[str, float], *, lr: float, waited_s: float
+        self,
+        losses: Mapping[str, float],
+        weights: Mapping[str, float],
+        *,
+        lr: float,
+        waited_s: float,
+        train_accuracy: float | None = None,
     ) -> StepMetrics:
         """The metrics of the step just made, which may be appended to the log."""
         step, plan = self._position.step, self._plan
@@ -79,13 +88,16 @@ class MetricsLog:
             images_per_s=num_steps * plan.batch_size / elapsed_s,
             eta_s=(plan.total_steps - step) * elapsed_s / num_steps,
             data_wait=min(1.0, sum(waited for _, waited in list(self._recent)[1:]) / elapsed_s),
+            train_accuracy=train_accuracy,
         )
-        if step % self._log_every == 0 or step == plan.total_steps:
+        epoch_logged = step % (plan.steps_per_epoch * self._log_epochs) == 0
+        if step % self._log_every == 0 or epoch_logged or step == plan.total_steps:
             self._position.log.append(_log_line(metrics))
         return metrics
 
 
 def _log_line(metrics: StepMetrics) -> LogLine:
+    accuracy: LogLine = {} if metrics.train_accuracy is None else {"train_accuracy": _rounded(metrics.train_accuracy)}  # type: ignore[typeddict-item]
     return {
         "step": metrics.step,
         "total_steps": metrics.total_steps,
@@ -97,6 +109,7 @@ def _log_line(metrics: StepMetrics) -> LogLine:
         "images_per_s": _rounded(metrics.images_per_s),
         "eta_s": _rounded(metrics.eta_s),
         "data_wait": _rounded(metrics.data_wait),
+        **accuracy,
     }
 
 

@@ -10,7 +10,7 @@ B images of a rank, K labels, U unseen labels, D embedding width, M learned vect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +21,12 @@ from distill.config.train_config import ObjectiveConfig, TrainConfig
 from distill.losses.gather import gather_rows
 from distill.losses.precision import no_autocast, to_full_precision
 
-PER_IMAGE = ("student", "teacher", "labels", "captions", "captioned")
+PER_IMAGE = ("student", "teacher", "labels", "images", "captions", "captioned")
 """The tensors with a row for each image of the batch."""
+
+MAX_QUEUE = 65_536
+UNKNOWN_IMAGE = -1
+"""The number of an image in a queue that an earlier release saved."""
 
 if TYPE_CHECKING:
     # This import loads the teacher's libraries, which an objective without learned vectors does not need.
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 class ObjectiveInputs:
     """Inputs of a step: features `student`, `teacher` (B, D); `labels` (B,) int64 within [0, K); `texts` (K, D).
 
+    `images`: (B,) int64, the number of each image, for the loss term `neighbour`.
     `has_unlabelled`: whether some `labels` are -1; these images count in the terms that need no label.
     `captions`: (B, D), valid where `captioned` (B,) bool is true; None if the data has no captions.
     `unseen`: (U, D), texts of labels without images, if the loss term `unseen` has a weight. `class_weights`: (K,),
@@ -43,6 +48,7 @@ class ObjectiveInputs:
     teacher: Tensor
     labels: Tensor
     texts: Tensor
+    images: Tensor | None = None
     captions: Tensor | None = None
     captioned: Tensor | None = None
     unseen: Tensor | None = None
@@ -50,15 +56,30 @@ class ObjectiveInputs:
     has_unlabelled: bool = False
 
 
+class Predictions(NamedTuple):
+    """The labels of labelled images, and the labels that the student gives them; both (B,) int64."""
+
+    labels: Tensor
+    predicted: Tensor
+
+
 class Objective(nn.Module):
     """The weighted loss terms of a config. Its parameters are trained with the student; its buffers are saved too.
 
-    `width`: D. `prompted`: the texts of the K labels, then of the unseen ones, which are encoded after the learned
-    vectors; then only the number of `texts` and `unseen` of the inputs is used. Raises ValueError unless `prompted` has
-    `context_tokens` vectors.
+    `width`: D. `num_images`: to train on, for the size of the queue. `teacher_scale`: of `TrainData`. `prompted`: the
+    texts of the K labels, then of the unseen ones, which are encoded after the learned vectors; then only the number of
+    `texts` and `unseen` of the inputs is used. Raises ValueError unless `prompted` has `context_tokens` vectors.
     """
 
-    def __init__(self, config: TrainConfig, *, width: int, prompted: "PromptedTexts | None" = None) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        width: int,
+        prompted: "PromptedTexts | None" = None,
+        num_images: int = 0,
+        teacher_scale: float | None = None,
+    ) -> None:
         super().__init__()
         num_tokens = prompted.num_tokens if prompted else 0
         if num_tokens != config.objective.context_tokens:
@@ -66,13 +87,17 @@ class Objective(nn.Module):
                 f"context_tokens is {config.objective.context_tokens}, but the texts have room for {num_tokens}"
             )
         self.weights: dict[str, float] = config.objective.losses.above_zero()
-        self._terms = {name: _term_function(LOSS_TERMS[name], config.objective) for name in self.weights}
+        self._terms = {name: _term_function(LOSS_TERMS[name], config.objective, teacher_scale) for name in self.weights}
         self._required = required_inputs(self.weights)
         self._prompted = prompted
+        self.predicted: Predictions | None = None  # of the last step, over all ranks
         self.context = nn.Parameter(prompted.initial(config.system.seed)) if prompted else None  # (M, W)
         if "queue" in self._required:
-            self.register_buffer("queue", torch.zeros(config.objective.queue_size, width))
+            size = queue_size(config, num_images)
+            self.register_buffer("queue", torch.zeros(size, width))
             self.register_buffer("num_queued", torch.zeros((), dtype=torch.int64))
+        if "queue_images" in self._required:
+            self.register_buffer("queue_images", torch.full((size,), UNKNOWN_IMAGE))
 
     def forward(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
         """Each term before its weight: a float32 scalar, also under autocast, equal on all ranks.
@@ -91,9 +116,13 @@ class Objective(nn.Module):
             if "captions" in self._required:
                 tensors["captions"] = gather_rows(to_full_precision(_required(inputs.captions, "captions")))
                 tensors["captioned"] = gather_rows(_required(inputs.captioned, "captions"))
+            if "queue_images" in self._required:
+                images = gather_rows(_required(inputs.images, "images"))
+                tensors |= {"images": images, "queue_images": self._update_queue_images(images)}
             if "queue" in self._required:
                 tensors["queue"] = self._update_queue(teacher)
             labelled = _labelled(tensors) if inputs.has_unlabelled else tensors
+            self.predicted = _predicted(labelled)
             return {
                 name: term(labelled if "labels" in LOSS_TERMS[name].inputs else tensors)
                 for name, term in self._terms.items()
@@ -116,6 +145,13 @@ class Objective(nn.Module):
         count.fill_(len(filled))
         return filled
 
+    def _update_queue_images(self, images: Tensor) -> Tensor:
+        """The numbers of the images of the features that `_update_queue` returns; called before it."""
+        queue, count = self.get_buffer("queue_images"), self.get_buffer("num_queued")
+        filled = torch.cat([images, queue[: int(count)]])[: len(queue)]
+        queue[: len(filled)] = filled
+        return filled
+
     def learned_context(self) -> Tensor | None:
         """A copy of the learned vectors (M, W) on the CPU; None without learned vectors."""
         return None if self.context is None else self.context.detach().cpu().clone()
@@ -123,6 +159,22 @@ class Objective(nn.Module):
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The loss: the weighted sum of the terms of `forward`."""
         return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
+
+
+def queue_size(config: TrainConfig, num_images: int) -> int:
+    """The teacher features in the queue: as configured, or as many as there are images, from one batch to 65,536."""
+    given = config.objective.queue_size
+    return min(MAX_QUEUE, max(config.schedule.batch_size, num_images)) if given is None else given
+
+
+@torch.no_grad()
+def _predicted(labelled: Mapping[str, Tensor | None]) -> Predictions:
+    """The labels of the labelled images, and those whose texts are nearest to the student's features."""
+    student, texts, labels = labelled["student"], labelled["texts"], labelled["labels"]
+    assert student is not None
+    assert texts is not None
+    assert labels is not None
+    return Predictions(labels, (student.detach() @ F.normalize(texts.detach(), dim=-1).T).argmax(dim=-1))
 
 
 def _labelled(tensors: Mapping[str, Tensor | None]) -> dict[str, Tensor | None]:
@@ -140,9 +192,22 @@ def _required(tensor: Tensor | None, name: str) -> Tensor:
     return tensor
 
 
-def _term_function(term: LossTerm, config: ObjectiveConfig) -> Callable[[Mapping[str, Tensor | None]], Tensor]:
+def _term_function(
+    term: LossTerm, config: ObjectiveConfig, teacher_scale: float | None
+) -> Callable[[Mapping[str, Tensor | None]], Tensor]:
     """The function of a loss term, with its settings from `config`, as a function of all tensors by name."""
     file, _, name = term.function.partition(":")
     function: Callable[..., Tensor] = getattr(import_module(f"distill.losses.{file}"), name)
-    settings = {keyword: getattr(config, field) for keyword, field in term.settings.items()}
+    settings = {keyword: _setting(config, field, teacher_scale) for keyword, field in term.settings.items()}
     return lambda tensors: function(*(tensors[name] for name in term.inputs), **settings)
+
+
+def _setting(config: ObjectiveConfig, field: str, teacher_scale: float | None) -> object:
+    """A setting of a loss term; `affinity_scale` as the temperature that it means."""
+    if field != "affinity_scale":
+        return getattr(config, field)
+    if config.affinity_scale == "temperature":
+        return config.temperature
+    if teacher_scale is None:
+        raise ValueError("affinity_scale is teacher, but the data has no logit scale of a teacher")
+    return 1 / teacher_scale

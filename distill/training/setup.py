@@ -24,6 +24,7 @@ from distill.training.guards import check_train_data
 from distill.training.loader import BatchPlan, TrainData, plan_run
 from distill.training.objective import Objective
 from distill.training.schedules import build_optimizer
+from distill.training.train_accuracy import TrainAccuracy
 from distill.training.training_state import TrainingPosition, load_state, save_state
 from distill.training.weight_average import WeightAverage
 
@@ -52,6 +53,7 @@ class TrainingRun:
     scaler: torch.amp.GradScaler
     average: WeightAverage
     position: TrainingPosition
+    train_accuracy: TrainAccuracy
     identity: JSONObject
     texts: Tensor
     unseen: Tensor | None
@@ -59,6 +61,7 @@ class TrainingRun:
 
     def write_state(self, path: Path) -> None:
         """Write the training state to `path`, atomically."""
+        self.position.train_counts = self.train_accuracy.counts()
         save_state(
             path,
             self.learner,
@@ -97,7 +100,13 @@ def prepare_training(
     )
     model = ranks.with_sync_batch_norm(built.model, device)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    objective = Objective(config, width=built.width, prompted=data.prompted).to(device)
+    objective = Objective(
+        config,
+        width=built.width,
+        prompted=data.prompted,
+        num_images=len(data.usable),
+        teacher_scale=data.teacher_scale,
+    ).to(device)
     learner = nn.ModuleDict({"student": model, "objective": objective})
     digests = dict(data.digests)
     if initial_student is not None:
@@ -133,6 +142,7 @@ def prepare_training(
         scaler=scaler,
         average=average,
         position=position,
+        train_accuracy=TrainAccuracy(len(data.texts), device, position.train_counts),
         identity=identity,
         texts=data.texts.to(device),
         unseen=None if data.unseen is None else data.unseen.to(device),

@@ -23,6 +23,8 @@ from distill.training.weight_average import WeightAverage
 from limbeck.shared.text import first_line
 
 FORMAT = "limbeck training state 2"
+LATER_BUFFERS = ("objective.queue_images",)
+"""Buffers that states of earlier releases lack; they keep their initial values."""
 
 
 class StateError(ValueError):
@@ -33,13 +35,15 @@ class StateError(ValueError):
 class TrainingPosition:
     """Progress of a run: `step` optimizer steps done, `seconds` of training, and the lines of the training log.
 
-    `initial`: where the weights of step 0 came from; states of earlier releases do not tell.
+    `initial`: where the weights of step 0 came from; states of earlier releases do not tell. `train_counts`: those of
+    `distill.training.train_accuracy` in this pass.
     """
 
     step: int = 0
     seconds: float = 0.0
     log: list[LogLine] = field(default_factory=list)
     initial: InitialWeightsJSON = field(default_factory=lambda: InitialWeightsJSON(source="unknown"))
+    train_counts: list[list[int]] = field(default_factory=list)
 
 
 def save_state(
@@ -116,8 +120,8 @@ def load_state(
         raise StateError(f"{path} is truncated or damaged: {first_line(error)}") from error
     if metadata.get("digest") != _digest(metadata, tensors):
         raise StateError(f"{path} is damaged: its digest differs; resume from an earlier state, or start a new run")
-    saved = _with_prefix(tensors, "model/")
     current = model.state_dict()
+    saved = {name: current[name] for name in LATER_BUFFERS if name in current} | _with_prefix(tensors, "model/")
     if {name: t.shape for name, t in saved.items()} != {name: t.shape for name, t in current.items()}:
         raise StateError(f"{path} holds the weights of another model: names or shapes differ")
     model.load_state_dict(saved)

@@ -4,6 +4,7 @@ Everything is checked before anything is stored or paid for. Each step is reused
 as in an earlier run, so that the same command after an interruption goes on where the service is.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +36,16 @@ from limbeck.commands.image_options import (
     counts_text,
     image_options,
 )
+from limbeck.commands.paper import (
+    SENTENCES,
+    SOURCE,
+    SPLIT,
+    TEACHER,
+    labels_file,
+    paper_dataset,
+    recipe_and_settings,
+    sentences_file,
+)
 from limbeck.commands.plans import check_out, holds_bundle, print_plan, refusals_by_option
 from limbeck.commands.run_inputs import (
     RunInputs,
@@ -47,14 +58,14 @@ from limbeck.commands.run_inputs import (
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
+    RECIPE_HELP,
+    TEACHER_HELP,
     Concept,
     DryRun,
     NumNodes,
     NumProcesses,
-    Recipe,
     Set,
     Student,
-    Teacher,
     Text,
     TextOnnx,
     text_kind,
@@ -75,10 +86,19 @@ _STRATEGIES = {
 
 
 def run(
-    labels: Annotated[Path, typer.Option(help="A label file: one label per line, CSV, JSON, YAML …")],
     images: Annotated[str, typer.Option(help="A folder of class folders, relative to the service's data root.")],
-    teacher: Teacher,
     out: Annotated[Path, typer.Option(help="The destination folder of the student.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="A label file: one label per line, CSV, JSON, YAML …; needed without --paper.")
+    ] = None,
+    teacher: Annotated[str, typer.Option(help=f"{TEACHER_HELP} Needed without --paper.")] = "",
+    paper: Annotated[
+        str,
+        typer.Option(
+            help="A data set of Li et al. as their scripts lay it out: cub, flowers102, food101, cars, sun397, "
+            "tiered_imagenet. Sets split, recipe, teacher, and labels and sentences from --images."
+        ),
+    ] = "",
     domain: Annotated[str, typer.Option(help="The category of the labels: birds, dishes, tools.")] = "",
     attributes: Annotated[
         str, typer.Option(help="An attribute set (ats_…), or a file that is imported, in place of the LLM.")
@@ -86,7 +106,7 @@ def run(
     text: Text = "sentence",
     concept: Concept = "",
     student: Student = "",
-    recipe: Recipe = "limbeck",
+    recipe: Annotated[str, typer.Option(help=f"{RECIPE_HELP} Default: limbeck, with --paper its recipe.")] = "",
     set_: Set = None,
     text_onnx: TextOnnx = False,
     nproc: NumProcesses = 1,
@@ -125,10 +145,23 @@ def run(
       limbeck run … --dry-run                     check everything, estimate calls and cost, write nothing
       limbeck run … --attributes edited.json      with your own attributes, without an LLM
       limbeck run … --split all                   for production: train on all labels and images, measure nothing
+      limbeck run --paper cub --images cub --out cub-student      a data set of the paper, with its recipe
     """
     from rich.console import Console
 
-    kind, label_list = text_kind(text, has_attributes=True), read_labels(labels, domain)
+    kind, config = text_kind(text, has_attributes=True), train_config(set_, student, text_onnx=text_onnx)
+    dataset = paper_dataset(paper) if paper else None
+    if dataset is not None:
+        labels, teacher, domain = labels or labels_file(images), teacher or TEACHER, domain or dataset.domain
+        if not attributes and kind == "sentence":
+            attributes = sentences_file(labels)
+        if split == DEFAULT_SPLIT:
+            split = json.dumps(SPLIT)
+        source = source or json.dumps(SOURCE)
+        recipe, config = recipe_and_settings(dataset, recipe, config)
+    if labels is None or not teacher:
+        raise BadInput(f"--{'teacher' if labels else 'labels'} is missing: give it, or name a data set by --paper")
+    label_list = read_labels(labels, domain)
     inputs = RunInputs(
         labels=label_list,
         images=image_options(
@@ -154,12 +187,13 @@ def run(
             "system_prompt": read_text(system_prompt) if system_prompt else None,
         },
         attributes=_attributes(attributes, kind),
+        sentences_of=labels if dataset is not None and Path(attributes).name == SENTENCES else None,
         distill={
             "teacher": teacher,
             "text": kind,
             "concept": concept,
-            "recipe": recipe,
-            "config": train_config(set_, student, text_onnx=text_onnx),
+            "recipe": recipe or "limbeck",
+            "config": config,
             "nproc": nproc if nproc > 1 else None,
             "nnodes": nnodes if nnodes > 1 else None,
         },
@@ -172,6 +206,9 @@ def run(
         with refusals_by_option():
             inputs, plan = plan_run(client, inputs, opens_images=dry_run)
         console.print(inputs.labels.report, highlight=False, markup=False)
+        if dataset is not None and plan.dataset is not None:
+            for difference in dataset.differences(plan.dataset.counts):
+                console.print(f"unlike the published split: {difference}", highlight=False, markup=False)
         if plan.dataset is not None and not plan.dataset.counts["train"]:
             raise BadInput("--split: no image is left to train on")
         if dry_run:
@@ -250,7 +287,8 @@ class _Run:
         if inputs.attributes and not inputs.imports:
             return inputs.attributes, ""
         if inputs.imports:
-            return import_attributes(self._client, Path(inputs.attributes), vocabulary_id, self._console), ""
+            file = Path(inputs.attributes)
+            return import_attributes(self._client, file, vocabulary_id, self._console, inputs.sentences_of), ""
         job = self._start("enrich", vocabulary_id=vocabulary_id, **(inputs.enrich or {}))
         if job.ended:
             print_report(job, self._console)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limbeck.commands.attribute_files import faults_of_file, read_content, report_lines
+from limbeck.commands.attribute_files import faults_of_file, read_content, read_document, report_lines
 from limbeck.commands.common import BadInput, read_bytes
 from limbeck.commands.image_options import ImageOptions
 
@@ -56,7 +56,8 @@ def read_labels(path: Path, domain: str) -> LabelList:
 @dataclass(frozen=True, kw_only=True)
 class RunInputs:
     """Everything that a run does. `enrich`: options of the enrichment; None without one. `attributes`: a set, or a file
-    that is imported. `distill`: options of the distillation without ids."""
+    that is imported. `sentences_of`: the label2text.txt whose lines that file has a sentence for. `distill`: options of
+    the distillation without ids."""
 
     labels: LabelList
     images: ImageOptions
@@ -64,6 +65,7 @@ class RunInputs:
     text: "TextKind"
     enrich: Mapping[str, Any] | None = None
     attributes: str = ""
+    sentences_of: Path | None = None
     distill: Mapping[str, Any] = field(default_factory=dict)
     out: Path
 
@@ -130,14 +132,21 @@ def create_vocabulary(client: "Client", labels: LabelList, console: "Console") -
     return created
 
 
-def import_attributes(client: "Client", file: Path, vocabulary_id: str, console: "Console") -> str:
+def import_attributes(
+    client: "Client", file: Path, vocabulary_id: str, console: "Console", sentences_of: Path | None = None
+) -> str:
     """Import a file of attributes for the vocabulary, and print the report. Returns the set's id.
 
+    `sentences_of`: label2text.txt, if the file has a sentence for each of its lines.
     If the file was imported before, it is the id of the first set with this content, so that a run continues.
     """
     document, encoding = read_content(file)
     with faults_of_file(file):
-        imported = client.attribute_sets.import_file(document, vocabulary_id=vocabulary_id)
+        if sentences_of is None:
+            imported = client.attribute_sets.import_file(document, vocabulary_id=vocabulary_id)
+        else:
+            lines, _ = read_document(sentences_of)
+            imported = client.attribute_sets.import_sentences(lines, str(document), vocabulary_id=vocabulary_id)
     for line in report_lines(imported.import_report, encoding):
         console.print(line, highlight=False, markup=False)
     described = f"{imported.num_described:,} of {imported.num_labels:,} labels"

@@ -14,7 +14,8 @@ Teacher = Annotated[str, typer.Option(help=TEACHER_HELP)]
 Text = Annotated[str, typer.Option(help="The label texts: names, sentence, phrases, answers, contrast, all.")]
 Concept = Annotated[str, typer.Option(help="A word for all labels: bird.")]
 Student = Annotated[str, typer.Option(help="A timm model; the recipe's by default.")]
-Recipe = Annotated[str, typer.Option(help="limbeck, li2023_resnet or li2023_vit, or their _5shot variants.")]
+RECIPE_HELP = "limbeck, li2023_resnet or li2023_vit, or their _5shot and _improved variants."
+Recipe = Annotated[str, typer.Option(help=RECIPE_HELP)]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SETTING=VALUE", help="Set a recipe field: epochs=10, losses.mse=0. Repeatable."),

@@ -7,14 +7,16 @@ import pytest
 
 from distill.bundle.verify import file_sha256
 from distill.cli.train_process import main
+from limbeck.cli import main as limbeck
 from limbeck.errors import Problem
-from tests.contract.cluster import Cluster
+from tests.contract.cluster import TEACHER, Cluster
 from tests.contract.end_to_end import *  # noqa: F403
 from tests.contract.enrichment import *  # noqa: F403
 from tests.contract.fixtures import *  # noqa: F403
 from tests.contract.fixtures import SPLIT, TINY_CONFIG, start_distill, weights_sha256
 from tests.contract.job_lifecycle import *  # noqa: F403
 from tests.contract.ranks import *  # noqa: F403
+from tests.paper_datasets import write_miniature
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,30 @@ def test_a_job_and_the_command_line_train_the_same_weights(
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     for part in ("id", "ood", "joint"):
         assert report["student"][part] == done.result["evaluation"][part]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["names", pytest.param("sentence", marks=pytest.mark.nightly)])
+def test_a_data_set_of_the_paper_from_its_files_to_a_student(
+    cluster: Cluster, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`limbeck run --paper cub` on a miniature in the layout of the paper's scripts, in two steps."""
+    data = cluster.folder / "data"
+    write_miniature("cub", data / text)
+    monkeypatch.setenv("LIMBECK_DATA_ROOT", str(data))
+    config = {**TINY_CONFIG, "epochs": 1, "passes_per_epoch": 2}
+    settings = [word for name, value in config.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+    command = ["run", "--paper", "cub", "--images", text, "--text", text, "--out", str(tmp_path / "student")]
+    assert limbeck([*command, *settings, "--teacher", TEACHER, "--json", "--url", cluster.url]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    evaluation = printed["evaluation"]
+    assert (evaluation["id"]["num_images"], evaluation["ood"]["num_images"]) == (2, 4)
+    manifest = json.loads((tmp_path / "student" / "manifest.json").read_text())
+    trained = manifest["made_from"]
+    assert (trained["recipe"], trained["config"]["student"]["init"]) == ("li2023_resnet", "torchvision")
+    first = json.loads((tmp_path / "student" / "targets" / "labels.json").read_text())["labels"][0]
+    sentence = "A Grasshopper Sparrow has the shape of 121.Grasshopper_Sparrow."
+    assert [line["text"] for line in first.get("lines", [])] == ([sentence] if text == "sentence" else [])
 
 
 @pytest.mark.nightly

@@ -42,6 +42,7 @@ def small_data(
         usable=np.arange(num_images, dtype=np.int64),
         few=np.arange(num_images - few, num_images, dtype=np.int64),
         digests={"dataset": "d0", "texts": "t0"},
+        teacher_scale=1 / 0.07,
     )
 
 

@@ -61,7 +61,7 @@ RATES = 60
 OPTIMIZER_SETTINGS = ("weight_decay", "momentum", "betas", "eps", "nesterov", "dampening", "amsgrad")
 
 # The recipes whose student is a vision transformer.
-VIT_RECIPES = frozenset({"li2023_vit", "li2023_vit_5shot"})
+VIT_RECIPES = frozenset({"li2023_vit", "li2023_vit_5shot", "li2023_vit_improved"})
 # The recipes that fine-tune an initial student.
 FEW_SHOT_RECIPES = frozenset({"li2023_resnet_5shot", "li2023_vit_5shot"})
 

@@ -153,10 +153,10 @@ from distill.texts.prompt_learning import with_context
 from distill.teacher.teacher import load_teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
 
-learned = TextTargets.load(Path("targets/text_targets.safetensors")).context
+learned = TextTargets.load(Path("targets/text_targets.safetensors"))
 teacher = load_teacher({teacher})
 texts = encode_text_targets(teacher, [["a photo of a crane"], ["a photo of a heron"]], cache=None)
-print(with_context(teacher, texts, learned).features)
+print(with_context(teacher, texts, learned.context, second_stop=learned.second_stop).features)
 ```"""
 TRANSFORMERS_NOTE = "open_clip loads this teacher's tokenizer with the transformers library, which must be installed."
 

@@ -134,7 +134,7 @@ def _targets(
         for name, lines in zip(arguments.given.names, arguments.given.lines, strict=True)
     ]
     targets = encode_text_targets(encoder, prompts, cache=arguments.cache, hooks=hooks)
-    return arguments.text, targets_with_context(encoder, targets, stored.context)
+    return arguments.text, targets_with_context(encoder, targets, stored.context, second_stop=stored.second_stop)
 
 
 def _temperature(arguments: EvaluateArguments) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from distill.data import image_folders
 from distill.data.dataset import label_values, several_labels
+from distill.data.dataset.allocation import map_large_blocks
 from distill.data.dataset.label_matcher import LabelIds, LabelMatcher
 from distill.data.dataset.listing_checks import check_listing
 from distill.data.dataset.matched_images import MatchedImages
@@ -54,6 +55,7 @@ def match_dataset(
     unlabelled: Sequence[Path] = (),
 ) -> MatchedDataset:
     """Find the images below `root`, and match their folders or label values to `labels`; as `scan_dataset`."""
+    map_large_blocks()
     root = image_folders.resolve_folder(root)
     source, apart = source or ImageSource(), patterns_against(unlabelled, root)
     source = source.model_copy(update={"exclude": (*source.exclude, *apart)})

@@ -51,12 +51,16 @@ class Logger(Protocol):
 
 def step_values(metrics: StepMetrics) -> dict[str, float]:
     """The scalars of a training step: each loss term before its weight, and their weighted sum."""
-    return {f"loss/{name}": value for name, value in metrics.losses.items()} | {
-        "loss/total": metrics.loss,
-        "lr": metrics.lr,
-        "speed/images_per_s": metrics.images_per_s,
-        "speed/data_wait": metrics.data_wait,
-    }
+    return (
+        {f"loss/{name}": value for name, value in metrics.losses.items()}
+        | {
+            "loss/total": metrics.loss,
+            "lr": metrics.lr,
+            "speed/images_per_s": metrics.images_per_s,
+            "speed/data_wait": metrics.data_wait,
+        }
+        | ({} if metrics.train_accuracy is None else {"accuracy/train": metrics.train_accuracy})
+    )
 
 
 def epoch_values(accuracy: Accuracies) -> dict[str, float]:

@@ -33,8 +33,14 @@ def test_published_numbers() -> None:
         assert objective.losses == LossWeights(cls=1, mse=1, im_cst=1, vlalign=1)
         assert (objective.temperature, objective.vlalign_top_k, objective.vlalign_only_right) == (0.07, 256, True)
         assert (objective.mse_form, objective.im_cst_mode, objective.context_tokens) == ("normalised", "both", 0)
-        assert (recipe.data.protocol, recipe.data.view) == ("zero_shot", "squash")
+        assert (recipe.data.protocol, recipe.data.view) == ("zero_shot", "squash_256")
         assert (recipe.student.image_px, recipe.student.test_crop) == (224, 0.875)
+
+
+def test_improved_variants_have_another_name_and_leave_the_numbers() -> None:
+    for name in ("li2023_resnet", "li2023_vit"):
+        before, after = RECIPES[name]().flat(), RECIPES[f"{name}_improved"]().flat()
+        assert {key for key in after if after[key] != before[key]} == {"init", "resize", "view", "last_batch"}
 
 
 def test_published_few_shot_numbers() -> None:

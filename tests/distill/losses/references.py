@@ -190,7 +190,12 @@ CASES: dict[str, tuple[Loss, Callable[[Array, Array], float]]] = {
     "icl": (lambda s, v: interactive_contrastive(s, v, like(TEXTS, s), labels(), temperature=TAU), expected_icl),
     "fd": (feature_distance, expected_fd),
     "affinity": (lambda s, v: affinity(s, v, like(TEXTS, s), temperature=TAU), expected_affinity),
-    "neighbour": (lambda s, v: nearest_neighbour(s, v, like(QUEUE, s), temperature=TAU), expected_neighbour),
+    "neighbour": (
+        lambda s, v: nearest_neighbour(
+            s, v, like(QUEUE, s), torch.arange(len(s)), torch.arange(Q) + 100, temperature=TAU
+        ),
+        expected_neighbour,
+    ),
     "closed_set": (lambda s, v: closed_set(s, labels()), lambda s, v: cross_entropy(s, LABELS)),
     "unseen": (
         lambda s, v: unseen_classification(

@@ -8,8 +8,22 @@ from tests.distill.losses.references import TAU, B, features, unit
 
 def test_an_image_is_not_its_own_neighbour() -> None:
     s, v = (torch.tensor(x) for x in features(11))
-    assert nearest_neighbour(s[:1], v[:1], 2 * v[:1], temperature=TAU).item() == 0
+    known = torch.arange(2 * B)
+    assert nearest_neighbour(s[:1], v[:1], 2 * v[:1], known[:1], known[3:4], temperature=TAU).item() == 0
     # The queue has the features of the batch once, so that the neighbours are other features of the batch or queue.
     close = torch.cat([v, torch.tensor(unit(features(11)[1])) + 0.05])
-    assert nearest_neighbour(s, v, close, temperature=TAU).item() > 0
-    assert nearest_neighbour(close[B:], v, close, temperature=0.01).item() < 1e-3
+    assert nearest_neighbour(s, v, close, known[:B], known, temperature=TAU).item() > 0
+    assert nearest_neighbour(close[B:], v, close, known[:B], known, temperature=0.01).item() < 1e-3
+
+
+def test_another_view_of_the_image_is_no_neighbour() -> None:
+    s, v = (torch.tensor(x) for x in features(11))
+    queue = torch.cat([v[:1] + 0.05, torch.tensor(features(12)[1])])  # another view of image 0, and other images
+    of_queue, unknown = torch.arange(len(queue)) * 10, torch.full((len(queue),), -1)
+    s, v, images = torch.cat([s[:1], s[:1]]), torch.cat([v[:1], -v[:1]]), torch.tensor([0, 1])
+
+    def loss(kept: slice, numbers: torch.Tensor) -> float:
+        return nearest_neighbour(s, v, queue[kept], images, numbers[kept], temperature=TAU).item()
+
+    assert loss(slice(None), of_queue) == loss(slice(1, None), of_queue)
+    assert loss(slice(None), unknown) != loss(slice(None), of_queue)  # a queue of an earlier release has no numbers

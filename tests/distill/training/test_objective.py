@@ -13,7 +13,7 @@ from torch import Tensor
 from distill.config.loss_registry import LOSS_TERMS
 from distill.config.recipes import resolve_train_config
 from distill.config.train_config import TrainConfig
-from distill.training.objective import Objective, ObjectiveInputs
+from distill.training.objective import UNKNOWN_IMAGE, Objective, ObjectiveInputs, queue_size
 
 B, K, D = 6, 4, 8
 
@@ -29,6 +29,7 @@ def random_inputs(batch: int = B) -> dict[str, Tensor]:
         "student": normal(batch, D),
         "teacher": normal(batch, D),
         "labels": torch.arange(batch) % K,
+        "images": torch.arange(batch),
         "texts": normal(K, D),
         "captions": normal(batch, D),
         "captioned": torch.arange(batch) != 2,
@@ -40,7 +41,7 @@ NOT_SPLIT = ("texts", "unseen")
 
 
 def objective_of(**overrides: Any) -> Objective:
-    return Objective(config(**overrides), width=D)
+    return Objective(config(**overrides), width=D, teacher_scale=1 / 0.07)
 
 
 def all_terms() -> dict[str, float]:
@@ -133,3 +134,51 @@ def test_missing_input_of_a_term_is_an_error(name: str, missing: str) -> None:
 def test_context_tokens_must_match_the_texts() -> None:
     with pytest.raises(ValueError, match="context_tokens is 4"):
         objective_of(context_tokens=4)
+
+
+def test_neighbours_of_earlier_batches_are_those_of_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective = objective_of(losses={"neighbour": 1, "cls": 0, "mse": 0, "im_cst": 0}, queue_size=20)
+    seen: list[tuple[Tensor, ...]] = []
+    term = objective._terms["neighbour"]
+    monkeypatch.setitem(
+        objective._terms, "neighbour", lambda t: seen.append((t["images"], t["queue_images"].clone())) or term(t)
+    )
+    for images in (torch.arange(B), torch.arange(B) + 3):
+        objective(ObjectiveInputs(**random_inputs() | {"images": images}))
+    assert seen[1][0].tolist() == [3, 4, 5, 6, 7, 8]
+    assert seen[1][1].tolist() == [3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5]
+    assert objective.get_buffer("queue_images").tolist()[12:] == [UNKNOWN_IMAGE] * 8
+    assert "queue_images" not in objective_of(losses={"queue_kl": 1}).state_dict()
+
+
+def test_queue_follows_the_number_of_images() -> None:
+    follows = config(losses={"queue_kl": 1}, batch_size=64)
+    assert follows.objective.queue_size is None
+    assert [queue_size(follows, number) for number in (10, 500, 10**6)] == [64, 500, 65_536]
+    assert queue_size(config(queue_size=4096), 10) == 4096
+    assert len(Objective(follows, width=D, num_images=500).get_buffer("queue")) == 500
+
+
+def test_affinities_have_the_scale_of_the_teacher_unless_a_temperature_is_asked_for() -> None:
+    losses = {"affinity": 1, "cls": 0, "mse": 0, "im_cst": 0}
+    given = ObjectiveInputs(**random_inputs())
+
+    def value(scale: float | None, **settings: Any) -> float:
+        return float(Objective(config(losses=losses, **settings), width=D, teacher_scale=scale)(given)["affinity"])
+
+    assert config().objective.affinity_scale == "teacher"
+    assert value(100.0) == pytest.approx(value(None, affinity_scale="temperature", temperature=0.01))
+    assert value(100.0) != pytest.approx(value(1 / 0.07))
+    with pytest.raises(ValueError, match="no logit scale"):
+        value(None)
+
+
+def test_predictions_are_those_of_the_nearest_text() -> None:
+    given = random_inputs()
+    objective = objective_of()
+    objective(ObjectiveInputs(**given))
+    unit = torch.nn.functional.normalize
+    assert objective.predicted is not None
+    expected = (unit(given["student"]) @ unit(given["texts"]).T).argmax(dim=1)
+    assert torch.equal(objective.predicted.predicted, expected)
+    assert torch.equal(objective.predicted.labels, given["labels"])

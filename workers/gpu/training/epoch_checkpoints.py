@@ -73,7 +73,12 @@ class CheckpointSaver:
                 bundle,
                 student=weights,
                 teacher=self.teacher,
-                targets=targets_with_context(self.teacher, self.targets, now.context),
+                targets=targets_with_context(
+                    self.teacher,
+                    self.targets,
+                    now.context,
+                    second_stop=self.spec.config.objective.second_stop,
+                ),
                 labels=inputs.bundle_labels(self.context, self.spec, self.image_index),
                 evaluation=Evaluation(text=self.spec.text, id=accuracy, ood=None, joint=None).as_json(),
                 provenance={

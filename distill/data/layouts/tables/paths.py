@@ -75,6 +75,21 @@ class ImagePaths:
             resolve_inside(self.root / f"{place}{found}", self.root)
         return found
 
+    def plain_files(self, written: str, line: int) -> tuple[str, frozenset[str]]:
+        """The place of a folder as a table writes it, and the images in it that are files and no links.
+
+        No images if the path needs more than that: then `find` says what it means. Raises FolderError link.
+        """
+        if written.startswith("/") or ":" in written or "\\" in written or ".tar!" in written:
+            return "", frozenset()
+        joined = posixpath.normpath(posixpath.join(self.base, written)) if written or self.base else ""
+        if joined.startswith("..") or joined == ".":
+            return "", frozenset()
+        listed = self._folder(joined)
+        if listed is None:
+            return "", frozenset()
+        return (f"{joined}/" if joined else ""), frozenset(filter(is_image_name, listed.files - listed.links))
+
     def places(self, values: Sequence[str], lines: Sequence[int]) -> list[tuple[str, str]]:
         """`place` of each value; what all paths of one folder have in common is worked out once."""
         text = "\n".join(values)

@@ -62,11 +62,17 @@ def test_terms_that_need_a_label_use_labelled_images_only() -> None:
     mixed = inputs["labels"].clone()
     mixed[[1, 4]] = -1
     width = inputs["student"].shape[1]
-    both = Objective(config, width=width)(ObjectiveInputs(**{**inputs, "labels": mixed}, has_unlabelled=True))
+
+    def objective() -> Objective:
+        return Objective(config, width=width, teacher_scale=1 / 0.07)
+
+    both = objective()(ObjectiveInputs(**{**inputs, "labels": mixed}, has_unlabelled=True))
     kept = torch.tensor([0, 2, 3, 5])
-    per_image = {name: inputs[name][kept] for name in ("student", "teacher", "labels", "captions", "captioned")}
-    only = Objective(config, width=width)(ObjectiveInputs(**{**inputs, **per_image}))
-    every = Objective(config, width=width)(ObjectiveInputs(**inputs))
+    per_image = {
+        name: inputs[name][kept] for name in ("student", "teacher", "labels", "images", "captions", "captioned")
+    }
+    only = objective()(ObjectiveInputs(**{**inputs, **per_image}))
+    every = objective()(ObjectiveInputs(**inputs))
     for name, value in both.items():
         same = only if "labels" in LOSS_TERMS[name].inputs else every
         torch.testing.assert_close(value, same[name])
