@@ -30,7 +30,7 @@ from limbeck import Client
 
 _WIDTH, _HEIGHT, _MAX_HEIGHT = 1000, 640, 1300
 _MAX_BYTES = 80_000
-_TIMEOUT_MS = 15 * 60_000
+_TIMEOUT_MS = 60 * 60_000
 _THEMES = ("light", "dark")
 _NEW_WORD = "a creature with wings"
 
@@ -49,11 +49,11 @@ def train_with_names(client: Client) -> None:
     if len(students) > 1:
         return
     (first,) = students
-    at: dict[str, Any] = {"dataset_id": first.dataset_id}
-    teacher = f"local-dir:{TEACHER}"
+    at: dict[str, Any] = {"dataset_id": first.dataset_id, "text": "names"}
+    teacher, config = f"local-dir:{TEACHER}", {**CONFIG, "epochs": 1}
     jobs = [
-        client.jobs.create("evaluate", checkpoint_id=first.id, text="names", **at),
-        client.jobs.create("distill", teacher=teacher, text="names", recipe="limbeck", config={**CONFIG}, **at),
+        client.jobs.create("evaluate", checkpoint_id=first.id, **at),
+        client.jobs.create("distill", teacher=teacher, recipe="limbeck", config=config, **at),
     ]
     for job in jobs:
         client.jobs.wait(job)

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -35,8 +36,7 @@ def set_up(config: "Settings") -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CommandFailed(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "the field guide failed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = _port(Path(done.stdout.strip()).with_name("llm-port"))
     os.environ |= {
         "LIMBECK_EXAMPLE": done.stdout.strip(),
         "LIMBECK_LLM_BASE_URL": f"http://127.0.0.1:{port}/v1",
@@ -45,3 +45,21 @@ def set_up(config: "Settings") -> list[str]:
         "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1"))),
     }
     return [sys.executable, "-m", "examples.fieldguide.llm_server", "--port", str(port)]
+
+
+def _port(kept: Path) -> int:
+    """A free port for the LLM, the same as at the last start if possible: jobs know an LLM by its address, and a job
+    with the same inputs is found again."""
+    try:
+        wanted = int(kept.read_text())
+    except (OSError, ValueError):
+        wanted = 0
+    for port in (wanted, 0):
+        try:
+            with socket.create_server(("127.0.0.1", port)) as free:
+                found: int = free.getsockname()[1]
+        except (OSError, OverflowError):
+            continue
+        kept.write_text(str(found))
+        return found
+    raise CommandFailed("there is no free port for the LLM of the field guide")

@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 PAGES = [
     "docs/tutorial.md",
+    "docs/how-to/web-pages.md",
     "docs/how-to/own-data.md",
     "docs/how-to/attributes.md",
     "docs/how-to/production.md",

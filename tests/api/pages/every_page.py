@@ -114,7 +114,6 @@ def _publish(db: Database, settings: Settings, vocabulary_id: str, dataset_id: s
         first.vocabulary_id, first.dataset_id, first.attribute_set_id = vocabulary_id, dataset_id, set_id
         columns = {column.name: getattr(first, column.name) for column in Checkpoint.__table__.columns}
         spec = {
-            "kind": "distill",
             "dataset_id": dataset_id,
             "vocabulary_id": vocabulary_id,
             "attribute_set_id": set_id,
@@ -124,7 +123,7 @@ def _publish(db: Database, settings: Settings, vocabulary_id: str, dataset_id: s
             "config": RECIPES["limbeck"]().model_dump(mode="json"),
         }
         tx.get_one(Job, "job_1").spec = spec
-        changed = {**spec, "teacher": f"local-dir:{QUOTES}", "note": IMG}
+        changed = {**spec, "teacher": f"local-dir:{QUOTES}"}
         tx.add(
             Job(id="job_2", kind="distill", status="succeeded", spec=changed, tally=[], num_events=0, created_at=0.0)
         )

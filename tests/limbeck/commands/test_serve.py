@@ -13,6 +13,7 @@ import pytest
 
 from limbeck import Client, Unreachable
 from limbeck.cli import main
+from limbeck.commands import field_guide
 from tests.limbeck.helpers import failed
 from tests.limbeck.processes import alive, until
 
@@ -40,6 +41,16 @@ def test_distributed_serve_does_not_upgrade_the_database(capsys: Capture, monkey
     code, line = failed(["serve"], capsys)
     assert code == 1
     assert "run limbeck db upgrade" in line
+
+
+def test_the_llm_of_the_field_guide_keeps_its_port(tmp_path: Path) -> None:
+    kept = tmp_path / "llm-port"
+    first = field_guide._port(kept)
+    assert field_guide._port(kept) == first
+    with socket.create_server(("127.0.0.1", first)):
+        assert field_guide._port(kept) != first
+    kept.write_text("none")
+    assert field_guide._port(kept) > 0
 
 
 def test_a_used_port_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
