@@ -84,7 +84,7 @@ def measure_corruptions(
 
     Raises Stopped, and ValueError for a baseline that lacks labels of the part `id`.
     """
-    run = _Run(student, baseline, images, cache, device, num_workers, hooks)
+    run = _CorruptedRun(student, baseline, images, cache, device, num_workers, hooks)
     found = {name: run.errors_of(parts.get(name, ()), with_baseline=name == "id") for name in ("id", "ood")}
     if baseline is not None and found["id"] and not baseline.labels.issuperset(parts["id"]):
         raise ValueError("the baseline was trained on other labels than those of the held-out images: give its own run")
@@ -106,7 +106,7 @@ def measure_corruptions(
     )
 
 
-class _Run:
+class _CorruptedRun:
     """Decoded images, and the models that see them corrupted."""
 
     def __init__(
