@@ -131,9 +131,9 @@ def test_an_evaluation_measures_all_sets(context: Context, monkeypatch: pytest.M
     assert {"recall", "open_set"}.isdisjoint(baseline.result["evaluation"])
 
     lines: list[LineJSON] = [
-        {"kind": "phrase", "text": "stork", "strategy": "outliers@1"},
-        {"kind": "phrase", "text": "Heron", "strategy": "outliers@1"},  # a label
-        {"kind": "phrase", "text": "long legs", "strategy": "phrases@1"},  # an attribute
+        {"kind": "phrase", "text": "stork", "origin": "llm", "strategy": "outliers@1"},
+        {"kind": "phrase", "text": "Heron", "origin": "llm", "strategy": "outliers@1"},  # a label
+        {"kind": "phrase", "text": "long legs", "origin": "llm", "strategy": "phrases@1"},  # an attribute
     ]
     with context.db.write() as tx:
         entries = [attribute_sets.EntryContent(label=name, sense=None, lines=lines, flags=[]) for name in LABELS]
