@@ -19,8 +19,8 @@ from api.logs import logger
 from api.metrics.registry import Metrics
 from api.middleware import RequestMiddleware
 from api.pages import (
+    attribute_set,
     compare,
-    editor,
     example,
     images,
     job,
@@ -54,6 +54,7 @@ from api.routes import (
     hub,
     jobs,
     keys,
+    label_images,
     llm_profiles,
     llm_responses,
     plan,
@@ -62,10 +63,12 @@ from api.routes import (
     teachers,
     text_targets,
     thumbnails,
+    token_counts,
     usage,
     vocabularies,
     webhooks,
 )
+from api.routes.token_counts import TokenCounters
 from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
@@ -93,7 +96,9 @@ _ROUTERS = (
     caption_sets,
     datasets,
     thumbnails,
+    label_images,
     teachers,
+    token_counts,
     checkpoints,
     epoch_checkpoints,
     classify,
@@ -111,7 +116,7 @@ _ROUTERS = (
     student,
     compare,
     reference,
-    editor,
+    attribute_set,
     sign_in,
     static_files,
 )
@@ -147,6 +152,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
     app.state.student_models = StudentModels(app.state.services.artefacts, settings.cache)
     app.state.index_rows = IndexRows(app.state.services.artefacts)
+    app.state.token_counters = TokenCounters(app.state.services.artefacts)
     app.state.disk_scan = DiskScan(database, app.state.services.artefacts, settings)
     app.state.metrics = Metrics(database, app.state.disk_scan)
     app.state.job_curves = JobCurves()

@@ -1,7 +1,7 @@
 """Editing, searching and comparing a set of 100,000 labels: `python -m benchmarks.editing [--only sqlite|postgres]`.
 
 The API runs in its own process. Each label has one sentence and six phrases. Each measurement is the median time of
-several requests, with the slowest one; the exit code is 1 if a target is missed.
+several requests, with the slowest one; the exit code is 1 if a target is missed. `benchmarks.pages` times the pages.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select
 
+from attributes.gates.types import GATE_TITLES
 from benchmarks import load
 from benchmarks.measurement import Measurement
 from benchmarks.service import database
@@ -56,11 +57,35 @@ def fill(db: Database) -> tuple[str, str]:
                 chunk = labels[start : start + 40 * attribute_sets.PAGE_SIZE]
                 pages += attribute_sets.put_pages(tx, [_content(label.name) for label in chunk])
             made = attribute_sets.create(tx, vocabulary_id=vocabulary.id, pages=pages, source={})
-            report = {"set_id": made.id, "teacher": "", "figures": {}, "file_key": "", "created_at": time.time()}
+            report = {
+                "set_id": made.id,
+                "teacher": "",
+                "figures": _figures(),
+                "file_key": "",
+                "created_at": time.time(),
+            }
             tx.add(SetReport(**report))
             tx.add_all(GateFailure(set_id=made.id, gate="twins", position=at) for at in range(0, NUM_LABELS, 97))
             ids.append(made.id)
     return ids[0], ids[1]
+
+
+def _figures() -> dict[str, Any]:
+    pairs = [{"labels": ["", ""], "positions": [at, NUM_LABELS - 1 - at], "margin": 0.01} for at in range(20)]
+    gates = [
+        {
+            "gate": gate,
+            "tells": title,
+            "unit": "labels",
+            "figure": 7,
+            "threshold": 0,
+            "holds": False,
+            "num_labels": 7,
+            "details": {"most_confusable": pairs} if gate == "margin" else {},
+        }
+        for gate, title in GATE_TITLES.items()
+    ]
+    return {"gates": gates, "places": {}, "holds": False}
 
 
 def _content(name: str) -> EntryContent:
@@ -162,6 +187,12 @@ def searching(client: TimedClient) -> Iterator[Measurement]:
         ("q in every label", {"q": "SPECIES"}, 100),
         ("q in one label", {"q": "number 99950"}, 1),
         ("q in no label", {"q": "heron"}, 0),
+        ("q in every line", {"q": "PART", "within": "lines"}, 100),
+        ("q in a line of one label", {"q": "part 3 of 99950", "within": "all"}, 1),
+        ("q in no line", {"q": "heron", "within": "all"}, 0),
+        ("q in a line of one label and gate", {"q": "part 3 of 97000", "within": "lines", "gate": "twins"}, 1),
+        ("never reviewed, first page", {"unreviewed": True}, 100),
+        ("never reviewed, a late page, with the draft", {"unreviewed": True, "draft": True, "after": 90_000}, 100),
         ("one label by name", {"label": "Species number 77777"}, 1),
         ("gate, first page", {"gate": "twins"}, 100),
         ("gate, a late page", {"gate": "twins", "after": 90_000}, 100),

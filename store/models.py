@@ -328,7 +328,8 @@ class AttributeEntry(Base):
 class AttributePage(Base):
     """`PAGE_SIZE` consecutive entry digests (null: the label has no entry), stored once for all sets that contain it.
 
-    `marks`: mark (a flag, an origin, locked, undescribed) → offsets of the entries that have it.
+    `marks`: mark (a flag, an origin, locked, undescribed) → offsets of the entries that have it. `folded`: the texts of
+    the lines of each entry, for searches (`store.sets.attribute_sets`).
     """
 
     __tablename__ = "attribute_pages"
@@ -337,6 +338,7 @@ class AttributePage(Base):
     marks: Mapped[dict[str, list[int]]]
     num_described: Mapped[int]
     num_flagged: Mapped[int]
+    folded: Mapped[str]
 
 
 class AttributeSet(Owned, Base):

@@ -14,6 +14,7 @@ from attributes.prompts.questions import ImageFile, questions_for_image, questio
 from attributes.prompts.strategy import Strategy
 from attributes.types import Label
 from distill.config.model_names import check_teacher
+from distill.config.training_estimate import TrainingEstimate
 from store.jobs.jobs import NewPart
 from store.jobs.specs import DistillSpec, JobSpec
 
@@ -23,11 +24,13 @@ _IMAGE = ImageFile(b"\xff\xd8\xff")
 
 @dataclass(frozen=True)
 class JobPlan:
-    """A job that can be created. `enrich`: the plan of an enrichment, whose usage is recorded."""
+    """A job that can be created. `enrich`: the plan of an enrichment, whose usage is recorded. `training`: what a
+    training will do."""
 
     spec: JobSpec
     parts: Sequence[NewPart]
     enrich: EnrichPlan | None = None
+    training: TrainingEstimate | None = None
 
     def inputs_digest(self, data_root: Path) -> str:
         """sha256 of everything that the result depends on; jobs with equal digests can share a result.

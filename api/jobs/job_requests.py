@@ -29,6 +29,7 @@ from distill.config.loss_registry import UnlabelledUnused, check_unlabelled_used
 from distill.config.model_names import NoPublishedWeights, UnknownName, check_student
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.train_config import StudentConfig, TrainConfig, TrainSettings
+from distill.config.training_estimate import TrainingEstimate, estimate_training
 from distill.data.image_index import Item
 from distill.data.splits import PARTS
 from distill.texts.text_templates import PromptOptions, TextKind
@@ -280,7 +281,15 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         ),
         NewPart(kind="evaluate", queue="gpu", stage=2),
     ]
-    return JobPlan(spec, parts)
+    return JobPlan(spec, parts, training=_training(spec, dataset.counts))
+
+
+def _training(spec: DistillSpec, counts: Mapping[str, int]) -> TrainingEstimate | None:
+    """What the training will do; None for too few images, which the training itself refuses by their number."""
+    try:
+        return estimate_training(spec.config, spec.recipe, counts, spec.nproc * spec.nnodes)
+    except ValueError:
+        return None
 
 
 def _check_save_checkpoints(wanted: SaveCheckpoints | None, config: TrainConfig) -> None:

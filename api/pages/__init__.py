@@ -1,1 +1,1 @@
-"""HTML pages of the service: the overview, the API reference and the attribute editor."""
+"""HTML pages of the service: what there is, what runs, the review of attributes, and the API reference."""

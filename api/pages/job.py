@@ -65,7 +65,7 @@ def job_page(
         job = read_job(tx, id)
         num_events = jobs.get(tx, id).num_events
         values = {**_progress_values(tx, job), **_event_values(tx, id, level, before)}
-        curves = _curves(request).charts(tx, id)
+        curves = _curves(request).charts(tx, id, has_ended=job.status in jobs.ENDED)
     return page(
         request, "job.html.jinja", num_events=num_events, curves=curves, inputs=_inputs(job), spec=job.spec, **values
     )
@@ -84,8 +84,7 @@ def news_fragment(
 ) -> HTMLResponse:
     """The curves and the events."""
     with services.db.read() as tx:
-        jobs.get(tx, id)
-        curves = _curves(request).charts(tx, id)
+        curves = _curves(request).charts(tx, id, has_ended=jobs.get(tx, id).finished_at is not None)
         return fragment("job_news.html.jinja", curves=curves, **_event_values(tx, id, level, before))
 
 

@@ -1,10 +1,12 @@
 """The charts of trainings, drawn once for all who look at the page of a job.
 
 An event has a number that grows in commit order, and never changes. So a look at a running training reads only the
-events since the last look, and draws again only if there are some.
+events since the last look, and draws again only if there are some. Drawing takes at most `MAX_SHARE` of a core: with
+long curves, which one step does not change visibly, some seconds pass between two drawings, except at the end.
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,17 +20,21 @@ from api.pages.charts import Curve
 from store.jobs import events
 
 MAX_EVENTS = 1_000
+MAX_SHARE = 0.003
 _NUM_JOBS = 32
 Chart = tuple[str, Markup]
 
 
 @dataclass
 class _Job:
-    """What was read of a job. `last`: the number of its newest metrics; `data`: of the newest `MAX_EVENTS`."""
+    """What was read of a job. `last`: the number of its newest metrics; `data`: of the newest `MAX_EVENTS`. `num_new`:
+    metrics that are not drawn; `draw_at`: when they may be."""
 
     last: int = 0
     data: list[Mapping[str, Any]] = field(default_factory=list)
+    num_new: int = 0
     charts: Sequence[Chart] = ()
+    draw_at: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -39,8 +45,11 @@ class JobCurves:
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
         self._lock = threading.Lock()
 
-    def charts(self, tx: Session, job_id: str) -> Sequence[Chart]:
-        """Title and chart of losses, accuracy on held-out images, learning rate, speed and share of waiting."""
+    def charts(self, tx: Session, job_id: str, *, has_ended: bool) -> Sequence[Chart]:
+        """Title and chart of losses, accuracy on held-out images, learning rate, speed and share of waiting.
+
+        Of a job that has ended, all its metrics are drawn.
+        """
         with self._lock:
             job = self._jobs.setdefault(job_id, _Job())
             self._jobs.move_to_end(job_id)
@@ -50,7 +59,11 @@ class JobCurves:
             new = events.data_after(tx, job_id, "metrics", job.last, limit=MAX_EVENTS)
             if new:
                 job.data = [*job.data, *(data for _, data in new)][-MAX_EVENTS:]
-                job.last, job.charts = new[-1][0], draw(job.data)
+                job.last, job.num_new = new[-1][0], job.num_new + len(new)
+            if job.num_new and (has_ended or time.monotonic() >= job.draw_at):
+                began = time.thread_time()
+                job.charts, job.num_new = draw(job.data), 0
+                job.draw_at = time.monotonic() + (time.thread_time() - began) / MAX_SHARE
             return job.charts
 
 

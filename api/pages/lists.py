@@ -15,6 +15,7 @@ from api.pages import formats
 from api.pages.evaluations import accuracy_of
 from api.pages.links import link, with_query
 from api.pages.rendering import page
+from distill.data.splits import PARTS
 from store import resources
 from store.models import AttributeSet, Base, Checkpoint, Dataset, Job, Vocabulary
 
@@ -76,7 +77,7 @@ LISTINGS = (
         row=lambda row: (
             link(row.id, row.name),
             formats.isolated(row.path),
-            formats.number(sum(row.counts.values())),
+            formats.number(sum(row.counts.get(part, 0) for part in PARTS)),
             formats.time_tag(row.created_at),
         ),
         numeric=(2,),

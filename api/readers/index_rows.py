@@ -1,11 +1,13 @@
 """Single rows of the image indexes of datasets, without reading a whole index for each.
 
-The first row of an index is found by a pass over the file, which notes where every line starts (8 bytes each). The
-notes are kept in memory up to a limit; an index never changes.
+The first row of an index is found by a pass over the file, which notes where every line starts (8 bytes each). Another
+pass notes the first images of each label. The notes are kept in memory up to a limit; an index never changes.
 """
 
 import json
+import re
 from array import array
+from collections.abc import Mapping, Sequence
 
 from distill.data.image_files.parquet_rows import SharedLRU
 from distill.data.image_index import Item
@@ -13,6 +15,10 @@ from store.artefacts import Artefacts
 
 _MAX_NOTES_BYTES = 64_000_000
 _BLOCK_BYTES = 2**20
+_LABEL = re.compile(rb'\["(?:[^"\\]|\\.)*", ?(-?[0-9]+)')
+_NOTE_BYTES = 200  # an entry of a dict with an array of `LABEL_IMAGES` numbers
+LABEL_IMAGES = 4
+"""Images of a label that are noted."""
 
 
 class IndexRows:
@@ -21,6 +27,9 @@ class IndexRows:
     def __init__(self, artefacts: Artefacts) -> None:
         self._artefacts = artefacts
         self._starts: SharedLRU[array[int]] = SharedLRU(_MAX_NOTES_BYTES, lambda starts: starts.itemsize * len(starts))
+        self._firsts: SharedLRU[Mapping[int, array[int]]] = SharedLRU(
+            _MAX_NOTES_BYTES, lambda firsts: _NOTE_BYTES * len(firsts)
+        )
 
     def row(self, manifest_key: str, number: int) -> Item | None:
         """The image at a position from 0; None if the index has fewer. Raises FileNotFoundError without the file."""
@@ -42,6 +51,23 @@ class IndexRows:
             file.seek(starts[first])
             lines = file.read(starts[last] - starts[first]).splitlines()
         return [Item(*json.loads(line)) for line in lines]
+
+    def of_labels(self, manifest_key: str, labels: Sequence[int]) -> list[list[int]]:
+        """The positions of the first `LABEL_IMAGES` images of each label. Raises FileNotFoundError without the file."""
+        firsts = self._firsts.get(manifest_key, lambda: self._first_images(manifest_key))
+        return [list(firsts.get(label, ())) for label in labels]
+
+    def _first_images(self, key: str) -> "dict[int, array[int]]":
+        firsts: dict[int, array[int]] = {}
+        with self._artefacts.open(key) as file:
+            next(file)  # the header
+            for row, line in enumerate(file):
+                if (match := _LABEL.match(line)) is None:
+                    continue
+                images = firsts.setdefault(int(match[1]), array("Q"))
+                if len(images) < LABEL_IMAGES:
+                    images.append(row)
+        return firsts
 
     def _line_starts(self, key: str) -> "array[int]":
         """Where each line starts, and the end of the last."""

@@ -1,7 +1,7 @@
 """Attributes: the lines of each label of an attribute set, paged, with filters and with the edits of the draft."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
@@ -15,7 +15,7 @@ from limbeck.shared.labels import normalize
 from store import vocabularies
 from store.models import AttributeEntry, AttributeSet, Label
 from store.sets import attribute_sets, drafts, search
-from store.sets.search import LabelFilter
+from store.sets.search import LabelFilter, Where
 
 router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"])
 
@@ -75,20 +75,73 @@ def labels_with_entries(
     return list(zip(rows, entries, strict=True))
 
 
+class LabelLines(NamedTuple):
+    """A label with its lines (as JSON) and flags, in the set or in its draft, which then has `edited` it."""
+
+    label: Label
+    lines: Sequence[LineJSON]
+    flags: Sequence[str]
+    edited: bool
+
+    @property
+    def content(self) -> tuple[Label, Sequence[LineJSON], Sequence[str]]:
+        """Without `edited`."""
+        return self.label, self.lines, self.flags
+
+
+def read_labels(
+    tx: Session, attribute_set: AttributeSet, label_filter: LabelFilter, *, start: int, limit: int, draft: bool
+) -> tuple[list[LabelLines], bool]:
+    """Up to `limit` labels from a position on that match the filter; and whether there are more."""
+    id = attribute_set.id
+    if label_filter:
+        positions, more = search.positions(tx, attribute_set, label_filter, start=start, limit=limit, draft=draft)
+        entries = attribute_sets.entries_at(tx, id, positions)
+        rows = vocabularies.labels_at(tx, attribute_set.vocabulary_id, positions)
+        pairs = [(label, entries.get(label.position)) for label in rows]
+    else:
+        pairs = labels_with_entries(tx, attribute_set, start, start + limit)
+        more = start + limit < attribute_set.num_labels
+    edited = drafts.edited(tx, id, [label.position for label, _ in pairs]) if draft else {}
+    found = []
+    for label, entry in pairs:
+        row = edited.get(label.position) or entry
+        found.append(LabelLines(label, row.lines if row else (), row.flags if row else (), label.position in edited))
+    return found, more
+
+
 async def _label_filter(
-    q: Annotated[str, Query(max_length=200, description="Part of the label's name or sense, ignoring case.")] = "",
+    q: Annotated[
+        str, Query(max_length=200, description="Part of the label's name or sense, or of a line, ignoring case.")
+    ] = "",
+    within: Annotated[Where, Query(description="Where `q` is searched: in labels, in lines, or in both (`all`).")] = (
+        "labels"
+    ),
     label: Annotated[str, Query(max_length=200, description="Whole name of the label, ignoring case.")] = "",
     gate: Annotated[Gate | None, Query(description="Labels that fail this gate in the set's report.")] = None,
     flag: Annotated[str, Query(max_length=500, description="Labels with this flag, such as too_few_phrases.")] = "",
     origin: Annotated[Origin | None, Query(description="Labels with a line of this origin.")] = None,
     locked: Annotated[bool, Query(description="Labels with a locked line.")] = False,
     undescribed: Annotated[bool, Query(description="Labels without lines.")] = False,
+    unreviewed: Annotated[
+        bool,
+        Query(description="Labels of which no person locked or wrote a line; with `draft`, not in the draft either."),
+    ] = False,
+    changed: Annotated[bool, Query(description="Labels that the draft changes.")] = False,
 ) -> LabelFilter:
     marks = [attribute_sets.flag_mark(flag)] if flag else []
     marks += [attribute_sets.origin_mark(origin)] if origin else []
     marks += [attribute_sets.LOCKED] if locked else []
     marks += [attribute_sets.UNDESCRIBED] if undescribed else []
-    return LabelFilter(text=normalize(q), name=normalize(label), gate=gate or "", marks=marks)
+    return LabelFilter(
+        text=normalize(q),
+        where=within,
+        name=normalize(label),
+        gate=gate or "",
+        marks=marks,
+        unreviewed=unreviewed,
+        changed=changed,
+    )
 
 
 @router.get("/{id}/labels", response_model=Page[SetLabelOut])
@@ -104,18 +157,6 @@ def labels(
     start = 0 if after is None else after + 1
     with services.db.read() as tx:
         attribute_set = attribute_sets.get(tx, id)
-        if label_filter:
-            positions, more = search.positions(tx, attribute_set, label_filter, start=start, limit=limit)
-            entries = attribute_sets.entries_at(tx, id, positions)
-            rows = vocabularies.labels_at(tx, attribute_set.vocabulary_id, positions)
-            pairs = [(label, entries.get(label.position)) for label in rows]
-        else:
-            pairs = labels_with_entries(tx, attribute_set, start, start + limit)
-            more = start + limit < attribute_set.num_labels
-        edited = drafts.edited(tx, id, [label.position for label, _ in pairs]) if draft else {}
-        data = []
-        for label, entry in pairs:
-            row = edited.get(label.position) or entry
-            fields = attributes_fields(label, row.lines if row else (), row.flags if row else ())
-            data.append(SetLabelOut(**fields, edited=label.position in edited))
+        found, more = read_labels(tx, attribute_set, label_filter, start=start, limit=limit, draft=draft)
+        data = [SetLabelOut(**attributes_fields(*one.content), edited=one.edited) for one in found]
         return page(data, more, lambda item: item.position)

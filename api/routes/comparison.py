@@ -55,10 +55,11 @@ def compare(
         this_set, other_set = attribute_sets.get(tx, id), attribute_sets.get(tx, with_)
         start = 0 if after is None else after + 1
         differences, more = comparison.differences(tx, this_set, other_set, start=start, limit=limit)
-        return page([_label_difference(difference) for difference in differences], more, lambda item: item.at)
+        return page([label_difference(difference) for difference in differences], more, lambda item: item.at)
 
 
-def _label_difference(difference: Difference) -> LabelDifferenceOut:
+def label_difference(difference: Difference) -> LabelDifferenceOut:
+    """The lines of a label that differ."""
     lines, other_lines = (
         [line_from_json(line) for line in entry.lines] if entry else []
         for entry in (difference.entry, difference.other_entry)

@@ -1,6 +1,7 @@
 """Jobs: create, list, get and cancel; the results of an enrich job while it runs."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -124,6 +125,24 @@ class CreatedJobOut(JobOut):
     reused: bool = Field(description="With `reuse`: whether this job existed before.")
 
 
+class TrainingEstimateOut(ResponseModel):
+    """What a training will do."""
+
+    batch_size: int = Field(description="Images of a step, over all ranks.")
+    steps_per_epoch: int
+    total_steps: int
+    images_seen: int = Field(description="Images that the student sees, over all steps.")
+    teacher_before: int = Field(
+        description="Forward passes of the teacher before the first step, less those of features that are cached."
+    )
+    teacher_during: int = Field(description="Forward passes of the teacher during the training.")
+    measured: int = Field(description="Images of the evaluation.")
+    decoded_bytes: int = Field(description="Size of the decoded training images on the disk of the worker.")
+    origins: dict[str, str] = Field(
+        description="Why a setting has its value: `given`, or the recipe. The others have their defaults."
+    )
+
+
 class JobCheckOut(ResponseModel):
     """What a job would be; nothing was stored."""
 
@@ -134,6 +153,9 @@ class JobCheckOut(ResponseModel):
         description="The newest job with the same inputs that runs or has succeeded: `reuse` returns it."
     )
     estimate: EstimateOut | None = Field(description="Calls, tokens and cost; null for jobs without LLM calls.")
+    training: TrainingEstimateOut | None = Field(
+        None, description="Steps, passes of the teacher and space; null for jobs without a training."
+    )
 
 
 def job_check(tx: Session, planned: JobPlan, settings: Settings) -> JobCheckOut:
@@ -144,6 +166,7 @@ def job_check(tx: Session, planned: JobPlan, settings: Settings) -> JobCheckOut:
         spec=planned.spec.as_json(),
         same_job_id=same.id if same else None,
         estimate=estimate_plan(tx, planned.enrich) if planned.enrich else None,
+        training=TrainingEstimateOut(**asdict(planned.training)) if planned.training else None,
     )
 
 

@@ -154,12 +154,14 @@ def labels(
     offsets = report.figures["places"].get(gate)
     if offsets is None:
         raise ProblemError(404, "gate_not_measured", _why_not_measured(id, gate, report.figures))
-    violations = _violations(services.artefacts, report.file_key, offsets, after=-1 if after is None else after)
+    violations = read_violations(services.artefacts, report.file_key, offsets, after=-1 if after is None else after)
     data = list(islice(violations, limit + 1))
     return page(data[:limit], len(data) > limit, lambda item: item.position)
 
 
-def _violations(artefacts: Artefacts, key: str, offsets: list[list[int]], *, after: int) -> Iterator[LabelViolationOut]:
+def read_violations(
+    artefacts: Artefacts, key: str, offsets: list[list[int]], *, after: int
+) -> Iterator[LabelViolationOut]:
     """The labels of a gate at positions greater than `after`, read from the report's file of JSON lines.
 
     `offsets` has [position, byte offset] of some lines, in order; its last item has the offset of the end.

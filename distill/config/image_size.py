@@ -30,5 +30,17 @@ class ImageSize(NamedTuple):
         return self.height if self.is_square else [self.height, self.width]
 
 
+SMALL_PX = 96
+
+
+def train_size(image_px: "int | tuple[int, int] | ImageSize") -> ImageSize:
+    """Size of the stored images for training a student of `image_px`: 256 for 224; `image_px` itself up to 96.
+
+    If one side is above 96, both have the margin, so that a crop is as large a share of both.
+    """
+    size = ImageSize.of(image_px)
+    return size if max(size) <= SMALL_PX else ImageSize(round(size.height * 8 / 7), round(size.width * 8 / 7))
+
+
 Size = int | tuple[int, int]
 """The side of a square, or (height, width), in pixels."""

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from distill.config.image_size import ImageSize, Size
+from distill.config.image_size import train_size as train_size
 from distill.data.atomic_files import mark_used, replacing, write_bytes
 from distill.data.image_store import Mask, load_image, read_images
 from distill.data.row_cache import Keys, key_of, stack_keys
@@ -36,7 +37,6 @@ from limbeck.shared.images.file_names import shown_path
 
 FORMAT = "limbeck pixels 1: squashed, bicubic"
 INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-SMALL_PX = 96
 ABANDONED_S = 24 * 3600
 
 Pixels = npt.NDArray[np.uint8]
@@ -55,15 +55,6 @@ class PixelRows(Protocol):
 
 class ImagesError(RuntimeError):
     """Images cannot be decoded or stored; the message gives the reason and the fix."""
-
-
-def train_size(image_px: Size) -> ImageSize:
-    """Size of the stored images for training a student of `image_px`: 256 for 224; `image_px` itself up to 96.
-
-    If one side is above 96, both have the margin, so that a crop is as large a share of both.
-    """
-    size = ImageSize.of(image_px)
-    return size if max(size) <= SMALL_PX else ImageSize(round(size.height * 8 / 7), round(size.width * 8 / 7))
 
 
 def eval_size(image_px: Size, test_crop: float) -> ImageSize:

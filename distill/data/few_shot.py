@@ -6,10 +6,11 @@ The selection is a function of the seed and the step. B images in a batch, S few
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from distill.config.batch_plan import BatchSplit as BatchSplit
+from distill.config.batch_plan import split_batch as split_batch
 from distill.data.counter_rng import Ints, shuffled
 from distill.data.image_index import ImageIndex
 
@@ -36,25 +37,6 @@ def support_rows(image_index: ImageIndex, shots: int) -> list[int]:
         more = f" and {len(too_few) - 5} labels more" if len(too_few) > 5 else ""
         raise FewShotError(f"each OOD label needs {shots} shots and an image to test on; {counts}{more}")
     return sorted(at for rows in by_label.values() for at in rows[:shots])
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchSplit:
-    """Composition of a batch: `few` few-shot images and `others` other images."""
-
-    few: int
-    others: int
-
-
-def split_batch(batch_size: int, num_few: int, num_others: int, parts: int = 1) -> BatchSplit:
-    """Composition of a batch of at most `batch_size` images, rounded down to a multiple of `parts`.
-
-    `num_few`, `num_others`: numbers of available images; `num_others` must be above 0.
-    """
-    few = batch_size // 2 if num_few > batch_size // 2 else num_few
-    total = (few + min(batch_size - few, num_others)) // parts * parts
-    few = min(few, total - 1)
-    return BatchSplit(few=few, others=total - few)
 
 
 def few_shot_rows(few: Ints, others: Ints, split: BatchSplit, *, batch_index: int, seed: int, step: int) -> Ints:

@@ -3,6 +3,7 @@
 M learned vectors of width W.
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,13 +31,15 @@ class InitialStudentError(ValueError):
 class InitialStudent:
     """Weights by name, the learned vectors `context` (M, W) if any, and `digest`, the sha256 of the weights file.
 
-    `trained_on`: what it was trained on.
+    `trained_on`: what it was trained on. `mean`, `std`: of its input, which the weights know; None if not recorded.
     """
 
     weights: dict[str, Tensor]
     context: Tensor | None
     digest: str
     trained_on: TrainedOn = field(default_factory=lambda: TrainedOn(()))
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
     def load_into(self, model: nn.Module, context: Tensor | None) -> None:
         """Copy the weights into `model`, and the learned vectors into `context` (M, W) if both have some.
@@ -86,7 +89,10 @@ def read_initial_student(folder: Path, config: TrainConfig, teacher_digest: str)
         raise InitialStudentError(
             f"{folder} has learned vectors before its texts: set context_tokens to {len(context)}"
         )
+    mean, std = _channel_statistics(folder / CONFIG)
     return InitialStudent(
+        mean=mean,
+        std=std,
         weights=weights,
         context=context,
         digest=file_sha256(folder / WEIGHTS),
@@ -108,6 +114,14 @@ def trained_before(config: TrainConfig, start: InitialStudent | None, *, root: P
     bundle = (weights if weights.is_dir() else weights.parent).absolute().parent
     is_bundle = (bundle / MANIFEST_FILE).is_file() and (bundle / LABELS_FILE).is_file()
     return _read_trained_on(bundle) if is_bundle else None
+
+
+def _channel_statistics(config: Path) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Mean and std of the input that timm's config of the student states."""
+    if not config.is_file():
+        return None, None
+    stated = json.loads(config.read_text(encoding="utf-8"))["pretrained_cfg"]
+    return tuple(stated["mean"]), tuple(stated["std"])
 
 
 def _read_trained_on(bundle: Path) -> TrainedOn:

@@ -17,14 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.config.batch_plan import BatchPlan as BatchPlan
+from distill.config.batch_plan import plan_batches as plan_batches
 from distill.config.image_size import ImageSize
 from distill.config.train_config import Sampling, TrainConfig
 from distill.data.counter_rng import Ints, shuffled, shuffled_in_windows
 from distill.data.crops import Views, sample_augmentations, sample_views
 from distill.data.decoded_images import PixelRows
 from distill.data.draws.by_label import Draws, draw_by_label
-from distill.data.draws.unlabelled import draw_unlabelled, num_unlabelled, spread
-from distill.data.few_shot import BatchSplit, few_shot_rows, split_batch
+from distill.data.draws.unlabelled import draw_unlabelled, spread
+from distill.data.few_shot import few_shot_rows
 from distill.data.row_cache import KEY_BYTES, Keys
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
@@ -114,72 +116,6 @@ class Batch:
                 captions=None if self.captions is None else self.captions[rows],
                 captioned=None if self.captioned is None else self.captioned[rows],
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchPlan:
-    """The number of steps of a run and the size of its batches over all ranks, at most the number of images.
-
-    `split`: number of few-shot images and of other labelled images in a batch. `num_unlabelled`: in a batch.
-    `images_per_pass`: the images, other than few-shot and unlabelled ones, that the batches of a pass use.
-    """
-
-    batch_size: int
-    split: BatchSplit
-    num_unlabelled: int = 0
-    images_per_pass: int
-    steps_per_pass: int
-    steps_per_epoch: int
-    total_steps: int
-
-
-def plan_batches(
-    config: TrainConfig, num_images: int, num_ranks: int = 1, *, num_few: int = 0, has_unlabelled: bool = False
-) -> BatchPlan:
-    """The batches of a run over `num_images` labelled ones, of which `num_few` are few-shot.
-
-    A pass uses each of the others once. With `has_unlabelled`, each batch has unlabelled images in addition.
-
-    Raises ValueError for fewer than two images in each part of a batch, for a batch size that is no multiple of the
-    number of parts, and for data of few-shot images only.
-    """
-    parts = num_ranks * config.schedule.accumulate
-    if num_images < 2 * parts:
-        each = f" for each of the {parts} parts of a batch" if parts > 1 else ""
-        raise ValueError(f"{num_images} usable images to train on: at least two are needed{each}")
-    if config.schedule.batch_size % parts:
-        raise ValueError(
-            f"batch_size {config.schedule.batch_size} is no multiple of {parts} "
-            f"({num_ranks} ranks times accumulate {config.schedule.accumulate})"
-        )
-    if num_few >= num_images:
-        raise ValueError(f"all {num_images} usable images are few-shot images: the images of the ID labels are missing")
-    unlabelled = (
-        num_unlabelled(config.schedule.batch_size, config.data.unlabelled_share, parts) if has_unlabelled else 0
-    )
-    num_labelled = min(config.schedule.batch_size - unlabelled, num_images)
-    split = split_batch(num_labelled, num_few, num_images - num_few, parts)
-    if split.few + split.others < 2 * parts:
-        raise ValueError(
-            f"{num_images - num_few} usable images other than few-shot ones: too few for {parts} parts of a batch"
-        )
-    steps_per_pass, left_over = divmod(num_images - num_few, split.others)
-    images_per_pass = steps_per_pass * split.others
-    if config.schedule.last_batch == "keep":
-        # Ranks and micro-batches have equal parts of at least two images, because batch norm needs two.
-        last = (split.few + left_over) // parts * parts
-        if left_over and last > split.few and last >= 2 * parts:
-            images_per_pass, steps_per_pass = images_per_pass + last - split.few, steps_per_pass + 1
-    steps_per_epoch = steps_per_pass * config.schedule.passes_per_epoch
-    return BatchPlan(
-        batch_size=split.few + split.others + unlabelled,
-        split=split,
-        num_unlabelled=unlabelled,
-        images_per_pass=images_per_pass,
-        steps_per_pass=steps_per_pass,
-        steps_per_epoch=steps_per_epoch,
-        total_steps=steps_per_epoch * config.schedule.epochs,
-    )
 
 
 def plan_run(config: TrainConfig, data: TrainData, ranks: RankGroup) -> BatchPlan:

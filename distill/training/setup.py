@@ -113,6 +113,8 @@ def prepare_training(
         initial_student.load_into(model, objective.context)
         digests["start"] = initial_student.digest
         built = replace(built, initial={"source": "the student of a bundle", "sha256": initial_student.digest})
+        if initial_student.mean is not None and initial_student.std is not None:
+            built = replace(built, mean=initial_student.mean, std=initial_student.std)
     if config.student.weights is not None:
         digests["initial_weights"] = weights_sha256(weights_path(config.student.weights, root))
     optimizer = build_optimizer(learner, config.optimizer)

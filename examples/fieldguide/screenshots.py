@@ -136,6 +136,7 @@ def run(out: Path, home: Path) -> None:
             take(page, out, "start-empty")
             start_example(page, url)
         train_with_names(client)
+        client.storage()  # the start page shows the last count
         for name, address in addresses(client).items():
             page.goto(url + address)
             take(page, out, name)

@@ -16,7 +16,7 @@ from limbeck.commands.image_options import counts_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from limbeck.models.plans import JobCheck, Plan
+    from limbeck.models.plans import JobCheck, Plan, PlannedTraining
 
 MIN_FREE_BYTES = 500 * 10**6
 _UNPROCESSABLE = 422
@@ -123,8 +123,28 @@ def print_job_check(job: "JobCheck", console: "Console") -> None:
     if job.estimate is not None:
         console.print(estimate_table(job.estimate))
         console.print(estimate_text(job.estimate, None, None), highlight=False, markup=False)
+    if job.training is not None:
+        for line in training_lines(job.training):
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
     for line in _settings_lines(job.spec):
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def training_lines(training: "PlannedTraining") -> Iterator[str]:
+    """What a training will do, and why its settings have their values."""
+    yield (
+        f"{training.total_steps:,} steps of {training.batch_size:,} images, {training.steps_per_epoch:,} per epoch; "
+        f"the student sees {training.images_seen:,} images, and {training.measured:,} are measured"
+    )
+    during = f", {training.teacher_during:,} during it" if training.teacher_during else ""
+    yield f"the teacher encodes {training.teacher_before:,} images before the training (less if cached){during}"
+    yield f"decoded images take {training.decoded_bytes / 1e9:,.2f} GB on the worker"
+    by_origin: dict[str, list[str]] = {}
+    for name, origin in training.origins.items():
+        by_origin.setdefault(origin, []).append(name)
+    for origin, names in by_origin.items():
+        yield f"{origin}: {', '.join(names)}"
+    yield "other settings have their defaults; the time is known after the first steps: limbeck jobs JOB shows it"
 
 
 def _reused(same_id: str | None) -> str:

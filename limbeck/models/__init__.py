@@ -38,11 +38,15 @@ from limbeck.models.datasets import (
     CaptionSet,
     CreatedDataset,
     Dataset,
+    ImagesOfLabels,
+    LabelImage,
+    LabelImages,
     TargetLabel,
     TargetLabels,
     TargetTeacher,
     Teacher,
     TextTargets,
+    TokenCounts,
 )
 from limbeck.models.deletions import DeletedResource, Deletion
 from limbeck.models.estimates import AgainEstimate, Estimate, Range, StrategyEstimate, UsdRange
@@ -135,4 +139,8 @@ __all__ = [
     "Webhook",
     "WebhookDelivery",
     "WebhookWithDeliveries",
+    "ImagesOfLabels",
+    "LabelImage",
+    "LabelImages",
+    "TokenCounts",
 ]

@@ -21,6 +21,14 @@ class Teacher(ServiceResponse):
     created_at: datetime
 
 
+class TokenCounts(ServiceResponse):
+    """The tokens of lines as a teacher reads them; without a teacher by CLIP's vocabulary."""
+
+    teacher: str | None
+    context_length: int
+    num_tokens: tuple[int, ...]
+
+
 class TextTargets(ServiceResponse):
     """A teacher's text features of a vocabulary's label texts. `report`: shortened texts and fallbacks to names."""
 
@@ -91,6 +99,26 @@ class Dataset(ServiceResponse):
     warnings: tuple[str, ...]
     owner: str | None = None
     created_at: datetime
+
+
+class LabelImage(ServiceResponse):
+    """An image of a label. `row`: its position in the dataset; `thumbnail`: a path of the service."""
+
+    row: int
+    thumbnail: str
+
+
+class LabelImages(ServiceResponse):
+    """The first images of the label at a position of the vocabulary."""
+
+    position: int
+    images: tuple[LabelImage, ...]
+
+
+class ImagesOfLabels(ServiceResponse):
+    """Sample images of labels."""
+
+    labels: tuple[LabelImages, ...]
 
 
 class CreatedDataset(Dataset):

@@ -5,14 +5,31 @@ from pydantic import JsonValue
 from limbeck.models import Estimate, JobKind, ServiceResponse
 
 
+class PlannedTraining(ServiceResponse):
+    """What a training will do. `images_seen`: by the student. `teacher_before`, `teacher_during`: forward passes of the
+    teacher before the first step, if none is cached, and during the training. `measured`: images of the evaluation.
+    `decoded_bytes`: of the decoded training images. `origins`: why a setting has its value, by its short name."""
+
+    batch_size: int
+    steps_per_epoch: int
+    total_steps: int
+    images_seen: int
+    teacher_before: int
+    teacher_during: int
+    measured: int
+    decoded_bytes: int
+    origins: dict[str, str]
+
+
 class JobCheck(ServiceResponse):
     """What a job would be; nothing was stored. `same_job_id`: the newest job with the same inputs that runs or has
-    succeeded. `estimate` is None for a job without LLM calls."""
+    succeeded. `estimate` is None for a job without LLM calls, `training` for a job without a training."""
 
     kind: JobKind | str
     spec: dict[str, JsonValue]
     same_job_id: str | None
     estimate: Estimate | None
+    training: PlannedTraining | None = None
 
 
 class PlannedVocabulary(ServiceResponse):

@@ -5,7 +5,8 @@ is also stored once under its digest. A set is a list of pages. For 100,000 labe
 in one phrase costs one entry, one page and a few hundred short rows; any page is read by its number.
 
 A page also has *marks*: the offsets of the entries that have a flag, a line of some origin or a locked line, and of the
-labels without an entry. Labels are filtered by marks without reading an entry.
+labels without an entry. Labels are filtered by marks without reading an entry. `folded` has the texts of all lines of a
+page without case, so that lines are searched without reading an entry.
 """
 
 import hashlib
@@ -13,11 +14,12 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
-from sqlalchemy import Row, Select, delete, func, insert, literal, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, literal, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from limbeck.shared.labels import fold
 from store import vocabularies
 from store.errors import NotFound
 from store.ids import new_id
@@ -38,6 +40,8 @@ _PAGES_PER_QUERY = 50
 
 LOCKED, UNDESCRIBED = "locked", "undescribed"
 _FLAG, _ORIGIN = "flag:", "origin:"
+_SEPARATOR = "\x1e"
+"""Between the texts of the entries in `AttributePage.folded`."""
 
 
 class EntryContent(TypedDict):
@@ -63,6 +67,7 @@ class PageRow(TypedDict):
     marks: dict[str, list[int]]
     num_described: int
     num_flagged: int
+    folded: str
 
 
 def _digest(content: object) -> str:
@@ -127,9 +132,15 @@ def marks_of(lines: Iterable[LineJSON], flags: Iterable[str]) -> frozenset[str]:
     return frozenset(origins | locked | {flag_mark(flag) for flag in flags})
 
 
-PageSlot = tuple[str | None, frozenset[str]]
-"""A slot of a page: the digest of its entry (None if the label has no entry) and the marks of the entry."""
-_EMPTY_SLOT: PageSlot = (None, frozenset({UNDESCRIBED}))
+class _Slot(NamedTuple):
+    """A slot of a page: the digest of its entry (None if the label has no entry), its marks, and its folded text."""
+
+    digest: str | None
+    marks: frozenset[str]
+    folded: str
+
+
+_EMPTY_SLOT = _Slot(None, frozenset({UNDESCRIBED}), "")
 
 
 def put_pages(tx: Session, entries: Sequence[EntryContent | None]) -> list[str]:
@@ -142,49 +153,49 @@ def put_pages(tx: Session, entries: Sequence[EntryContent | None]) -> list[str]:
     stored = set(tx.scalars(select(AttributePage.digest).where(AttributePage.digest.in_(digests))))
     new = [page for page, digest in zip(pages, digests, strict=True) if digest not in stored]
     _insert_entries(tx, (row for page in new for row in page if row))
-    put_page_rows(tx, [[_slot(row["digest"], row) if row else _EMPTY_SLOT for row in page] for page in new])
+    rows_of_pages = [_page_row([_slot(row["digest"], row) if row else _EMPTY_SLOT for row in page]) for page in new]
+    insert_ignore(tx, AttributePage, sorted(rows_of_pages, key=lambda row: str(row["digest"])))
     return digests
 
 
-def put_page_rows(tx: Session, pages: Sequence[Sequence[PageSlot]]) -> list[str]:
-    """Store pages whose entries are already stored; returns their digests in the same order."""
-    share_contents(tx)
-    rows = [_page_row(page) for page in pages]
-    insert_ignore(tx, AttributePage, sorted(rows, key=lambda row: str(row["digest"])))
-    return [row["digest"] for row in rows]
-
-
-def _put_slots(tx: Session, entries: Sequence[EntryContent | None]) -> list[PageSlot]:
+def _put_slots(tx: Session, entries: Sequence[EntryContent | None]) -> list[_Slot]:
     digests = iter(put_entries(tx, [entry for entry in entries if entry]))
     return [_slot(next(digests), entry) if entry else _EMPTY_SLOT for entry in entries]
 
 
-def _slot(digest: str, entry: EntryContent) -> PageSlot:
-    return digest, marks_of(entry["lines"], entry["flags"])
+def _slot(digest: str, entry: EntryContent) -> _Slot:
+    return _Slot(digest, marks_of(entry["lines"], entry["flags"]), folded_lines(entry["lines"]))
 
 
-def _page_row(page: Sequence[PageSlot]) -> PageRow:
+def folded_lines(lines: Iterable[LineJSON]) -> str:
+    """The texts of lines as they are searched: without case, one below the other."""
+    return "\n".join(fold(line["text"].replace(_SEPARATOR, " ")) for line in lines)
+
+
+def _page_row(page: Sequence[_Slot]) -> PageRow:
     marks: dict[str, list[int]] = {}
-    for offset, (_, slot_marks) in enumerate(page):
-        for mark in sorted(slot_marks):
+    for offset, slot in enumerate(page):
+        for mark in sorted(slot.marks):
             marks.setdefault(mark, []).append(offset)
     flagged = {offset for mark, offsets in marks.items() if mark.startswith(_FLAG) for offset in offsets}
-    entries = [digest for digest, _ in page]
+    entries = [slot.digest for slot in page]
     return {
         "digest": _digest(entries),
         "entries": entries,
         "marks": marks,
         "num_flagged": len(flagged),
         "num_described": sum(digest is not None for digest in entries),
+        "folded": _SEPARATOR.join(slot.folded for slot in page),
     }
 
 
-def _slots(row: AttributePage) -> list[PageSlot]:
+def _slots(row: AttributePage) -> list[_Slot]:
     marks_by_offset: list[set[str]] = [set() for _ in row.entries]
     for mark, offsets in row.marks.items():
         for offset in offsets:
             marks_by_offset[offset].add(mark)
-    return [(digest, frozenset(marks)) for digest, marks in zip(row.entries, marks_by_offset, strict=True)]
+    slots = zip(row.entries, marks_by_offset, row.folded.split(_SEPARATOR), strict=True)
+    return [_Slot(digest, frozenset(marks), folded) for digest, marks, folded in slots]
 
 
 def content_digest(vocabulary: Vocabulary, pages: Sequence[str]) -> str:
@@ -296,7 +307,7 @@ def _put_changed_pages(tx: Session, parent: AttributeSet, changed: Mapping[int, 
     return result
 
 
-def _replaced(page: AttributePage, number: int, slots: Mapping[int, PageSlot]) -> list[PageSlot]:
+def _replaced(page: AttributePage, number: int, slots: Mapping[int, _Slot]) -> list[_Slot]:
     """The slots of page `number` of a set, with those at the positions in `slots` replaced."""
     return [slots.get(position, slot) for position, slot in enumerate(_slots(page), number * PAGE_SIZE)]
 
@@ -310,40 +321,66 @@ def _pages(tx: Session, set_id: str, numbers: Sequence[int]) -> list[tuple[int, 
     return [(number, page) for number, page in tx.execute(query)]
 
 
-def positions_with_marks(tx: Session, set_id: str, marks: Sequence[str], *, start: int = 0) -> Iterator[int]:
-    """The positions ≥ start, ascending, of entries that have all the marks. Reads only the marks of the pages."""
-    query = _marks_query(set_id, marks)
-    first, num_pages = start // PAGE_SIZE, _PAGES_PER_QUERY
-    while num_pages == _PAGES_PER_QUERY:
-        rows = tx.execute(query.where(AttributeSetPage.page >= first).limit(_PAGES_PER_QUERY)).all()
-        num_pages, first = len(rows), first + len(rows)
-        yield from (position for row in rows for position in _marked_positions(row) if position >= start)
+def positions_with_marks(
+    tx: Session, set_id: str, marks: Sequence[str], *, without: Sequence[str] = (), start: int = 0
+) -> Iterator[int]:
+    """The positions ≥ start, ascending, of entries that have all of `marks` and none of `without`."""
+    for row in _pages_in_chunks(tx, _marks_query(tx, set_id, marks, without), start):
+        yield from (position for position in _marked_positions(row, len(marks)) if position >= start)
 
 
-def filter_by_marks(tx: Session, set_id: str, marks: Sequence[str], positions: Sequence[int]) -> list[int]:
-    """The positions whose entries have all the marks, in the given order."""
+def positions_with_text(tx: Session, set_id: str, folded: str, *, start: int = 0) -> Iterator[int]:
+    """The positions ≥ start, ascending, of entries with a line that contains the folded text. Reads no entry."""
+    index_of = func.instr if tx.get_bind().dialect.name == "sqlite" else func.strpos
+    columns = (AttributeSetPage.page, AttributePage.folded)
+    query = _of_set(columns, set_id).where(index_of(AttributePage.folded, folded) > 0)
+    for row in _pages_in_chunks(tx, query, start):
+        page, text = tuple(row)
+        found = enumerate(text.split(_SEPARATOR), page * PAGE_SIZE)
+        yield from (position for position, entry in found if position >= start and folded in entry)
+
+
+def filter_by_marks(
+    tx: Session, set_id: str, marks: Sequence[str], positions: Sequence[int], *, without: Sequence[str] = ()
+) -> list[int]:
+    """The positions whose entries have all of `marks` and none of `without`, in the given order."""
     numbers = sorted({position // PAGE_SIZE for position in positions})
     marked: set[int] = set()
     for first in range(0, len(numbers), _BATCH):
         on_pages = AttributeSetPage.page.in_(numbers[first : first + _BATCH])
-        for row in tx.execute(_marks_query(set_id, marks).where(on_pages)):
-            marked.update(_marked_positions(row))
+        for row in tx.execute(_marks_query(tx, set_id, marks, without).where(on_pages)):
+            marked.update(_marked_positions(row, len(marks)))
     return [position for position in positions if position in marked]
 
 
-def _marks_query(set_id: str, marks: Sequence[str]) -> Select[Any]:
-    return (
-        select(AttributeSetPage.page, *(AttributePage.marks[mark] for mark in marks))
-        .join(AttributePage, AttributePage.digest == AttributeSetPage.digest)
-        .where(AttributeSetPage.set_id == set_id)
-        .order_by(AttributeSetPage.page)
-    )
+def _pages_in_chunks(tx: Session, query: Select[Any], start: int) -> Iterator[Row[Any]]:
+    """The rows of a query, whose first column is the number of a page, from the page of position `start` on."""
+    first, rows = start // PAGE_SIZE, _PAGES_PER_QUERY
+    while rows == _PAGES_PER_QUERY:
+        found = tx.execute(query.where(AttributeSetPage.page >= first).limit(_PAGES_PER_QUERY)).all()
+        yield from found
+        rows = len(found)
+        first = found[-1][0] + 1 if found else first
 
 
-def _marked_positions(row: Row[Any]) -> list[int]:
-    page: int = row[0]
-    offsets_by_mark: list[list[int] | None] = list(row[1:])
-    offsets = set.intersection(*(set(offsets or []) for offsets in offsets_by_mark))
+def _of_set(columns: Iterable[ColumnElement[Any] | InstrumentedAttribute[Any]], set_id: str) -> Select[Any]:
+    joined = select(*columns).join(AttributePage, AttributePage.digest == AttributeSetPage.digest)
+    return joined.where(AttributeSetPage.set_id == set_id).order_by(AttributeSetPage.page)
+
+
+def _marks_query(tx: Session, set_id: str, marks: Sequence[str], without: Sequence[str]) -> Select[Any]:
+    is_sqlite = tx.get_bind().dialect.name == "sqlite"
+    size = (func.json_array_length if is_sqlite else func.jsonb_array_length)(AttributePage.entries)
+    offsets = (AttributePage.marks[mark] for mark in (*marks, *without))
+    return _of_set((AttributeSetPage.page, size, *offsets), set_id)
+
+
+def _marked_positions(row: Row[Any], num_wanted: int) -> list[int]:
+    """The positions on a page (number, size, offsets of each mark) with the first marks and without the others."""
+    page, size, *marks = tuple(row)
+    offsets = set(range(size))
+    for index, marked in enumerate(marks):
+        offsets = offsets & set(marked or ()) if index < num_wanted else offsets - set(marked or ())
     return [page * PAGE_SIZE + offset for offset in sorted(offsets)]
 
 

@@ -14,6 +14,7 @@ BODY = {"name": "b", "labels": ["crane"]}
 STORE_NOTHING = {
     "/v1/jobs/estimate",
     "/v1/plan",
+    "/v1/token-counts",
     "/v1/checkpoints/{id}/classify",
     "/api/models/limbeck/{name}/paths-info/{revision:path}",
 }

@@ -54,6 +54,7 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "ImportReportOut": models.ImportReport,
     "ImportedSetOut": models.ImportedSet,
     "JobCheckOut": plans.JobCheck,
+    "TrainingEstimateOut": plans.PlannedTraining,
     "JobErrorOut": models.JobError,
     "JobOut": models.Job,
     "JobUsageOut": models.Spend,
@@ -86,6 +87,10 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "TargetTeacherOut": models.TargetTeacher,
     "TeacherOut": models.Teacher,
     "TextTargetsOut": models.TextTargets,
+    "TokenCountsOut": models.TokenCounts,
+    "ImagesOfLabelsOut": models.ImagesOfLabels,
+    "LabelImageOut": models.LabelImage,
+    "LabelImagesOut": models.LabelImages,
     "UsdRange": models.UsdRange,
     "VocabularyOut": models.Vocabulary,
 }

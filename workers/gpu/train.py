@@ -18,7 +18,14 @@ from distill.evaluation.epochs import measure_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import EpochLine
 from distill.pipeline import check_bundle, check_start, training_data
-from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, read_initial_student, trained_before
+from distill.student.init_from_bundle import (
+    CONFIG,
+    TARGETS,
+    WEIGHTS,
+    InitialStudent,
+    read_initial_student,
+    trained_before,
+)
 from distill.student.model import Student, configured_student
 from distill.student.saved_student import save_student
 from distill.teacher.teacher import Teacher
@@ -302,7 +309,7 @@ def _initial_student(context: Context, spec: DistillSpec, teacher: Teacher, fold
     if checkpoint_id is None:
         return None
     with context.db.read() as tx:
-        paths = (MANIFEST_FILE, WEIGHTS, TARGETS, LABELS_FILE, IMAGES_FILE)
+        paths = (MANIFEST_FILE, CONFIG, WEIGHTS, TARGETS, LABELS_FILE, IMAGES_FILE)
         files = reading.contents(tx, checkpoint_id, paths)
     for path, content in files.items():
         reading.get_file(context.artefacts, content, folder / "start" / path)

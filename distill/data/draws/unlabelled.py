@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from distill.config.batch_plan import num_unlabelled as num_unlabelled
 from distill.data.draws.by_label import Draws
 
 
@@ -25,12 +26,6 @@ def spread(labelled: Draws, unlabelled: Draws) -> Draws:
     order = np.argsort(places, kind="stable")
     rows, turns = (np.concatenate(pair)[order] for pair in zip(labelled, unlabelled, strict=True))
     return Draws(rows, turns)
-
-
-def num_unlabelled(batch_size: int, share: float, parts: int) -> int:
-    """Unlabelled images in a batch: `share` of it, a multiple of `parts`, and at most what leaves two others a part."""
-    wanted = int(batch_size * share / parts + 0.5) * parts
-    return max(0, min(wanted, batch_size - 2 * parts))
 
 
 def _even_places(count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

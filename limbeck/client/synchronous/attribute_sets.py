@@ -3,7 +3,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import Param, parsed
@@ -101,29 +101,36 @@ class AttributeSets:
         id: str,
         *,
         q: str = "",
+        within: Literal["labels", "lines", "all"] = "labels",
         label: str = "",
         gate: str = "",
         flag: str = "",
         origin: str = "",
         locked: bool = False,
         undescribed: bool = False,
+        unreviewed: bool = False,
+        changed: bool = False,
         draft: bool = False,
     ) -> Iterator[SetLabel]:
         """The labels of a set with their attributes, in order, fetched page by page. Filters are combined with "and".
 
         Args:
             id: the set.
-            q: part of the label's name or sense, ignoring case.
+            q: part of the label's name or sense, or of a line, ignoring case.
+            within: where `q` is searched: in labels, in lines, or in both (`all`).
             label: the whole name.
             gate: a gate that the label violates in the set's report.
             flag: a flag of the label.
             origin: the origin of one of its lines: `llm`, `human` or `import`.
             locked: one of its lines is locked.
             undescribed: it has no lines.
+            unreviewed: no person locked or wrote one of its lines; with `draft`, not in the draft either.
+            changed: the draft changes it.
             draft: the lines of the set's draft.
         """
         filters: dict[str, Param] = {"q": q, "label": label, "gate": gate, "flag": flag, "origin": origin}
-        filters |= {"locked": locked, "undescribed": undescribed, "draft": draft}
+        filters |= {"locked": locked, "undescribed": undescribed, "unreviewed": unreviewed, "changed": changed}
+        filters |= {"draft": draft, "within": "" if within == "labels" else within}
         path = resource_path("attribute-sets", id, "labels")
         return items(self._http, SetLabel, path, {name: value for name, value in filters.items() if value}, limit=1000)
 

@@ -7,7 +7,17 @@ from limbeck.client.paths import resource_path, without_none
 from limbeck.client.responses import CHECK_TIMEOUT_S, parsed
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import delete, get, items, post
-from limbeck.models import CaptionSet, CreatedDataset, Dataset, Deletion, TargetLabels, Teacher, TextTargets
+from limbeck.models import (
+    CaptionSet,
+    CreatedDataset,
+    Dataset,
+    Deletion,
+    ImagesOfLabels,
+    TargetLabels,
+    Teacher,
+    TextTargets,
+    TokenCounts,
+)
 from limbeck.shared.images.dataset_report import Check, DatasetReport, DuplicateAction, NearDuplicateAction
 
 
@@ -78,6 +88,13 @@ class Datasets:
         """
         return delete(self._http, "datasets", id, force=force)
 
+    def label_images(self, id: str, labels: Sequence[int]) -> ImagesOfLabels:
+        """The first images of up to 100 labels, by their positions in the vocabulary."""
+        path = resource_path("datasets", id, "label-images")
+        return parsed(
+            ImagesOfLabels, self._http.request("GET", path, params={"label": [str(label) for label in labels]})
+        )
+
     def list(self, *, vocabulary_id: str | None = None, owner: str | None = None) -> Iterator[Dataset]:
         """All datasets, or those of a vocabulary or an owner, newest first."""
         return items(self._http, Dataset, "/v1/datasets", {"vocabulary_id": vocabulary_id, "owner": owner})
@@ -147,6 +164,16 @@ class Teachers:
     def list(self, *, ref: str | None = None) -> Iterator[Teacher]:
         """All teachers, or those of one reference, newest first."""
         return items(self._http, Teacher, "/v1/teachers", {"ref": ref})
+
+    def count_tokens(self, lines: Sequence[Mapping[str, str]], *, teacher: str | None = None) -> TokenCounts:
+        """The tokens of up to 100 lines as a teacher reads them.
+
+        Args:
+            lines: `{"label": "crane", "kind": "phrase", "text": "a red crown"}`.
+            teacher: the reference of a teacher that a worker has loaded; without one, CLIP's vocabulary is used.
+        """
+        body = without_none(teacher=teacher, lines=[dict(line) for line in lines])
+        return post(self._http, TokenCounts, "/v1/token-counts", body)
 
 
 class TextTargetSets:

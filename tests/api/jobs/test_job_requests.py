@@ -375,6 +375,20 @@ def test_a_dry_run_stores_no_job(service: Service) -> None:
     assert service.post("/v1/jobs?dry_run=true", body, status=200)["same_job_id"] == id
 
 
+def test_a_dry_run_of_a_training_says_what_it_will_do(service: Service) -> None:
+    vocabulary_id = service.vocabulary()
+    dataset_id = service.dataset(vocabulary_id)
+    counts = service.get(f"/v1/datasets/{dataset_id}")["counts"]
+    body = {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER, "config": {"epochs": 2, "view": "live"}}
+    training = service.post("/v1/jobs?dry_run=true", body, status=200)["training"]
+    assert training["total_steps"] == 2 * training["steps_per_epoch"]
+    assert training["teacher_during"] == training["images_seen"] == training["total_steps"] * training["batch_size"]
+    assert training["measured"] == counts["held_out"] + counts["ood"]
+    assert (training["origins"]["epochs"], training["origins"]["lr"]) == ("given", "recipe limbeck")
+    encode = {"kind": "encode", "vocabulary_id": vocabulary_id, "teacher": TEACHER}
+    assert service.post("/v1/jobs?dry_run=true", encode, status=200)["training"] is None
+
+
 def test_a_job_with_the_same_inputs_is_reused_on_request(service: Service) -> None:
     vocabulary_id = service.vocabulary()
     body = {"kind": "encode", "vocabulary_id": vocabulary_id, "teacher": TEACHER}

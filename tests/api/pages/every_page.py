@@ -72,7 +72,7 @@ def fill(url: str, settings: Settings, db: Database) -> list[str]:
         "/example",
         *("/vocabularies", "/vocabularies/new", f"/vocabularies/{vocabulary_id}"),
         *("/images", "/images/new", f"/images/{dataset_id}"),
-        *("/attributes", f"/attributes/{set_id}"),
+        *("/attributes", f"/attributes/{set_id}", f"/attributes/{set_id}/pairs", f"/attributes/{set_id}/changes"),
         *("/jobs", f"/jobs/{running}", f"/jobs/{failed}"),
         *("/students", "/students/ckp_1", "/students/ckp_1/labels", "/students/ckp_1/confusions", label),
         "/compare?id=ckp_1&id=ckp_2",

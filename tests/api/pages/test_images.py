@@ -24,6 +24,7 @@ def test_a_dataset_is_shown_page_by_page(service: Service) -> None:
     path = service.images("heron", "stork", "ibis", count=21)
     body = {"path": path, "vocabulary_id": vocabulary_id, "name": "<b>garden", "split": {"by": "seed", "held_out": 0.5}}
     id = service.post("/v1/datasets", body)["id"]
+    assert '<td class="num">63</td>' in service.http.get("/images").text
     first = service.http.get(f"/images/{id}").text
     assert first.count("/thumbnail?size=128") == 60
     assert "&lt;b&gt;garden" in first

@@ -67,7 +67,8 @@ def test_states_events_and_curves(service: Service) -> None:
 
 @pytest.mark.slow
 def test_curves_are_drawn_once_for_all_who_look(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    id, drawn = _enrich_job(service), []
+    id, drawn = _enrich_job(service), list[int]()
+    monkeypatch.setattr(job_curves, "MAX_SHARE", 1e6)  # no pause between two drawings
     real = job_curves.draw
     monkeypatch.setattr(job_curves, "draw", lambda data: (drawn.append(len(data)), real(data))[1])
 
@@ -90,6 +91,18 @@ def test_curves_are_drawn_once_for_all_who_look(service: Service, monkeypatch: p
     add(*range(4, 1100))
     news()
     assert drawn[-1] == job_curves.MAX_EVENTS
+
+    monkeypatch.setattr(job_curves, "MAX_SHARE", 1e-9)  # a pause of days
+    add(1100)
+    news()
+    num_drawn = len(drawn)
+    add(1101)
+    news()
+    assert len(drawn) == num_drawn
+    with service.db.write() as tx:
+        transitions.fail_job(tx, service.claim(id), code="llm_refused", message="m")
+    news()
+    assert len(drawn) == num_drawn + 1, "what a job ended with is drawn at once"
 
 
 def buttons(page: str) -> list[str]:

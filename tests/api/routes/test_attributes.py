@@ -54,6 +54,64 @@ def test_each_filter_and_combined_filters(service: Service, large_set_id: str) -
     assert positions_of(service, large_set_id, gate="twins") == []
 
 
+@pytest.mark.slow
+def test_lines_are_searched_alone_and_with_labels(service: Service, large_set_id: str) -> None:
+    described = [n for n in range(NUM_LABELS) if n % 50]
+    add_report(service, large_set_id, "comparatives", described[::4])
+
+    def found(q: str, within: str = "lines", **where: Any) -> list[int]:
+        return positions_of(service, large_set_id, q=q, within=within, **where)
+
+    assert found("MARK 12") == [n for n in described if str(n).startswith("12")]
+    assert found("ark") == described
+    assert found("12\nmark") == found("12\x1emark 13") == found("phrase") == found("%") == []
+    assert found("mark 12", "labels") == []
+    assert found("51", "all") == [n for n in range(NUM_LABELS) if "51" in str(n)]
+    assert found("größe", "all", locked=True) == [n for n in described if n % 10 == 0 and n % 9 == 0]
+    assert found("mark 1", gate="comparatives", origin="human", label="bird 13") == [13]
+    assert found("mark 1", gate="comparatives", origin="human") == [
+        n for n in described[::4] if str(n).startswith("1") and n % 3 == 1
+    ]
+    sealed = patch(service, large_set_id, {"op": "add", "position": 300, "kind": "phrase", "text": "ein ROTER Fuß"})
+    assert sealed["num_edited"] == 1
+    assert found("roter") == []
+    large_set_id = seal(service, large_set_id)["id"]
+    assert found("roter fuss") == [300]
+    assert found("mark 299") == [299]
+    assert found("mark 301") == [301]
+
+
+@pytest.mark.slow
+def test_labels_that_no_person_reviewed_and_labels_that_the_draft_changes(service: Service, large_set_id: str) -> None:
+    unreviewed = [n for n in range(NUM_LABELS) if n % 50 == 0 or (n % 9 and n % 3 != 1)]
+    assert positions_of(service, large_set_id, unreviewed=True) == unreviewed
+    assert positions_of(service, large_set_id, unreviewed=True, q="bird 12") == [
+        n for n in unreviewed if str(n).startswith("12")
+    ]
+    first, second, third = [n for n in unreviewed if n % 50][-3:]
+    edits = [
+        {"op": "add", "position": first, "kind": "phrase", "text": "seen"},
+        {"op": "lock", "position": second},
+        {
+            "op": "delete",
+            "position": third,
+            "line": service.get(f"/v1/attribute-sets/{large_set_id}/labels", limit=1, after=third - 1)["data"][0][
+                "lines"
+            ][0]["id"],
+        },
+    ]
+    patch(service, large_set_id, *edits)
+    assert positions_of(service, large_set_id, unreviewed=True) == unreviewed
+    assert positions_of(service, large_set_id, unreviewed=True, draft=True) == [
+        n for n in unreviewed if n not in (first, second)
+    ]
+    assert positions_of(service, large_set_id, changed=True, limit=2) == [first, second, third]
+    assert positions_of(service, large_set_id, changed=True, q=f"bird {second}") == [second]
+    assert positions_of(service, large_set_id, changed=True, q=f"mark {third}", within="all") == [third]
+    add_report(service, large_set_id, "twins", [1, second])
+    assert positions_of(service, large_set_id, changed=True, gate="twins") == [second]
+
+
 def test_filter_by_gate_needs_a_report_and_invalid_filters_are_rejected(service: Service, large_set_id: str) -> None:
     path = f"/v1/attribute-sets/{large_set_id}/labels"
     response = service.http.get(path, params={"gate": "comparatives"})

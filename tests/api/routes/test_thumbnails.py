@@ -141,3 +141,22 @@ def test_rows_of_an_index_are_those_that_were_saved(service: Service, here: list
     rows = service.app.state.index_rows
     assert [rows.row(key, at).path for at in (1, 0)] == ["heron/0.jpg", "crane/0.jpg"]
     assert rows.row(key, 2) is None
+
+
+def test_the_first_images_of_labels(service: Service) -> None:
+    for label, count in (('a "crane\\', 6), ("heron", 1)):
+        (service.data / "more" / label).mkdir(parents=True)
+        for number in range(count):
+            (service.data / "more" / label / f"{number}.jpg").write_bytes(_picture(8, 8, "red", quality=90 - number))
+    vocabulary = service.vocabulary("heron", 'a "crane\\', "stork")
+    body = {"path": "more", "vocabulary_id": vocabulary, "split": {"by": "all"}, "check": "names"}
+    id = service.post("/v1/datasets", body)["id"]
+    found = service.http.get(f"/v1/datasets/{id}/label-images?label=2&label=1&label=0").json()["labels"]
+    rows = {one["position"]: [image["row"] for image in one["images"]] for one in found}
+    assert (list(rows), rows[2]) == ([2, 1, 0], [])
+    assert (len(rows[1]), len(rows[0])) == (4, 1)
+    thumbnail = found[2]["images"][0]["thumbnail"]
+    assert thumbnail == f"/v1/datasets/{id}/images/{rows[0][0]}/thumbnail"
+    assert not set(rows[0]) & set(rows[1])
+    assert service.http.get(f"/v1/datasets/{id}/label-images").status_code == 422
+    assert service.http.get("/v1/datasets/dst_none/label-images?label=0").status_code == 404

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,16 @@ def bundle(tiny_teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def config(**overrides: Any) -> TrainConfig:
     return small_config(protocol="fine_tune", shots=1, epochs=1, **overrides)
+
+
+@pytest.mark.slow
+def test_a_student_keeps_the_mean_and_std_that_its_weights_know(bundle: Path, tiny_teacher: Teacher) -> None:
+    start = read_initial_student(bundle, config(), tiny_teacher.digest)
+    built = build_student("test_resnet", width=tiny_teacher.width, image_px=32, seed=7)
+    assert (start.mean, start.std) == (built.mean, built.std)
+    other = replace(start, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    tuned = train(config(), small_data(width=tiny_teacher.width), initial_student=other).student
+    assert (tuned.mean, tuned.std) == (other.mean, other.std)
 
 
 @pytest.mark.slow

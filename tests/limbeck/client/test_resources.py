@@ -47,6 +47,8 @@ REQUESTS: dict[str, Callable[[Client], object]] = {
     "GET /v1/jobs/j/export?format=json": lambda client: client.jobs.export("j"),
     "GET /v1/teachers?limit=100&ref=r": lambda client: client.teachers.list(ref="r"),
     "GET /v1/teachers/t": lambda client: client.teachers.get("t"),
+    "POST /v1/token-counts": lambda client: client.teachers.count_tokens([]),
+    "GET /v1/datasets/d/label-images?label=3&label=4": lambda client: client.datasets.label_images("d", [3, 4]),
     "GET /v1/text-targets?limit=100": lambda client: client.text_targets.list(),
     "GET /v1/text-targets/t": lambda client: client.text_targets.get("t"),
     "GET /v1/text-targets/t/labels.json": lambda client: client.text_targets.labels("t"),

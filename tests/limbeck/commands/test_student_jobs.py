@@ -88,6 +88,28 @@ def test_a_dry_run_creates_no_job(capsys: Capture) -> None:
     assert "recipe limbeck" in capsys.readouterr().out
 
 
+def test_a_dry_run_prints_what_a_training_will_do_and_why(capsys: Capture) -> None:
+    training = {
+        "batch_size": 128,
+        "steps_per_epoch": 165,
+        "total_steps": 14_850,
+        "images_seen": 1_854_900,
+        "teacher_before": 4122,
+        "teacher_during": 0,
+        "measured": 7666,
+        "decoded_bytes": 810_418_176,
+        "origins": {"student": "recipe li2023_resnet", "epochs": "given", "lr": "recipe li2023_resnet"},
+    }
+    script = [Say(200, CHECK | {"training": training})]
+    assert run(script, "distill", "--dataset", "dst_1", "--teacher", "t", "--dry-run")[0] == 0
+    printed = capsys.readouterr().out
+    assert "14,850 steps of 128 images, 165 per epoch; the student sees 1,854,900 images, and 7,666 are" in printed
+    assert "the teacher encodes 4,122 images before the training (less if cached)\n" in printed
+    assert "0.81 GB" in printed
+    assert "recipe li2023_resnet: student, lr\n" in printed
+    assert "given: epochs\n" in printed
+
+
 def test_an_evaluation_prints_accuracies_or_json(capsys: Capture) -> None:
     script = followed({"evaluation": evaluation(0.75, 0.5) | {"num_training_images": 3}})
     assert run(script, "evaluate", "ckp_1", "--dataset", "dst_2")[0] == 0
