@@ -255,6 +255,134 @@ class NoneOfTheseJSON(TypedDict):
     num_images: int
 
 
+class DomainJSON(TypedDict):
+    """`distill.evaluation.domains.DomainAccuracy`."""
+
+    name: str
+    accuracy: float
+    training_domain: float
+    drop: float
+    num_labels: int
+    num_images: int
+    intervals: IntervalsJSON
+
+
+class DomainShiftJSON(TypedDict):
+    """`distill.evaluation.domains.DomainShift`."""
+
+    mean: float
+    worst: str
+    worst_accuracy: float
+    mean_drop: float
+    domains: list[DomainJSON]
+
+
+class DomainShiftsJSON(TypedDict):
+    """`distill.evaluation.further.DomainShifts`."""
+
+    id: DomainShiftJSON | None
+    ood: DomainShiftJSON | None
+
+
+class KindErrorsJSON(TypedDict):
+    """`distill.evaluation.corruptions.errors.KindErrors`."""
+
+    kind: str
+    errors: list[float]
+    error: float
+    ce: float | None
+    relative_ce: float | None
+
+
+class CorruptionErrorsJSON(TypedDict):
+    """`distill.evaluation.corruptions.errors.CorruptionErrors`."""
+
+    num_images: int
+    num_labels: int
+    clean_error: float
+    mean_error: float
+    mce: float | None
+    relative_mce: float | None
+    kinds: list[KindErrorsJSON]
+
+
+class CorruptionsJSON(TypedDict):
+    """`distill.evaluation.corruptions.measure.Corruptions`."""
+
+    image_px: int
+    strengths: list[int]
+    id: CorruptionErrorsJSON | None
+    ood: CorruptionErrorsJSON | None
+    baseline: CorruptionErrorsJSON | None
+
+
+class RecallJSON(TypedDict):
+    """`distill.evaluation.recall.Recall`."""
+
+    ranks: list[int]
+    recall: list[float]
+    chance: list[float]
+    num_queries: int
+    num_images: int
+
+
+class RetrievalJSON(TypedDict):
+    """`distill.evaluation.recall.Retrieval`."""
+
+    image_to_image: RecallJSON | None
+    text_to_image: RecallJSON | None
+
+
+class RetrievalPartsJSON(TypedDict):
+    """`distill.evaluation.further.RetrievalParts`."""
+
+    id: RetrievalJSON | None
+    ood: RetrievalJSON | None
+
+
+class ScoreResultJSON(TypedDict):
+    """`distill.evaluation.open_set.measure.ScoreResult`."""
+
+    score: Literal["cosine", "energy", "outliers"]
+    auroc: float
+    fpr95: float
+    oscr: float
+    threshold: float
+    known_accuracy: float
+    rejected: float
+    h_score: float
+    roc: list[float]
+
+
+class UnknownResultJSON(TypedDict):
+    """`distill.evaluation.open_set.measure.UnknownResult`."""
+
+    kind: Literal["near", "far"]
+    source: str
+    num_images: int
+    scores: list[ScoreResultJSON]
+    rejected_among_all: float | None
+
+
+class OpenSetJSON(TypedDict):
+    """`distill.evaluation.open_set.measure.OpenSet`."""
+
+    num_labels: int
+    num_images: int
+    num_outliers: int
+    target_rate: float
+    unknown: list[UnknownResultJSON]
+
+
+class FurtherJSON(TypedDict, total=False):
+    """`distill.evaluation.further.Further`: what was measured beside the accuracies."""
+
+    domains: DomainShiftsJSON
+    corruptions: CorruptionsJSON
+    recall: RetrievalPartsJSON
+    open_set: OpenSetJSON
+
+
 class EvaluationJSON(TypedDict):
     """`distill.evaluation.accuracy.Evaluation`. Fields that an evaluation of an earlier release lacks are absent.
 
@@ -269,6 +397,10 @@ class EvaluationJSON(TypedDict):
     retrieval: NotRequired[LabelSetJSON | None]
     num_training_images: NotRequired[int]
     none_of_these: NotRequired[NoneOfTheseJSON]
+    domains: NotRequired[DomainShiftsJSON]
+    corruptions: NotRequired[CorruptionsJSON]
+    recall: NotRequired[RetrievalPartsJSON]
+    open_set: NotRequired[OpenSetJSON]
     onnx: NotRequired[OnnxAccuracyJSON]
 
 

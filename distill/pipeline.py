@@ -30,6 +30,7 @@ from distill.data.image_store import UNREADABLE, ImageConsumer, file_digests, re
 from distill.data.row_cache import key_of
 from distill.data.splits import NO_LABEL
 from distill.evaluation.accuracy import Evaluation, evaluate_features
+from distill.evaluation.further import FurtherMeasurement, FurtherSets, MeasuredFeatures
 from distill.evaluation.measured_images import NoImages as NoImages
 from distill.evaluation.measured_images import evaluate_measured, evaluation_rows, image_paths, measured_rows
 from distill.evaluation.none_of_these import none_of_these
@@ -60,12 +61,14 @@ class MeasureOptions:
     """Options of `measure_student`.
 
     `temperature`: of the training, used for the confidence. `shots`: first images of each OOD label that are excluded.
-    `retrieve`: also measure few-shot retrieval from the excluded images; needs a teacher.
+    `retrieve`: also measure few-shot retrieval from the excluded images; needs a teacher. `further`: what to measure
+    beside the accuracies; None for nothing.
     """
 
     temperature: float
     shots: int = 0
     retrieve: bool = False
+    further: FurtherSets | None = None
     device: str = "auto"
     num_workers: int = 4
 
@@ -306,14 +309,28 @@ def measure_student(
     evaluation = evaluate_measured(
         text, features, measured, image_index, targets, options.temperature, teacher_features
     )
+    of_index = np.array(rows, dtype=np.int64)[usable]
     if on_predicted is not None:
-        of_index = np.array(rows, dtype=np.int64)[usable]
         parts = (measured.id_labels, measured.ood_labels)
         on_predicted(Predicted(features, of_index, measured.labels, parts, measured.image_numbers))
     seen = ~np.isin(measured.labels, image_index.ood_labels)
     numbers = None if measured.image_numbers is None else measured.image_numbers[seen]
     of_seen = none_of_these(features[torch.from_numpy(seen)], targets.features, numbers)
     evaluation = replace(evaluation, none_of_these=of_seen)
+    if options.further is not None:
+        known = MeasuredFeatures(
+            features=features,
+            rows=of_index,
+            measured=measured,
+            image_index=image_index,
+            targets=targets.features,
+            root=root,
+            threshold=None if of_seen is None else of_seen.threshold,
+        )
+        measurement = FurtherMeasurement(
+            student, options.further, options.temperature, cache, choose_device(options.device), num_workers, hooks
+        )
+        evaluation = replace(evaluation, further=measurement.measure(known).as_json())
     if not options.retrieve or teacher is None:
         return evaluation
     labels, numbers = measured.labels, measured.image_numbers

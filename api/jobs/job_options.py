@@ -1,11 +1,17 @@
-"""Fields that the requests for all kinds of job have."""
+"""Fields that the requests for several kinds of job have."""
 
 from typing import Annotated
 
 from pydantic import Field
 
 from api.http.problems import StorableRequestModel
+from distill.texts.text_templates import PromptOptions, TextKind
 
+SET_FIELD = Field(None, description="The source of every text except `names`.")
+PROMPT_FIELD = Field(
+    PromptOptions(), description="Concept word, templates, and whether texts contain the label's name."
+)
+TextOfLabels = Annotated[TextKind, Field(description="The text of a label that the teacher encodes besides its name.")]
 MAX_PRIORITY = 100
 Priority = Annotated[
     int,

@@ -17,8 +17,9 @@ from api.http.problems import (
     unprocessable,
     validation_problem,
 )
+from api.jobs.evaluate_request import EvaluateIn, further_sets
 from api.jobs.image_captions import has_captions
-from api.jobs.job_options import JobRequestModel
+from api.jobs.job_options import PROMPT_FIELD, SET_FIELD, JobRequestModel, TextOfLabels
 from api.jobs.job_plan import JobPlan
 from api.jobs.plan_enrich import EnrichIn, add_usage, plan_enrich
 from api.readers.data_root import resolve_path
@@ -53,11 +54,8 @@ from store.removal import holds
 from store.sets import attribute_sets, caption_sets
 from store.settings import Settings
 
-_SET = Field(None, description="The source of every text except `names`.")
-_PROMPT = Field(PromptOptions(), description="Concept word, templates, and whether texts contain the label's name.")
 MAX_NPROC = 64
 MAX_NNODES = 64
-_Text = Annotated[TextKind, Field(description="The text of a label that the teacher encodes besides its name.")]
 
 
 class EncodeIn(JobRequestModel):
@@ -65,13 +63,13 @@ class EncodeIn(JobRequestModel):
 
     kind: Literal["encode"]
     vocabulary_id: str | None = Field(None, description="If absent, the vocabulary of the attribute set.")
-    attribute_set_id: str | None = _SET
+    attribute_set_id: str | None = SET_FIELD
     teacher: Annotated[str | None, TEACHER_FIELD] = None
     checkpoint_id: str | None = Field(
         None, description="Encode with the teacher of this student, so that the features are targets for it."
     )
-    text: _Text = "names"
-    prompt: PromptOptions = _PROMPT
+    text: TextOfLabels = "names"
+    prompt: PromptOptions = PROMPT_FIELD
 
     @model_validator(mode="after")
     def _names_a_teacher(self) -> "EncodeIn":
@@ -85,10 +83,10 @@ class DistillIn(JobRequestModel):
 
     kind: Literal["distill"]
     dataset_id: str
-    attribute_set_id: str | None = _SET
+    attribute_set_id: str | None = SET_FIELD
     teacher: str = TEACHER_FIELD
-    text: _Text = "names"
-    prompt: PromptOptions = _PROMPT
+    text: TextOfLabels = "names"
+    prompt: PromptOptions = PROMPT_FIELD
     recipe: str = Field("limbeck", description=f"One of {', '.join(RECIPES)}.")
     config: TrainSettings = Field(
         TrainSettings(), description="Settings that override the recipe's.", examples=[{"schedule": {"epochs": 10}}]
@@ -122,35 +120,6 @@ class DistillIn(JobRequestModel):
         given = body.get("config") if isinstance(body, Mapping) else None
         request._given_config = given if isinstance(given, Mapping) else request.config.model_dump(exclude_unset=True)
         return request
-
-
-class EvaluateIn(JobRequestModel):
-    """Evaluate a checkpoint or a teacher on a dataset, which can have another vocabulary than the student's.
-
-    The teacher of the student encodes the labels; a `teacher` beside `checkpoint_id` must be that one.
-    """
-
-    kind: Literal["evaluate"]
-    dataset_id: str
-    checkpoint_id: str | None = None
-    teacher: Annotated[str | None, TEACHER_FIELD] = None
-    attribute_set_id: str | None = _SET
-    text: _Text = "names"
-    prompt: PromptOptions = _PROMPT
-    shots: int = Field(
-        0,
-        ge=0,
-        le=1000,
-        description="Images per label for a further evaluation with retrieval; 0: none.",
-    )
-
-    @model_validator(mode="after")
-    def _one_subject(self) -> "EvaluateIn":
-        if self.checkpoint_id is None and self.teacher is None:
-            raise ValueError("name a checkpoint_id or a teacher to evaluate")
-        if self.shots and self.checkpoint_id is None:
-            raise ValueError("shots are for a checkpoint: leave them out, or name one")
-        return self
 
 
 class ProveIn(JobRequestModel):
@@ -409,6 +378,7 @@ def _evaluate(tx: Session, request: EvaluateIn, settings: Settings) -> JobPlan:
         text=request.text,
         prompt=request.prompt,
         shots=request.shots,
+        **further_sets(tx, request, dataset),
     )
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     features = _features_parts(dataset, settings, trains=False) if isinstance(subject, TeacherSubject) else []

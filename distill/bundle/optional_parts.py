@@ -21,7 +21,15 @@ OPTIONAL_PARTS = {
     ONNX_UINT8: (f"onnx/{ONNX_UINT8}",),
     ONNX_INT8: (f"onnx/{ONNX_INT8}",),
     ONNX_TEXT: (f"onnx/{ONNX_TEXT}", "onnx/tokenizer.json"),
-    "plots": ("loss.png", "accuracy.png", "reliability.png", "confusions.png"),
+    "plots": (
+        "loss.png",
+        "accuracy.png",
+        "reliability.png",
+        "confusions.png",
+        "open_set.png",
+        "domains.png",
+        "corruptions.png",
+    ),
     "card": (CARD_FILE,),
 }
 """Optional part -> its files and folders."""

@@ -7,6 +7,7 @@
     training_images.safetensors (what the student must not be measured on: `distill.data.dataset.trained_on`)
     evaluation.json, training.jsonl, README.md, manifest.json (`distill.bundle.verify` reads it)
     loss.png, accuracy.png, reliability.png, confusions.png
+    open_set.png, domains.png, corruptions.png (of what was measured)
 
 Before the bundle appears, both folders are loaded by their library and must reproduce the student's features. The
 bundle holds no pickle, its files are world-readable, and the same student gives the same bytes. Pairing, ONNX files,
@@ -25,6 +26,7 @@ import torch
 
 from distill.bundle.card import plots
 from distill.bundle.card.facts import CardFacts
+from distill.bundle.card.further_plots import draw_further
 from distill.bundle.card.model_card import model_card
 from distill.bundle.common_files import (
     BundleFile,
@@ -160,3 +162,4 @@ def _draw_plots(draft: Path, training_log: Path, evaluation: StudentEvaluation) 
     plots.draw_accuracy(parts, draft / "accuracy.png")
     plots.draw_reliability(parts, draft / "reliability.png")
     plots.draw_confusions(parts, draft / "confusions.png")
+    draw_further(evaluation, draft)

@@ -19,6 +19,7 @@ from distill.bundle.verify import MANIFEST_FILE, verify_bundle
 from distill.bundle.write import write_bundle
 from distill.cli.arguments import RunArguments
 from distill.cli.check_images import check_images
+from distill.cli.classifier import CLASSIFIER, save_classifier
 from distill.cli.console import Console, duration
 from distill.cli.report import RunReport, accuracy_table
 from distill.cli.run_pictures import check_pictures, record_pictures
@@ -29,6 +30,7 @@ from distill.data.dataset.trained_on import IMAGES_FILE, TrainedOn, save_trainin
 from distill.data.dataset_check.check import CheckedDataset
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.evaluation.epochs import measure_epochs
+from distill.evaluation.further import FurtherSets
 from distill.evaluation.onnx_inputs import OnnxImages
 from distill.hooks import PipelineHooks
 from distill.json_types import JSONObject, StudentEvaluation
@@ -222,7 +224,10 @@ def _measure_and_bundle(session: _Session, inputs: _Inputs, result: TrainResult,
     )
     evaluation: StudentEvaluation = {**student.as_json(), "teacher": report["teacher"]}
     run_log.evaluation(evaluation, step=result.steps)
-    if config.data.protocol == "closed_set":  # it gets no bundle
+    if config.data.protocol == "closed_set":  # it gets no bundle, and is the baseline of other students
+        index = session.arguments.image_index
+        folder = session.arguments.out / CLASSIFIER
+        save_classifier(folder, result.student, [index.labels[label] for label in index.id_labels])
         return report
     return {**report, "left_out": dict(_write_bundle(session, inputs, result, targets, evaluation))}
 
@@ -378,6 +383,7 @@ def _measure_student(session: _Session, inputs: _Inputs, result: TrainResult) ->
             shots=config.data.shots,
             retrieve=config.data.protocol == "retrieval",
             device=config.system.device,
+            further=None if config.data.protocol == "closed_set" else FurtherSets(),
         ),
         cache=arguments.cache,
         teacher=None if config.data.protocol == "closed_set" else inputs.teacher,

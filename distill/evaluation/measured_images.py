@@ -99,6 +99,13 @@ def image_paths(image_index: ImageIndex, rows: Sequence[int], root: Path | None)
     return PackedPaths(Path(image_index.root) if root is None else root, image_index.paths, rows)
 
 
+def evenly_spread(num_all: int, num_chosen: int) -> Ints:
+    """Up to `num_chosen` positions of `num_all`, spread evenly; all if there are no more."""
+    if not num_all:
+        return np.zeros(0, dtype=np.int64)
+    return np.unique(np.linspace(0, num_all - 1, min(num_all, num_chosen)).round().astype(np.int64))
+
+
 def evaluate_measured(
     text: TextKind,
     features: Tensor,

@@ -62,7 +62,7 @@ def none_of_these(features: Tensor, targets: Tensor, image_numbers: Ints | None 
     )
 
 
-def threshold_of(scores: Scores) -> float:
+def threshold_of(scores: npt.NDArray[np.floating]) -> float:
     """The largest of the scores (N,) that at most the share `TARGET_RATE` of them is below."""
     return float(np.sort(scores)[int(TARGET_RATE * len(scores))])
 

@@ -21,7 +21,7 @@ from distill.data.decoded_images import DecodedImages, decode_images, eval_size
 from distill.data.image_index import ImageIndex
 from distill.data.image_store import Mask
 from distill.evaluation.accuracy import evaluate_features
-from distill.evaluation.measured_images import evaluation_rows, image_paths, measured_rows
+from distill.evaluation.measured_images import evaluation_rows, evenly_spread, image_paths, measured_rows
 from distill.hooks import PipelineHooks
 from distill.json_types import EvaluatedPart, OnnxPartJSON
 from distill.student.model import Student
@@ -67,7 +67,7 @@ class OnnxImages:
     def calibration(self) -> Iterator[Batch]:
         """Batches (B, C, P, Q) of training images, spread evenly over the dataset."""
         rows = self.image_index.part("train") or range(len(self.image_index))
-        chosen = [rows[at] for at in _spread(len(rows), NUM_CALIBRATION_IMAGES)]
+        chosen = [rows[at] for at in evenly_spread(len(rows), NUM_CALIBRATION_IMAGES)]
         images = self._decoded(chosen)
         yield from self._batches(images, images.usable())
 
@@ -79,7 +79,7 @@ class OnnxImages:
         measured = measured_rows(self.image_index, rows, usable, self.root)
         numbers = np.arange(len(usable)) if measured.image_numbers is None else measured.image_numbers
         distinct = np.unique(numbers)
-        kept = np.isin(numbers, distinct[_spread(len(distinct), MAX_MEASURED_IMAGES)])
+        kept = np.isin(numbers, distinct[evenly_spread(len(distinct), MAX_MEASURED_IMAGES)])
         features = self._features(encoders, images, usable[kept])
         labels = measured.labels[kept]
         is_unseen = np.isin(labels, self.image_index.ood_labels)
@@ -142,8 +142,3 @@ class OnnxImages:
             done += len(batch)
             self.hooks.progress(done, len(rows), "images")
         return {name: np.concatenate(of_one) for name, of_one in features.items()}
-
-
-def _spread(num_all: int, num_chosen: int) -> Ints:
-    """Up to `num_chosen` positions of `num_all`, spread evenly."""
-    return np.unique(np.linspace(0, num_all - 1, min(num_all, num_chosen)).round().astype(np.int64))

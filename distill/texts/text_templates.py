@@ -29,6 +29,7 @@ TEXT_KIND_TITLES: dict[str, str] = {
     "contrast": "names, each with its differences from confusable labels, averaged",
     "all": "names, each with all of its attributes, averaged",
 }
+OUTLIER_STRATEGY = "outliers@"  # the strategy of `attributes/prompts/outliers.toml`, in any version
 PHRASE_SEPARATOR = "; "  # `text_targets.shorten` cuts texts that are too long at this separator
 
 Template = Annotated[str, Field(max_length=200)]
@@ -84,15 +85,24 @@ class LabelAttributes:
 
     @classmethod
     def of_lines(cls, lines: Iterable[Mapping[str, object]]) -> "LabelAttributes":
-        """The attributes in the lines of an entry. Raises TypeError or KeyError for lines without kind and text."""
+        """The attributes in the lines of an entry, without outlier labels.
+
+        Raises TypeError or KeyError for lines without kind and text.
+        """
         texts: dict[object, list[str]] = {"sentence": [], "phrase": [], "answer": [], "contrast": []}
         for line in lines:
             if not isinstance(line["text"], str):
                 raise TypeError(f"the text of a line must be a string, not {line['text']!r}")
-            texts.setdefault(line["kind"], []).append(line["text"])
+            if not is_outlier(line):
+                texts.setdefault(line["kind"], []).append(line["text"])
         return cls(
             next(iter(texts["sentence"]), ""), tuple(texts["phrase"]), tuple(texts["answer"]), tuple(texts["contrast"])
         )
+
+
+def is_outlier(line: Mapping[str, object]) -> bool:
+    """Whether a line of an entry is the name of another class, by the strategy `outliers`, and no attribute."""
+    return str(line.get("strategy", "")).startswith(OUTLIER_STRATEGY)
 
 
 def uses_name_only(kind: TextKind, attributes: LabelAttributes) -> bool:

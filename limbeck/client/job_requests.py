@@ -121,6 +121,16 @@ class EvaluateRequest(TextOptions, total=False):
     teacher: str | None
     shots: int
     """Images per label for a further evaluation by retrieval; 0: none."""
+    domain_dataset_ids: Sequence[str]
+    """Datasets of the same labels in other styles, each a domain; for a checkpoint, as all options below."""
+    far_dataset_id: str | None
+    """A dataset of other things: far unknowns for the open-set results."""
+    corruption_images: int
+    """Number of images for the 15 corruptions of ImageNet-C at 5 strengths; 0: none."""
+    baseline_job_id: str | None
+    """With `corruption_images`: the distill job of a closed-set baseline, by whose errors the student's are divided."""
+    outlier_set_id: str | None
+    """An attribute set with outlier labels, for the open-set score `outliers`."""
 
 
 class ProveRequest(JobOptions, total=False):

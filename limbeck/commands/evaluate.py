@@ -6,6 +6,7 @@ import typer
 
 from limbeck.commands.common import DEFAULT_URL, BadInput, Priority, Url, service
 from limbeck.commands.evaluations import Row, results_table
+from limbeck.commands.further_results import further_tables
 from limbeck.commands.plans import print_job_check, refusals_by_option
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
@@ -21,6 +22,19 @@ def evaluate(
     text: Text = "",
     concept: Concept = "",
     shots: Annotated[int, typer.Option(min=0, help="Images per label for a further evaluation by retrieval.")] = 0,
+    domain: Annotated[
+        list[str] | None, typer.Option(help="A dataset of the same labels in another style: dst_…; repeatable.")
+    ] = None,
+    far: Annotated[str, typer.Option(help="A dataset of other things: dst_…, for the open-set results.")] = "",
+    corruptions: Annotated[
+        int, typer.Option(min=0, metavar="IMAGES", help="Images for the 15 corruptions of ImageNet-C at 5 strengths.")
+    ] = 0,
+    baseline: Annotated[
+        str, typer.Option(help="With --corruptions: the job of a closed-set baseline, job_…, to compare with.")
+    ] = "",
+    outliers: Annotated[
+        str, typer.Option(help="An attribute set with outlier labels: ats_…, for the open-set results.")
+    ] = "",
     priority: Priority = 0,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -29,12 +43,15 @@ def evaluate(
     """Measure a student or a teacher on a dataset, and print its accuracies.
 
     The dataset can have another vocabulary than the student was trained on: its labels are encoded by the student's
-    teacher, and images that the student was trained on are left out.
+    teacher, and images that the student was trained on are left out. For a student, recall of the embeddings and
+    open-set results are measured too.
 
     Examples:
 
       limbeck evaluate ckp_… --dataset dst_…
       limbeck evaluate ckp_… --dataset dst_… --attributes ats_… --text phrases
+      limbeck evaluate ckp_… --dataset dst_… --domain dst_… --domain dst_… --far dst_…
+      limbeck evaluate ckp_… --dataset dst_… --corruptions 200 --baseline job_…
       limbeck evaluate --teacher ViT-B-32:openai --dataset dst_…
     """
     from rich.console import Console
@@ -54,6 +71,11 @@ def evaluate(
         "concept": concept,
         "priority": priority or None,
         "shots": shots or None,
+        "domain_dataset_ids": domain or None,
+        "far_dataset_id": far or None,
+        "corruption_images": corruptions or None,
+        "baseline_job_id": baseline or None,
+        "outlier_set_id": outliers or None,
     }
     with service(url) as client, refusals_by_option():
         if dry_run:
@@ -70,5 +92,7 @@ def evaluate(
     if evaluation.get("retrieval"):
         accuracy = evaluation["retrieval"]["accuracy"]
         console.print(f"with retrieval from {shots} images per label: {accuracy:.1%}", highlight=False)
+    for table in further_tables(evaluation):
+        console.print(table)
     if left_out := evaluation.get("num_training_images"):
         console.print(f"{left_out:,} images were left out: the student was trained on them", highlight=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 if TYPE_CHECKING:
     from rich.table import Table
 
-_PARTS = {"id": "seen", "ood": "unseen"}
+PARTS = {"id": "seen", "ood": "unseen"}
 
 
 class AccuracyIntervals(TypedDict):
@@ -34,9 +34,9 @@ def results_table(rows: Sequence[Row]) -> "Table":
     from rich.table import Table
 
     table = Table("", "text", title="mean per-class accuracy", title_style="bold")
-    parts = [part for part in _PARTS if rows[0][2].get(part)]
+    parts = [part for part in PARTS if rows[0][2].get(part)]
     for part in parts:
-        table.add_column(f"{_PARTS[part]} labels ({rows[0][2][part]['num_labels']})", justify="right")
+        table.add_column(f"{PARTS[part]} labels ({rows[0][2][part]['num_labels']})", justify="right")
     for model, text, evaluation in rows:
         table.add_row(model, text, *(f"{evaluation[part]['accuracy']:.1%}" for part in parts))
     table.add_row("chance", "", *(f"{rows[0][2][part]['chance']:.1%}" for part in parts), style="dim")
@@ -45,14 +45,14 @@ def results_table(rows: Sequence[Row]) -> "Table":
 
 def is_measured(evaluation: Mapping[str, Any]) -> bool:
     """Whether an evaluation has an accuracy: not that of a student trained on everything."""
-    return any(evaluation.get(part) for part in _PARTS)
+    return any(evaluation.get(part) for part in PARTS)
 
 
 def names_are_better(text: str, by_text: Mapping[str, Any], by_names: Mapping[str, Any]) -> str:
     """One sentence if a teacher is worse by `text` than by names beyond the 95% intervals; else empty."""
     worse = [
         f"{_figure(by_text[part])} against {_figure(by_names[part])} on {seen} labels"
-        for part, seen in _PARTS.items()
+        for part, seen in PARTS.items()
         if _is_below(by_text.get(part), by_names.get(part))
     ]
     if not worse:

@@ -269,7 +269,12 @@ def note(
 
 def result_of(tx: Session, claim: Claim, kind: type[R]) -> R | None:
     """The result of the last succeeded part of this kind in the claim's job; None if there is none."""
-    query = select(Part.result).where(Part.job_id == claim.job_id, Part.status == "succeeded")
+    return result_of_job(tx, claim.job_id, kind)
+
+
+def result_of_job(tx: Session, job_id: str, kind: type[R]) -> R | None:
+    """The result of the last succeeded part of this kind in a job; None if there is none."""
+    query = select(Part.result).where(Part.job_id == job_id, Part.status == "succeeded")
     query = query.where(Part.kind == kind.part_kind).order_by(Part.position.desc()).limit(1)
     stored = tx.scalar(query)
     return None if stored is None else kind.model_validate(stored)

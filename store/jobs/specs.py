@@ -180,11 +180,15 @@ class TeacherSubject(Spec):
 class EvaluateSpec(JobSpec):
     """A job that evaluates a student or a teacher on a dataset.
 
-    `teacher` encodes the texts. `shots`: images per label for Tip-Adapter.
+    `teacher` encodes the texts. `shots`: images per label for Tip-Adapter. The other options are for a student
+    (`distill.evaluation.further`): datasets of the same labels in other styles, one of other things, the number of
+    images for the corruptions, the distill job of a closed-set baseline, and an attribute set with outlier labels.
     """
 
     kind: ClassVar[JobKind] = "evaluate"
-    optional: ClassVar[frozenset[str]] = frozenset({"shots"})
+    optional: ClassVar[frozenset[str]] = frozenset(
+        {"shots", "domain_dataset_ids", "far_dataset_id", "corruption_images", "baseline_job_id", "outlier_set_id"}
+    )
 
     subject: CheckpointSubject | TeacherSubject
     dataset_id: str
@@ -194,6 +198,11 @@ class EvaluateSpec(JobSpec):
     text: TextKind
     prompt: PromptOptions = PromptOptions()
     shots: int = 0
+    domain_dataset_ids: tuple[str, ...] = ()
+    far_dataset_id: str | None = None
+    corruption_images: int = 0
+    baseline_job_id: str | None = None
+    outlier_set_id: str | None = None
 
 
 class ProveSpec(JobSpec):

@@ -46,8 +46,10 @@ def name_of(kind: Kind) -> str:
 
 
 def hold_named(tx: Session, spec: Mapping[str, object]) -> None:
-    """Hold the resources that the fields `*_id` of a stored spec name, at any depth. Raises NotFound for one that is
-    deleted."""
+    """Hold the resources that the fields `*_id` and `*_ids` of a stored spec name, at any depth.
+
+    Raises NotFound for one that is deleted.
+    """
     found = {(_PREFIXES[prefix], id) for id in _ids(spec) if (prefix := id.partition("_")[0]) in _PREFIXES}
     for kind, id in sorted(found, key=lambda one: (ORDER.index(one[0]), one[1])):
         hold(tx, kind, id)
@@ -66,5 +68,7 @@ def _ids(value: object) -> Iterator[str]:
         for name, item in value.items():
             if isinstance(item, str):
                 yield from [item] if str(name).endswith("_id") else []
+            elif str(name).endswith("_ids") and isinstance(item, list):
+                yield from (one for one in item if isinstance(one, str))
             else:
                 yield from _ids(item)

@@ -30,6 +30,7 @@ PAGES = [
     "docs/how-to/attributes.md",
     "docs/how-to/production.md",
     "docs/how-to/new-words.md",
+    "docs/how-to/evaluation.md",
     "docs/how-to/load.md",
     "docs/how-to/http.md",
     "docs/how-to/keys.md",

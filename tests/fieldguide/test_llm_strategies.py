@@ -78,6 +78,9 @@ def test_every_strategy_gets_the_attributes_of_the_species() -> None:
     assert [line.text for line in results["phrases"].lines] == [entry["phrase"] for entry in ONE.phrases]
     assert ONE.name in results["questions"].lines[0].text
     assert results["captions"].lines[0].text.startswith(ONE.name)
+    lookalikes = [line.text for line in results["outliers"].lines]
+    assert len(lookalikes) >= 3
+    assert all(text.startswith(ONE.name.split()[-1].lower()) and text != ONE.name for text in lookalikes)
 
 
 def test_the_lines_of_both_sides_of_a_pair_are_true_and_different() -> None:

@@ -16,6 +16,7 @@ from distill.bundle.write import WrittenBundle, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn, read_trained_on
 from distill.evaluation.accuracy import TEMPERATURE, Evaluation, last_epochs
+from distill.evaluation.further import FurtherSets
 from distill.evaluation.onnx_inputs import OnnxImages
 from distill.evaluation.samples import Predicted, sample_predictions, save_samples
 from distill.hooks import PipelineHooks
@@ -46,6 +47,7 @@ from store.jobs.part_results import EvaluateResult, TrainPartResult
 from store.jobs.specs import CheckpointSubject, DistillSpec, EvaluateSpec
 from store.models import Checkpoint
 from workers.gpu import inputs
+from workers.gpu.evaluation_sets import further_sets
 from workers.gpu.features import fetch_features
 from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
 from workers.gpu.training.run_log import open_run_log
@@ -120,6 +122,7 @@ class _EvaluationRun:
         *,
         shots: int,
         retrieve: bool,
+        further: FurtherSets | None = None,
         on_predicted: Callable[[Predicted], None] | None = None,
     ) -> Evaluation:
         is_closed_set = config.data.protocol == "closed_set"
@@ -132,6 +135,7 @@ class _EvaluationRun:
                 temperature=config.objective.temperature,
                 shots=shots,
                 retrieve=retrieve,
+                further=None if is_closed_set else further or FurtherSets(),
                 device=config.system.device,
                 num_workers=config.system.num_workers,
             ),
@@ -178,7 +182,9 @@ class _EvaluationRun:
             reading.get_file(self.context.artefacts, content, self.folder / "checkpoint" / path)
         context = TextTargets.load(self.folder / "checkpoint" / TARGETS).context
         retrieve = shots > 0
-        teacher = self._load_teacher() if retrieve or context is not None else None
+        assert isinstance(self.spec, EvaluateSpec)
+        needs_teacher = retrieve or context is not None or self.spec.outlier_set_id is not None
+        teacher = self._load_teacher() if needs_teacher else None
         self.image_index, self.targets = evaluation_inputs(config, self.image_index, teacher, self.targets, context)
         trained_on = self._trained_on(checkpoint_id, config)
         # The few-shot images of a fine-tuned student are the first of each unseen label, and the support of retrieval.
@@ -198,7 +204,10 @@ class _EvaluationRun:
         if num_trained:
             self.lease.note(f"{num_trained} images are left out: the student was trained on them", level="warning")
         student = load_bundled_student((self.folder / "checkpoint" / WEIGHTS).parent, config.data.background)
-        measured = self._measure_student(student, config, teacher, shots=shots, retrieve=retrieve)
+        further = further_sets(
+            self.context, self.spec, self.folder, teacher=teacher, trained_on=trained_on, hooks=self.hooks
+        )
+        measured = self._measure_student(student, config, teacher, shots=shots, retrieve=retrieve, further=further)
         return replace(measured, num_training_images=num_trained)
 
     def _trained_on(self, checkpoint_id: str, config: TrainConfig) -> TrainedOn:

@@ -1,10 +1,11 @@
 // Keeps parts of a page current while a job runs:
 //   <body or section data-events="/v1/jobs/job_1/events"> and <section data-fragment="/jobs/job_1/progress">
-// Events of the job say that something changed; each fragment is then fetched again, at most once per `PAUSE_MS`. An event
+// Events of the job say that something changed; each fragment is then fetched again, at most once per `PAUSE_MS`,
+// and not while the page is in the background. An event
 // stream reconnects by itself and continues after the last event; a reloaded page begins with the current state.
 import {localTimes} from "./page.js";
 
-const PAUSE_MS = 2000;
+const PAUSE_MS = 3000;
 const source = document.querySelector("[data-events]");
 let isWaiting = false, isDue = false;
 
@@ -23,7 +24,7 @@ function replace(current, next) {
 }
 
 async function refresh() {
-  if (isWaiting) { isDue = true; return; }
+  if (isWaiting || document.hidden) { isDue = true; return; }
   isWaiting = true;
   for (const section of document.querySelectorAll("[data-fragment]")) {
     try {
@@ -52,7 +53,7 @@ function listen() {
   for (const type of ["message", "metrics", "state"]) stream.addEventListener(type, refresh);
   stream.onopen = refresh;
   // A browser reconnects after a lost connection, but not after an error status, such as that of a proxy during a restart.
-  stream.onerror = () => { if (stream.readyState === EventSource.CLOSED) { refresh(); setTimeout(listen, 3 * PAUSE_MS); } };
+  stream.onerror = () => { if (stream.readyState === EventSource.CLOSED) { refresh(); setTimeout(listen, 2 * PAUSE_MS); } };
 }
 
 if (source) {

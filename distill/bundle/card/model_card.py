@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from distill.bundle.card.facts import CardFacts, escape, input_digests, section, share, table
+from distill.bundle.card.further import further_markdown
 from distill.bundle.card.header import card_header
 from distill.bundle.card.license import derive_license
 from distill.bundle.card.metrics import PART_NAMES, measured_parts, metrics_markdown
@@ -53,6 +54,7 @@ def model_card(facts: CardFacts) -> str:
         accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(section(facts.made_from, "config")),
         metrics=metrics_markdown(facts.evaluation),
         plots=NO_PLOTS.format(reason=escape(facts.left_out["plots"])) if "plots" in facts.left_out else PLOTS,
+        further=further_markdown(facts.evaluation, has_plots="plots" not in facts.left_out),
         weaknesses=weaknesses_markdown(facts),
         usage=usage_markdown(facts),
         labels=_label_list(facts.labels),

@@ -75,7 +75,7 @@ def draw_loss(curves: Mapping[str, list[tuple[float, float]]], path: Path) -> No
         axes.text(0.5, 0.5, "no steps were logged", ha="center", transform=axes.transAxes)
     axes.set(xlabel="step", ylabel="training loss")
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_accuracy(parts: EvaluationParts, path: Path) -> None:
@@ -102,7 +102,7 @@ def draw_accuracy(parts: EvaluationParts, path: Path) -> None:
             _draw_histogram(top, name, part)
         top.set_title(f"{PARTS[name]}\n{_levels(part)}", fontsize=10)
     _explain_numbers(figure)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _has_many(part: LabelSetJSON) -> bool:
@@ -171,7 +171,7 @@ def draw_reliability(parts: EvaluationParts, path: Path) -> None:
         first = next(iter(shown.values()))
         axes.set_title(f"{first['num_bins']} bins, temperature {first['temperature']:g}", fontsize=10)
         axes.legend(loc="upper left", fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_confusions(parts: EvaluationParts, path: Path) -> None:
@@ -188,7 +188,7 @@ def draw_confusions(parts: EvaluationParts, path: Path) -> None:
     for column, (name, part) in enumerate(shown.items(), start=1):
         _draw_pairs(figure.add_subplot(1, len(shown), column), name, part, num_rows=rows)
     _explain_numbers(figure)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_pairs(axes: Axes, name: EvaluatedPart, part: LabelSetJSON, *, num_rows: int) -> None:
@@ -227,10 +227,11 @@ def _explain_numbers(figure: Figure) -> None:
 def _draw_note(note: str, path: Path) -> None:
     figure = Figure(figsize=(6, 1.5))
     figure.text(0.5, 0.5, note, ha="center", va="center")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG whose bytes depend on the figure alone."""
     FigureCanvasAgg(figure)
     with replacing(path) as draft, warnings.catch_warnings():
         # A name in two scripts may lack a glyph in the first of its fonts.

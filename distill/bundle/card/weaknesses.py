@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from distill.bundle.card.facts import CardFacts, escape, share, table
 from distill.bundle.card.metrics import frequent_confusions, measured_parts, num_wrong
-from distill.json_types import ConfusionJSON, LabelSetJSON
+from distill.json_types import ConfusionJSON, EvaluationJSON, LabelSetJSON
 
 NUM_WORST = 10
 NUM_CONFUSIONS = 10
@@ -86,6 +86,15 @@ def _calibration_sentence(title: str, part: LabelSetJSON) -> str:
     return f"The mean confidence on {title} is {abs(excess):.1%} {direction} the accuracy."
 
 
+def _rejected(evaluation: EvaluationJSON) -> str:
+    """How many images of other things the threshold rejects."""
+    unknown = (evaluation.get("open_set") or {"unknown": []})["unknown"]
+    for one in unknown:
+        if (rejected := one["rejected_among_all"]) is not None:
+            return f"It rejects {share(rejected)} of {one['num_images']:,} images of {escape(one['source'])}."
+    return "How many images of other things it rejects was not measured."
+
+
 def _limits(facts: CardFacts, parts: Sequence[LabelSetJSON]) -> Iterator[str]:
     evaluation = facts.evaluation
     if not evaluation.get("id"):
@@ -97,17 +106,19 @@ def _limits(facts: CardFacts, parts: Sequence[LabelSetJSON]) -> Iterator[str]:
     few = sum(1 for part in parts for num in (part.get("images_per_label") or {}).values() if num < FEW_IMAGES)
     if few:
         yield f"{few:,} labels were measured on fewer than {FEW_IMAGES} images each: their accuracies are uncertain."
-    yield (
-        "Images of other cameras, backgrounds, regions or seasons than those of the dataset, and differences between "
-        "groups of people, were not measured."
-    )
+    if evaluation.get("domains"):
+        yield "Differences between groups of people were not measured."
+    else:
+        yield (
+            "Images of other cameras, backgrounds, regions or seasons than those of the dataset, and differences "
+            "between groups of people, were not measured."
+        )
     threshold = evaluation.get("none_of_these")
     if threshold:
         yield (
             "An image shows none of the labels if its largest cosine to their texts is below "
             f"{threshold['threshold']:.3f}. This rejects {share(threshold['false_alarm_rate'])} of "
-            f"{threshold['num_images']:,} held-out images of seen labels too (false alarms). How many images of other "
-            "things it rejects was not measured."
+            f"{threshold['num_images']:,} held-out images of seen labels too (false alarms). {_rejected(evaluation)}"
         )
     else:
         yield "An image that shows none of the labels is classified as one of them."

@@ -5,10 +5,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
+from distill.bundle.add_further import save_further
+from distill.bundle.card.further import further_markdown
+from distill.cli.classifier import load_classifier
 from distill.cli.commands.evaluate_arguments import EvaluateArguments
 from distill.cli.console import Console
 from distill.cli.report import accuracy_table
 from distill.data.atomic_files import write_bytes
+from distill.evaluation.further import FurtherSets
 from distill.hooks import PipelineHooks
 from distill.json_types import JSONObject, ModelEvaluation
 from distill.pipeline import MeasureOptions, measure_student, measure_teacher, unseen_images
@@ -56,7 +60,11 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
         image_index,
         targets,
         text,
-        MeasureOptions(temperature=_temperature(arguments), device=arguments.device),
+        MeasureOptions(
+            temperature=_temperature(arguments),
+            device=arguments.device,
+            further=_further_sets(arguments, teacher, console, hooks),
+        ),
         cache=arguments.cache,
         teacher=teacher,
         hooks=hooks,
@@ -74,6 +82,31 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
         found = {"student": evaluation, "teacher": teachers}
         write_bytes(arguments.json_file, (json.dumps(found, indent=2) + "\n").encode())
     print(accuracy_table(teachers, evaluation))
+    if arguments.has_further_sets:
+        print(f"\n{further_markdown(evaluation, has_plots=False)}")
+    if arguments.save:
+        for name in save_further(arguments.bundle, arguments.manifest, student.further):
+            console.message(f"wrote {arguments.bundle / name}")
+
+
+def _further_sets(
+    arguments: EvaluateArguments, teacher: Teacher | None, console: Console, hooks: PipelineHooks
+) -> FurtherSets:
+    """What is measured beside the accuracies; outlier labels are encoded as names."""
+    outliers = None
+    if arguments.outliers:
+        console.begin("outlier labels")
+        encoder = teacher or load_teacher(f"local-dir:{arguments.bundle / 'pairing'}")
+        prompts = [render("names", name, LabelAttributes(), arguments.prompt) for name in arguments.outliers]
+        outliers = encode_text_targets(encoder, prompts, cache=arguments.cache, hooks=hooks).features
+    return FurtherSets(
+        domains=arguments.domains,
+        far=arguments.far,
+        corruption_images=arguments.corruption_images,
+        baseline=None if arguments.baseline is None else load_classifier(arguments.baseline),
+        outliers=outliers,
+        trained_on=arguments.trained_on,
+    )
 
 
 def _check_teacher(arguments: EvaluateArguments, teacher: Teacher | None) -> None:

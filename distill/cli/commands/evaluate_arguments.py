@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,22 @@ from distill.cli.arguments import (
     text_kind,
 )
 from distill.cli.attribute_files import LabelsWithLines
+from distill.cli.label_files import read_labels_and_ids
 from distill.config.model_names import check_teacher
-from distill.data.dataset.scan import index_images
+from distill.data.dataset.scan import index_images, scan_dataset
 from distill.data.dataset.trained_on import LABELS_FILE, TrainedOn, read_trained_on
-from distill.data.image_index import ImageIndex
+from distill.data.files.exclusion import Exclusion
+from distill.data.image_folders import resolve_folder
+from distill.data.image_index import ImageIndex, Item
+from distill.data.image_source import ImageSource
+from distill.data.layouts.unlabelled import unlabelled_paths
+from distill.data.splits import NO_LABEL, SPLIT
+from distill.evaluation.named_images import NamedImages
 from distill.texts.text_templates import PromptOptions
 from limbeck.shared.labels import unique_names
 from limbeck.shared.templates import TextKind
+
+CLASSIFIER_LABELS = "labels.json"  # as in `distill.cli.classifier`, which imports torch
 
 DESCRIPTION = """\
 Evaluate the student of a bundle on a folder of images, without the service.
@@ -39,7 +48,8 @@ class EvaluateArguments:
     """The checked arguments. `notes`: what the readers of the files report. `given`: the labels
     with their lines; None for the labels and texts of the bundle.
 
-    `text`: the kind of texts of the given labels.
+    `text`: the kind of texts of the given labels. `baseline`: a folder that a closed-set run wrote. `save`: whether
+    the bundle gets the results.
     """
 
     bundle: Path
@@ -54,6 +64,17 @@ class EvaluateArguments:
     cache: Path
     device: str
     json_file: Path | None
+    domains: tuple[NamedImages, ...]
+    far: NamedImages | None
+    outliers: tuple[str, ...]
+    corruption_images: int
+    baseline: Path | None
+    save: bool
+
+    @property
+    def has_further_sets(self) -> bool:
+        """Whether more than the images of the labels is measured."""
+        return bool(self.domains or self.far or self.outliers or self.corruption_images)
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -75,6 +96,35 @@ def argument_parser() -> argparse.ArgumentParser:
         default='{"by":"all","part":"test"}',
         metavar="JSON",
         help='images to measure on; default {"by":"all","part":"test"}: all',
+    )
+    further = parser.add_argument_group("further sets")
+    further.add_argument(
+        "--domains", type=Path, metavar="DIR", help="folder of domains, each a folder of class folders in another style"
+    )
+    further.add_argument(
+        "--far",
+        type=Path,
+        metavar="DIR",
+        help="images of other things, with or without labels, for the open-set results",
+    )
+    further.add_argument(
+        "--outliers", type=Path, metavar="FILE", help="label file of outlier labels, for the open-set score `outliers`"
+    )
+    further.add_argument(
+        "--corruptions",
+        type=int,
+        default=0,
+        metavar="IMAGES",
+        help="images for the 15 corruptions of ImageNet-C at 5 strengths; 200 take some five minutes on a CPU",
+    )
+    further.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="DIR",
+        help="with --corruptions: folder `classifier` in --out of a run with protocol=closed_set",
+    )
+    further.add_argument(
+        "--save", action="store_true", help="add the results to the evaluation and the model card of the bundle"
     )
     options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     options.add_argument("--cache", type=Path, help="decoded images and features (default: BUNDLE/../evaluate-cache)")
@@ -104,6 +154,7 @@ def read_evaluate_arguments(argv: Sequence[str]) -> EvaluateArguments:
     matched, split = match_given_images(namespace, labels, folder_map, ids)
     notes = list(given.notes) if given else []
     image_index = index_images(matched, split, notes)
+    _check_further(namespace)
     return EvaluateArguments(
         bundle=bundle,
         manifest=manifest,
@@ -117,7 +168,49 @@ def read_evaluate_arguments(argv: Sequence[str]) -> EvaluateArguments:
         cache=namespace.cache or bundle.parent / "evaluate-cache",
         device=namespace.device,
         json_file=namespace.json,
+        domains=tuple(_domains(namespace.domains, labels)) if namespace.domains else (),
+        far=_far(namespace.far) if namespace.far else None,
+        outliers=tuple(read_labels_and_ids(namespace.outliers, notes.append)[0]) if namespace.outliers else (),
+        corruption_images=namespace.corruptions,
+        baseline=namespace.baseline,
+        save=namespace.save,
     )
+
+
+def _check_further(namespace: argparse.Namespace) -> None:
+    if namespace.corruptions < 0:
+        raise ValueError(f"--corruptions {namespace.corruptions} is below 0: give a number of images")
+    if namespace.baseline is not None:
+        if not namespace.corruptions:
+            raise ValueError("--baseline is for corruptions: give --corruptions too")
+        if not (namespace.baseline / CLASSIFIER_LABELS).is_file():
+            raise ValueError(
+                f"--baseline {namespace.baseline} holds no {CLASSIFIER_LABELS}: give the folder `classifier` in --out "
+                "of a run with protocol=closed_set"
+            )
+    if namespace.save and namespace.labels is not None:
+        raise ValueError("--save is for the labels of the bundle: leave --labels out")
+
+
+def _domains(folder: Path, labels: list[str]) -> Iterator[NamedImages]:
+    """Each folder in a folder, with class folders of these labels."""
+    if not folder.is_dir():
+        raise ValueError(f"--domains {folder} is not a folder")
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not names:
+        raise ValueError(f"--domains {folder} holds no folder: give a folder that has one for each domain")
+    split = SPLIT.validate_python({"by": "all", "part": "test"})
+    for name in names:
+        source = ImageSource(unmatched="skip")
+        yield NamedImages(name=name, image_index=scan_dataset(folder / name, labels, split, None, source).image_index)
+
+
+def _far(folder: Path) -> NamedImages:
+    """All images below a folder. Their labels, if they have any, are not read."""
+    root = resolve_folder(folder)
+    exclusion = Exclusion((), lambda _reason, _path: None, set())
+    items = [Item(path, NO_LABEL, "unlabelled") for path in unlabelled_paths(root.parent, [root], exclusion)]
+    return NamedImages(name=root.name, image_index=ImageIndex.of(root.parent, (), items))
 
 
 def _given_labels(namespace: argparse.Namespace) -> LabelsWithLines | None:

@@ -1,5 +1,6 @@
 """Prompt parsing of the stand-in LLM, and the response fields that depend on the prompt: answers to single questions,
-differences between two species, captions, and rarer phrases if the prompt says that the first ones were shared.
+differences between two species, captions, look-alikes, and rarer phrases if the prompt says that the first ones were
+shared.
 
 The stand-in has no vision. A caption describes some parts of the named species, with other parts and words for every
 image. An image without a name is refused.
@@ -12,13 +13,16 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypedDict, cast
 
-from examples.fieldguide.language import PARTS, Attributes, describe, phrase, value_of
+from examples.fieldguide.language import ATTRIBUTES, PARTS, Attributes, describe, phrase, value_of
 from examples.fieldguide.llm.types import ChatBody, ContentPart, JSONSchema
 
 _SUBJECT_KEYS = {"label", "sense", "other", "other_sense", "domain"}
 _BLIND = "I'm sorry, but I can't see pictures, and this one came without the name of what it shows."
 _PLACES = ("on open ground", "in front of bare rock", "under an even sky", "on a pale background", "in dim light")
 _ASKS_FOR_RARER = re.compile(r"also said of other classes|said of another class")  # as in the repair prompts
+_ASKS_FOR_LOOKALIKES = re.compile(r"look like this class and are not it")  # as in the strategy `outliers`
+_NUM_LOOKALIKES = 6
+_MAX_LOOKALIKE_WORDS = 12
 _MAX_WORDS = 15
 _PARTS_PER_PHRASE = 3  # parts in a phrase that should distinguish the species from others
 # Words in a question → the parts that it is about. A question without these words is about all parts.
@@ -101,6 +105,8 @@ def extra_fields(
         }
     if _ASKS_FOR_RARER.search(prompt.question):
         fields["phrases"] = _rarer_phrases(rng, attributes)
+    if _ASKS_FOR_LOOKALIKES.search(prompt.question):
+        fields["phrases"] = _lookalikes(rng, name, attributes)
     about = next((parts for words, parts in _TOPICS.items() if re.search(words, prompt.question, re.IGNORECASE)), PARTS)
     return fields | {
         "answer": _sentence(f"The {name} is {describe(rng, attributes, about)}"),
@@ -119,6 +125,20 @@ def _rarer_phrases(rng: Random, one: Attributes) -> list[dict[str, str]]:
         text = text if len(text.split()) <= _MAX_WORDS else f"{first} with {rest[0]}"
         phrases.append({"part": part, "value": value_of(one, part), "phrase": text})
     return phrases
+
+
+def _lookalikes(rng: Random, name: str, one: Attributes) -> list[dict[str, str]]:
+    """Invented relatives of the species, which differ in two parts."""
+    names = []
+    for _ in range(_NUM_LOOKALIKES):
+        parts = rng.sample(("colour", "tail", "wings", "head"), k=2)
+        changed = one | {
+            part: rng.choice([value for value in ATTRIBUTES[part] if value != one[part]]) for part in parts
+        }
+        text = f"{name.split()[-1].lower()} with {' and '.join(phrase(rng, changed, part) for part in parts)}"
+        is_short = len(text.split()) <= _MAX_LOOKALIKE_WORDS
+        names.append(text if is_short else f"{name.split()[-1].lower()} with {phrase(rng, changed, parts[0])}")
+    return [{"part": "", "value": "", "phrase": text} for text in dict.fromkeys(names)]
 
 
 def _differences(rng: Random, one: Attributes, other: Attributes) -> list[dict[str, str]]:

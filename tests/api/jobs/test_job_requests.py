@@ -334,6 +334,11 @@ def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtes
             "checkpoint_not_found",
             "/checkpoint_id",
         ),
+        (
+            {"kind": "evaluate", "dataset_id": dataset_id, "teacher": TEACHER, "corruption_images": 9},
+            "invalid_request",
+            "",
+        ),
     ]
     for body, code, pointer in bad:
         with subtests.test(body=str(body)):
@@ -443,6 +448,39 @@ def test_the_teacher_of_a_checkpoint_encodes_and_another_one_is_refused(service:
     # Another name of the same weights.
     same = service.post("/v1/jobs", encode | {"teacher": "another name"}, status=422)
     assert same["code"] == "teacher_unknown"
+
+
+def test_further_sets_of_an_evaluation_are_checked(service: Service, subtests: pytest.Subtests) -> None:
+    vocabulary_id = service.vocabulary()
+    dataset_id = service.dataset(vocabulary_id)
+    checkpoint_id = create_checkpoint(service, dataset_id, vocabulary_id)
+    distilled = service.post("/v1/jobs", {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER}, status=202)
+    closed = {"config": {"data": {"protocol": "closed_set"}}}
+    baseline = {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER, **closed}
+    baseline_id = service.post("/v1/jobs", baseline, status=202)["id"]
+    evaluate = {"kind": "evaluate", "dataset_id": dataset_id, "checkpoint_id": checkpoint_id}
+    bad: list[tuple[dict[str, object], str, str]] = [
+        ({"domain_dataset_ids": ["dst_0"]}, "dataset_not_found", "/domain_dataset_ids/0"),
+        ({"domain_dataset_ids": [dataset_id]}, "domain_twice", "/domain_dataset_ids/0"),
+        ({"domain_dataset_ids": ["dst_0"] * 21}, "invalid_request", "/domain_dataset_ids"),
+        ({"far_dataset_id": "dst_0"}, "dataset_not_found", "/far_dataset_id"),
+        ({"baseline_job_id": baseline_id}, "invalid_request", ""),  # without corruptions
+        ({"corruption_images": 5, "baseline_job_id": "job_0"}, "job_not_found", "/baseline_job_id"),
+        ({"corruption_images": 5, "baseline_job_id": distilled["id"]}, "baseline_unfit", "/baseline_job_id"),
+        ({"corruption_images": 5, "baseline_job_id": baseline_id}, "baseline_unfit", "/baseline_job_id"),  # queued
+        ({"outlier_set_id": "ats_0"}, "attribute_set_not_found", "/outlier_set_id"),
+    ]
+    for fields, code, pointer in bad:
+        with subtests.test(body=str(fields)):
+            problem = service.rejection("/v1/jobs", evaluate | fields)
+            assert (problem["code"], problem["errors"][0]["pointer"]) == (code, pointer), problem
+    with service.db.write() as tx:
+        tx.get_one(Job, baseline_id).status = "succeeded"
+    given = {"corruption_images": 5, "baseline_job_id": baseline_id, "far_dataset_id": dataset_id}
+    spec = service.post("/v1/jobs", evaluate | given, status=202)["spec"]
+    assert {name: spec[name] for name in given} == given
+    # What is not asked for is not stored.
+    assert {"domain_dataset_ids", "outlier_set_id"}.isdisjoint(spec)
 
 
 def test_the_loss_cap_needs_captions(service: Service) -> None:

@@ -238,7 +238,8 @@ def test_an_optional_part_that_fails_is_left_out(
     assert verify_bundle(out)["left_out"] == written.left_out
     assert not any((out / name).exists() for name in OPTIONAL_PARTS[part])
     others = OPTIONAL_PARTS.keys() & {"pairing", "plots", "card"} - {part}
-    assert all((out / name).exists() for other in others for name in OPTIONAL_PARTS[other])
+    measured = {"open_set.png", "domains.png", "corruptions.png"}  # not in this evaluation
+    assert all((out / name).exists() for other in others for name in OPTIONAL_PARTS[other] if name not in measured)
     model = timm.create_model(f"local-dir:{out / 'image'}", pretrained=True).eval()
     with torch.no_grad():
         assert torch.equal(model(student.noise()), expected_features(student, student.noise()))

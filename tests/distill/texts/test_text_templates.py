@@ -10,6 +10,7 @@ from distill.texts.text_templates import (
     TEXT_KIND_TITLES,
     LabelAttributes,
     PromptOptions,
+    is_outlier,
     render,
     uses_name_only,
 )
@@ -100,6 +101,16 @@ def test_white_space_is_collapsed_and_braces_are_kept() -> None:
 def test_unknown_kind_is_refused() -> None:
     with pytest.raises(KeyError):
         render("haiku", "crane", CRANE)  # type: ignore[arg-type]
+
+
+def test_outlier_labels_are_no_attributes() -> None:
+    lines = [
+        {"kind": "phrase", "text": "long legs", "strategy": "phrases@1"},
+        {"kind": "phrase", "text": "sandhill crane", "strategy": "outliers@1"},
+    ]
+    assert LabelAttributes.of_lines(lines).phrases == ("long legs",)
+    assert [is_outlier(line) for line in lines] == [False, True]
+    assert not is_outlier({"kind": "phrase", "text": "a file without strategies"})
 
 
 def test_line_with_a_non_string_text_is_refused() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from limbeck.cli import main
 from limbeck.commands.evaluations import names_are_better
+from tests.further_evaluation import FURTHER
 from tests.limbeck.commands.test_run import DATASET, evaluation, followed
 from tests.limbeck.helpers import VOCABULARY
 from tests.limbeck.scripted import Say, Seen, problem, scripted
@@ -118,6 +119,24 @@ def test_an_evaluation_prints_accuracies_or_json(capsys: Capture) -> None:
     assert run(script, "evaluate", "ckp_1", "--dataset", "dst_2", "--json")[0] == 0
     assert json.loads(capsys.readouterr().out)["result"]["evaluation"]["id"]["accuracy"] == 0.75
     assert run([], "evaluate", "--dataset", "dst_2")[0] == 2
+
+
+def test_an_evaluation_asks_for_further_sets_and_prints_them(capsys: Capture) -> None:
+    script = followed({"evaluation": {**evaluation(0.75, 0.5), **FURTHER}})
+    options = ["--domain", "dst_3", "--domain", "dst_4", "--far", "dst_5", "--corruptions", "40", "--baseline", "job_9"]
+    code, seen = run(script, "evaluate", "ckp_1", "--dataset", "dst_2", *options)
+    assert code == 0
+    assert json.loads(seen[0].body)["domain_dataset_ids"] == ["dst_3", "dst_4"]
+    assert (json.loads(seen[0].body)["far_dataset_id"], json.loads(seen[0].body)["baseline_job_id"]) == (
+        "dst_5",
+        "job_9",
+    )
+    assert json.loads(seen[0].body)["corruption_images"] == 40
+    rows = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
+    assert ["near", "(30)", "outliers", "93.4%", "31.0%", "77.0%", "60.0%", "70.3%"] in rows
+    assert ["sketch", "50.0%", "90.0%", "40.0%", "4", "20"] in rows
+    assert ["fog", "10.0%", "20.0%", "30.0%", "40.0%", "50.0%", "30.0%", "0.75"] in rows
+    assert ["image", "to", "image,", "seen", "labels", "61.0%", "80.0%", "90.0%", "5.0%", "60"] in rows
 
 
 def test_new_words_are_encoded_with_the_teacher_of_a_student(tmp_path: Path, capsys: Capture) -> None:

@@ -2,11 +2,15 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from distill.bundle.verify import verify_bundle
 from distill.cli.train_process import main
+from distill.evaluation import further
 
 pytestmark = pytest.mark.slow
 
@@ -38,6 +42,54 @@ def test_measures_like_the_run_and_leaves_out_training_images(
         assert found[part]["per_label"] == evaluation[part]["per_label"]
         assert found[part]["num_images"] == evaluation[part]["num_images"]
     assert [line.split()[0] for line in printed.out.splitlines()[1:]] == ["student", "chance"]
+
+
+def test_further_sets_are_added_to_the_bundle(
+    bundle: Path,
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kinds = ("contrast", "fog")
+    monkeypatch.setattr(further, "measure_corruptions", partial(further.measure_corruptions, kinds=kinds))
+    closed = [
+        *command[: command.index("--out")],
+        "--out",
+        str(tmp_path / "closed"),
+        *command[command.index("--out") + 2 :],
+    ]
+    assert main([*closed, "--set", "protocol=closed_set"]) == 0
+    for number, style in enumerate(("ink", "oil")):
+        # Other bytes than those of the training, and one label that the bundle does not have.
+        for label, name in (("heron", "heron"), ("red_finch", "red_finch"), ("crane", "unicorn")):
+            folder = tmp_path / "styles" / style / name
+            folder.mkdir(parents=True)
+            for path in (tmp_path / "images" / label).iterdir():
+                Image.open(path).convert("RGB").point(lambda value, by=number: (value + 40 + by) % 256).save(
+                    folder / f"{path.stem}.png"
+                )
+    (tmp_path / "far").mkdir()
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "far" / "red.png")
+    (tmp_path / "outliers.txt").write_text("stork\negret\n")
+    before = json.loads((bundle / "evaluation.json").read_text())
+    capsys.readouterr()
+    sets = ["--domains", "styles", "--far", "far", "--outliers", "outliers.txt", "--baseline", "closed/classifier"]
+    given = [str(tmp_path / one) if not one.startswith("--") else one for one in sets]
+    images = ["--images", str(tmp_path / "images"), "--corruptions", "3"]
+    assert main(["evaluate", str(bundle), *images, *given, "--save"]) == 0
+    printed = capsys.readouterr()
+    assert "| ink |" in printed.out
+    verify_bundle(bundle)
+    after = json.loads((bundle / "evaluation.json").read_text())
+    assert after["id"] == before["id"]
+    assert [one["name"] for one in after["domains"]["ood"]["domains"]] == ["ink", "oil"]
+    assert {one["kind"] for one in after["corruptions"]["id"]["kinds"]} == set(kinds)
+    assert after["corruptions"]["baseline"] is not None
+    assert (bundle / "domains.png").is_file()
+    assert "| oil |" in (bundle / "README.md").read_text()
+    assert main(["evaluate", str(bundle), *images[:2], "--baseline", str(tmp_path / "closed" / "classifier")]) == 2
+    assert "give --corruptions too" in capsys.readouterr().err
 
 
 def test_other_labels_are_encoded_by_the_pairing_or_the_teacher(

@@ -1,0 +1,274 @@
+"""Evaluation of several sets at once: domains, unknown images, corruptions and retrieval, beside the accuracies.
+
+Retrieval and near unknowns need no more than the features of the evaluation, and are always measured. Domains and far
+unknowns are other datasets; corruptions are made of the images of the evaluation. N images, K labels, D embedding
+width.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.data.counter_rng import Ints
+from distill.data.dataset.label_matcher import LabelMatcher
+from distill.data.dataset.trained_on import TrainedOn
+from distill.data.decoded_images import decode_images, eval_size
+from distill.data.image_index import ImageIndex
+from distill.data.image_store import file_digests
+from distill.data.splits import NO_LABEL
+from distill.evaluation.corruptions.measure import Classifier, CorruptedImages, Corruptions, measure_corruptions
+from distill.evaluation.domains import DomainImages, DomainShift, domain_shift
+from distill.evaluation.measured_images import Measured, evenly_spread, image_paths
+from distill.evaluation.named_images import NamedImages
+from distill.evaluation.open_set.measure import OpenSet, Unknown, open_set
+from distill.evaluation.recall import Retrieval, retrieval
+from distill.hooks import PipelineHooks
+from distill.json_types import FurtherJSON
+from distill.student.features import student_features
+from distill.student.model import Student
+
+MAX_UNKNOWN = 10_000
+"""Far unknown images beyond this number are a part of all, spread evenly."""
+DATASET_UNKNOWNS = "unseen labels of the dataset"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Baseline:
+    """A closed-set classifier of the same run. `labels`: names of its outputs, in order."""
+
+    student: Student
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FurtherSets:
+    """What to measure beside the accuracies. `trained_on`: what the student was trained on, to leave it out.
+
+    `corruption_images`: the number of images for the corruptions; 0: none. `outliers` (M, D): text features of outlier
+    labels, by the teacher of the student.
+    """
+
+    domains: Sequence[NamedImages] = ()
+    far: NamedImages | None = None
+    corruption_images: int = 0
+    baseline: Baseline | None = None
+    outliers: Tensor | None = None
+    trained_on: TrainedOn = field(default_factory=lambda: TrainedOn(()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainShifts:
+    """Accuracy under domain shift, of the seen and of the unseen labels."""
+
+    id: DomainShift | None
+    ood: DomainShift | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalParts:
+    """Retrieval among the images of the seen, and among those of the unseen labels."""
+
+    id: Retrieval | None
+    ood: Retrieval | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Further:
+    """The results; None for what was not measured."""
+
+    domains: DomainShifts | None
+    corruptions: Corruptions | None
+    recall: RetrievalParts
+    open_set: OpenSet | None
+
+    def as_json(self) -> FurtherJSON:
+        """What was measured, of JSON types only."""
+        found = {name: value for name, value in asdict(self).items() if value is not None}
+        plain: FurtherJSON = json.loads(json.dumps(found))
+        return plain
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MeasuredFeatures:
+    """What an evaluation has already: features (N, D) of the `rows` (N,) of an index, and what is known of them.
+
+    `threshold`: that of `distill.evaluation.none_of_these`, if there is one.
+    """
+
+    features: Tensor
+    rows: Ints
+    measured: Measured
+    image_index: ImageIndex
+    targets: Tensor
+    root: Path | None
+    threshold: float | None = None
+
+    @property
+    def numbers(self) -> Ints:
+        """The number of the image of each row."""
+        numbers = self.measured.image_numbers
+        return np.arange(len(self.rows)) if numbers is None else numbers
+
+
+@dataclass(frozen=True, eq=False)
+class FurtherMeasurement:
+    """Measures one student. `temperature`: of its training."""
+
+    student: Student
+    sets: FurtherSets
+    temperature: float
+    cache: Path
+    device: torch.device
+    num_workers: int
+    hooks: PipelineHooks
+
+    def measure(self, known: MeasuredFeatures) -> Further:
+        """All results. Raises ImagesError, Stopped, and ValueError for a baseline with other labels."""
+        return Further(
+            domains=self._domains(known),
+            corruptions=self._corruptions(known),
+            recall=RetrievalParts(
+                id=self._retrieval(known, known.measured.id_labels),
+                ood=self._retrieval(known, known.measured.ood_labels),
+            ),
+            open_set=self._open_set(known),
+        )
+
+    def _retrieval(self, known: MeasuredFeatures, part: Sequence[int]) -> Retrieval | None:
+        rows = np.isin(known.measured.labels, list(part))
+        if not rows.any():
+            return None
+        return retrieval(
+            known.features[torch.from_numpy(rows)],
+            known.measured.labels[rows],
+            known.targets,
+            part,
+            known.numbers[rows],
+        )
+
+    def _domains(self, known: MeasuredFeatures) -> DomainShifts | None:
+        if not self.sets.domains:
+            return None
+        training = DomainImages(
+            name="", features=known.features, labels=known.measured.labels, image_numbers=known.measured.image_numbers
+        )
+        matcher = LabelMatcher(known.image_index.labels)
+        domains = [self._domain(named, matcher) for named in self.sets.domains]
+
+        def shift(part: Sequence[int]) -> DomainShift | None:
+            return domain_shift(
+                training,
+                domains,
+                known.targets,
+                part,
+                names=known.image_index.labels,
+                temperature=self.temperature,
+            )
+
+        return DomainShifts(id=shift(known.measured.id_labels), ood=shift(known.measured.ood_labels))
+
+    def _domain(self, named: NamedImages, matcher: LabelMatcher) -> DomainImages:
+        """The images of a domain whose labels the student's dataset has."""
+        index = named.image_index
+        positions = [matcher.find(name) for name in index.labels]
+        rows = [
+            row for row, label in enumerate(index.label_indices) if label != NO_LABEL and len(positions[label]) == 1
+        ]
+        features, usable = self._embedded(named, rows)
+        chosen = np.array(rows, dtype=np.int64)[usable]
+        numbers = index.image_numbers
+        return DomainImages(
+            name=named.name,
+            features=features,
+            labels=np.array([positions[index.label_indices[row]][0] for row in chosen.tolist()], dtype=np.int64),
+            image_numbers=None if numbers is None else np.array([numbers[row] for row in chosen.tolist()]),
+        )
+
+    def _open_set(self, known: MeasuredFeatures) -> OpenSet | None:
+        labels = known.measured.labels
+        is_known = np.isin(labels, list(known.measured.id_labels))
+        if not is_known.any():
+            return None
+        numbers = known.numbers
+        first = np.zeros(len(numbers), dtype=np.bool_)  # one row of each image
+        first[np.unique(numbers, return_index=True)[1]] = True
+        near = torch.from_numpy(first & ~is_known & ~np.isin(numbers, numbers[is_known]))
+        unknown = [Unknown(kind="near", source=DATASET_UNKNOWNS, features=known.features[near])]
+        if self.sets.far is not None:
+            unknown.append(self._far(self.sets.far, known))
+        rows = first & is_known
+        return open_set(
+            known.features[torch.from_numpy(rows)],
+            labels[rows],
+            known.targets,
+            known.measured.id_labels,
+            unknown,
+            temperature=self.temperature,
+            outliers=self.sets.outliers,
+            threshold_among_all=known.threshold,
+        )
+
+    def _far(self, named: NamedImages, known: MeasuredFeatures) -> Unknown:
+        """Images of things that are no label of the student's dataset."""
+        index = named.image_index
+        matcher = LabelMatcher(known.image_index.labels)
+        is_known = [bool(matcher.find(name)) for name in index.labels]
+        rows = [row for row, label in enumerate(index.label_indices) if label == NO_LABEL or not is_known[label]]
+        rows = [rows[at] for at in evenly_spread(len(rows), MAX_UNKNOWN).tolist()]
+        return Unknown(kind="far", source=named.name, features=self._embedded(named, rows)[0])
+
+    def _embedded(self, named: NamedImages, rows: Sequence[int]) -> tuple[Tensor, Ints]:
+        """Features of the rows that can be decoded and were not trained on, and the positions of these rows."""
+        if not len(rows):
+            return torch.zeros(0, self.student.width), np.zeros(0, dtype=np.int64)
+        paths = image_paths(named.image_index, rows, named.root)
+        images = decode_images(
+            paths,
+            eval_size(self.student.size, self.student.test_crop),
+            cache=self.cache,
+            num_workers=self.num_workers,
+            background=self.student.background,
+            hooks=self.hooks,
+        )
+        digests = file_digests(paths, cache=self.cache, num_workers=self.num_workers, hooks=self.hooks)
+        usable = np.setdiff1d(images.usable(), np.flatnonzero(self.sets.trained_on.contains(digests)))
+        return student_features(self.student, images.pixels, usable, device=self.device, hooks=self.hooks), usable
+
+    def _corruptions(self, known: MeasuredFeatures) -> Corruptions | None:
+        if not self.sets.corruption_images:
+            return None
+        numbers = known.numbers
+        distinct = np.unique(numbers)
+        chosen = np.isin(numbers, distinct[evenly_spread(len(distinct), self.sets.corruption_images)])
+        return measure_corruptions(
+            Classifier(
+                student=self.student, targets=known.targets, labels=frozenset(range(len(known.image_index.labels)))
+            ),
+            None if self.sets.baseline is None else _classifier(self.sets.baseline, known.image_index.labels),
+            CorruptedImages(
+                paths=image_paths(known.image_index, known.rows[chosen].tolist(), known.root),
+                labels=known.measured.labels[chosen],
+                image_numbers=numbers[chosen],
+                background=self.student.background,
+            ),
+            {"id": known.measured.id_labels, "ood": known.measured.ood_labels},
+            cache=self.cache,
+            device=self.device,
+            num_workers=self.num_workers,
+            hooks=self.hooks,
+        )
+
+
+def _classifier(baseline: Baseline, labels: Sequence[str]) -> Classifier:
+    """The baseline with a unit vector as the target of each of its labels."""
+    output_of = {name: output for output, name in enumerate(baseline.labels)}
+    targets = torch.zeros(len(labels), baseline.student.width)
+    known = frozenset(at for at, name in enumerate(labels) if name in output_of)
+    for at in known:
+        targets[at, output_of[labels[at]]] = 1
+    return Classifier(student=baseline.student, targets=targets, labels=known)

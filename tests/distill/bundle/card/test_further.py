@@ -1,0 +1,55 @@
+"""The section of the model card on robustness and retrieval, its plots, and its replacement in an existing card."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from distill.bundle.card.further import HEADING, NOT_MEASURED, further_markdown, further_plots, with_further
+from distill.bundle.card.further_plots import draw_further
+from distill.json_types import EvaluationJSON
+from tests.further_evaluation import FURTHER
+
+EVALUATION: EvaluationJSON = {"text": "names", "id": None, "ood": None, **FURTHER}  # type: ignore[typeddict-item]
+CARD = f"# a\n\n{HEADING}\n\nSTALE\n\n![x](y.png)\n\n## Weaknesses\n\nmany\n"
+
+
+def test_the_section_has_every_result() -> None:
+    text = further_markdown(EVALUATION)
+    assert "| image to image, seen labels (held-out images) | 61.0% | 80.0% | 90.0% | 5.0% | 60 | 70 |" in text
+    assert "12 outlier labels" in text
+    near = "| near: unseen \\| labels | 30 |"
+    assert f"{near} outliers | 93.4% | 31.0% | 77.0% | 85.0% | 60.0% | 70.3% |" in text
+    assert "mean 55.0%, worst 50.0% (sketch), 35.0% below" in text
+    assert "| sketch | 50.0% | 50.0% to 70.0% | 90.0% | 40.0% | 4 | 20 |" in text
+    assert "mCE 0.75, relative mCE 1.25" in text
+    assert "has 42.0%" in text
+    assert "| jpeg compression | 10.0% | 20.0% | 30.0% | 40.0% | 50.0% | 0.75 |" in text
+    for name in ("open_set.png", "domains.png", "corruptions.png"):
+        assert f"({name})" in text
+        assert name not in further_markdown(EVALUATION, has_plots=False)
+
+
+def test_without_a_result_the_section_says_so() -> None:
+    nothing: EvaluationJSON = {"text": "names", "id": None, "ood": None}
+    assert further_markdown(nothing) == NOT_MEASURED
+    assert further_plots(nothing) == []
+
+
+@pytest.mark.parametrize("card", [CARD, CARD.replace(f"{HEADING}\n\nSTALE\n\n![x](y.png)\n\n", "")])
+def test_the_section_of_a_card_is_replaced(card: str) -> None:
+    changed = with_further(card, EVALUATION)
+    assert "STALE" not in changed
+    assert changed.count(HEADING) == 1
+    assert changed.index(HEADING) < changed.index("mCE 0.75") < changed.index("## Weaknesses")
+    assert changed.endswith("## Weaknesses\n\nmany\n")
+    assert with_further(changed, EVALUATION) == changed
+
+
+@pytest.mark.slow
+def test_each_result_has_its_plot(tmp_path: Path) -> None:
+    draw_further(EVALUATION, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(further_plots(EVALUATION))
+    for path in tmp_path.iterdir():
+        with Image.open(path) as plot:
+            assert plot.width > 400

@@ -1,0 +1,95 @@
+"""The further sets of an evaluation, ready to be measured: other datasets, the closed-set baseline, outlier labels."""
+
+from pathlib import Path
+
+from distill.data.dataset.trained_on import TrainedOn
+from distill.evaluation.further import Baseline, FurtherSets
+from distill.evaluation.named_images import NamedImages
+from distill.hooks import PipelineHooks
+from distill.student.saved_student import load_student
+from distill.teacher.teacher import Teacher
+from distill.texts.text_targets import encode_text_targets
+from distill.texts.text_templates import LabelAttributes, is_outlier, render
+from store import resources, vocabularies
+from store.jobs import claims
+from store.jobs.jobs import distill_spec
+from store.jobs.part_results import TrainPartResult
+from store.jobs.specs import EvaluateSpec
+from store.sets import attribute_sets
+from workers.gpu import inputs
+from workers.runtime.context import Context
+from workers.runtime.errors import PartError
+
+
+def further_sets(
+    context: Context,
+    spec: EvaluateSpec,
+    folder: Path,
+    *,
+    teacher: Teacher | None,
+    trained_on: TrainedOn,
+    hooks: PipelineHooks,
+) -> FurtherSets:
+    """What the job measures beside the accuracies of its student. `teacher`: needed for outlier labels.
+
+    Raises PartError for a dataset or a baseline that is not there any more.
+    """
+    outliers = None
+    if spec.outlier_set_id is not None:
+        assert teacher is not None
+        prompts = [
+            render("names", name, LabelAttributes(), spec.prompt)
+            for name in _outlier_names(context, spec.outlier_set_id, spec.vocabulary_id)
+        ]
+        outliers = encode_text_targets(teacher, prompts, cache=context.settings.cache, hooks=hooks).features
+    return FurtherSets(
+        domains=[_images(context, id, folder) for id in spec.domain_dataset_ids],
+        far=None if spec.far_dataset_id is None else _images(context, spec.far_dataset_id, folder),
+        corruption_images=spec.corruption_images,
+        baseline=None if spec.baseline_job_id is None else _baseline(context, spec.baseline_job_id, folder),
+        outliers=outliers,
+        trained_on=trained_on,
+    )
+
+
+def _images(context: Context, dataset_id: str, folder: Path) -> NamedImages:
+    """A dataset under its name."""
+    own = folder / dataset_id
+    own.mkdir(exist_ok=True)
+    images = inputs.images(context, dataset_id, own)
+    with context.db.read() as tx:
+        name = resources.dataset(tx, dataset_id).name
+    return NamedImages(name=name, image_index=images.image_index, root=images.root)
+
+
+def _baseline(context: Context, job_id: str, folder: Path) -> Baseline:
+    """The closed-set classifier that a distill job trained. Its outputs are the seen labels of its dataset."""
+    with context.db.read() as tx:
+        spec = distill_spec(tx, job_id)
+        trained = claims.result_of_job(tx, job_id, TrainPartResult)
+    if trained is None or "student" not in trained.files:
+        raise PartError("baseline_missing", f"job {job_id} keeps no trained classifier: train the baseline again")
+    index = _images(context, spec.dataset_id, folder).image_index
+    path = folder / "baseline.safetensors"
+    context.artefacts.get_file(trained.files["student"], path)
+    student = load_student(
+        path,
+        spec.config.student,
+        width=len(index.id_labels),
+        seed=spec.config.system.seed,
+        root=context.settings.data,
+        background=spec.config.data.background,
+    )
+    return Baseline(student=student, labels=tuple(index.labels[label] for label in index.id_labels))
+
+
+def _outlier_names(context: Context, set_id: str, vocabulary_id: str) -> list[str]:
+    """The outlier labels of an attribute set, each once, without those that are labels. Raises PartError for none."""
+    with context.db.read() as tx:
+        entries = attribute_sets.entries(tx, set_id)
+        known = {label.name.casefold() for label in vocabularies.labels(tx, vocabulary_id)}
+    names = {line["text"]: None for entry in entries if entry for line in entry.lines if is_outlier(line)}
+    outliers = [name for name in names if name.casefold() not in known]
+    if not outliers:
+        raise PartError("no_outliers", f"{set_id} has no outlier label: enrich the vocabulary by the strategy outliers")
+    return outliers
