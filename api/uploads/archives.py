@@ -94,8 +94,6 @@ def write_contents(file: Path, name: str, limits: ArchiveLimits, target: Path) -
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         with open(descriptor, "wb") as out:
             _copy(member, out, name)
-            out.flush()
-            os.fsync(descriptor)
         num_files, num_bytes = num_files + 1, num_bytes + max(member.size, FILE_BYTES)
     return ArchiveContents(num_files, num_bytes, is_shard=False), []
 
