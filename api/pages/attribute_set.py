@@ -17,7 +17,7 @@ from api.pages.links import link, with_query
 from api.pages.rendering import fragment, page
 from api.pages.set_labels import MAX_LABELS, ShownLabel, fit
 from api.readers.index_rows import IndexRows
-from api.routes.attributes import LabelLines, LineOut, read_labels
+from api.routes.attributes import LabelLines, LineOut, labels_at, read_labels
 from api.routes.comparison import LabelDifferenceOut, label_difference
 from api.routes.llm_responses import LLMResponseOut
 from api.routes.reports import LabelViolationOut, read_violations
@@ -147,7 +147,7 @@ def pairs_page(request: Request, services: ServicesDep, id: str, dataset: str = 
         report = _pair_report(tx, id, teacher)
         pairs = _pairs(report) if report else []
         positions = sorted({position for pair in pairs for position in pair["positions"]})
-        labels = {one: _paired_label(tx, row, one) for one in positions}
+        labels = {one.label.position: _paired_label(one) for one in labels_at(tx, row, positions, draft=True)}
         datasets, _ = resources.page(tx, Dataset, limit=_CHOICES, after=None, vocabulary_id=row.vocabulary_id)
         chosen = _chosen(tx, dataset, datasets, row.vocabulary_id)
         all_reports = select(SetReport.teacher).where(SetReport.set_id == id, SetReport.teacher != "")
@@ -354,12 +354,10 @@ def _pairs(report: SetReport) -> list[dict[str, Any]]:
     return [{"positions": one["positions"], "margin": one["margin"]} for one in pairs]
 
 
-def _paired_label(tx: Session, row: AttributeSet, position: int) -> Mapping[str, object]:
-    found, _ = read_labels(tx, row, LabelFilter(), start=position, limit=1, draft=True)
-    (one,) = found
+def _paired_label(one: LabelLines) -> Mapping[str, object]:
     lines = [LineOut.model_validate(line_from_json(line)) for line in one.lines]
     return {
-        "position": position,
+        "position": one.label.position,
         "name": one.label.name,
         "sense": one.label.sense,
         "lines": [(line.kind, _cut(line.text, _PAIRED_CHARS)) for line in lines[:_PAIRED_LINES]],

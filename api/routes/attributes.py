@@ -93,21 +93,30 @@ def read_labels(
     tx: Session, attribute_set: AttributeSet, label_filter: LabelFilter, *, start: int, limit: int, draft: bool
 ) -> tuple[list[LabelLines], bool]:
     """Up to `limit` labels from a position on that match the filter; and whether there are more."""
-    id = attribute_set.id
     if label_filter:
         positions, more = search.positions(tx, attribute_set, label_filter, start=start, limit=limit, draft=draft)
-        entries = attribute_sets.entries_at(tx, id, positions)
-        rows = vocabularies.labels_at(tx, attribute_set.vocabulary_id, positions)
-        pairs = [(label, entries.get(label.position)) for label in rows]
-    else:
-        pairs = labels_with_entries(tx, attribute_set, start, start + limit)
-        more = start + limit < attribute_set.num_labels
+        return labels_at(tx, attribute_set, positions, draft=draft), more
+    pairs = labels_with_entries(tx, attribute_set, start, start + limit)
+    return _with_lines(tx, attribute_set.id, pairs, draft=draft), start + limit < attribute_set.num_labels
+
+
+def labels_at(tx: Session, attribute_set: AttributeSet, positions: Sequence[int], *, draft: bool) -> list[LabelLines]:
+    """The labels at these positions, in the order of the vocabulary."""
+    entries = attribute_sets.entries_at(tx, attribute_set.id, positions)
+    labels = vocabularies.labels_at(tx, attribute_set.vocabulary_id, positions)
+    pairs = [(label, entries.get(label.position)) for label in labels]
+    return _with_lines(tx, attribute_set.id, pairs, draft=draft)
+
+
+def _with_lines(
+    tx: Session, id: str, pairs: Sequence[tuple[Label, AttributeEntry | None]], *, draft: bool
+) -> list[LabelLines]:
     edited = drafts.edited(tx, id, [label.position for label, _ in pairs]) if draft else {}
     found = []
     for label, entry in pairs:
         row = edited.get(label.position) or entry
         found.append(LabelLines(label, row.lines if row else (), row.flags if row else (), label.position in edited))
-    return found, more
+    return found
 
 
 async def _label_filter(

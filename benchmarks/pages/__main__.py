@@ -2,7 +2,7 @@
 
 The database has 100,000 labels with attributes, 1,000 jobs, and students with evaluations of 500 labels. For each page:
 the time of the first response of a server process that has just started, the median of further ones, the size, and the
-first contentful paint in Chromium (the slowest of three loads in new tabs, whose files of scripts and styles are in the
+first contentful paint in Chromium (the median of five loads in new tabs, whose files of scripts and styles are in the
 cache). Then, the CPU time of the server for each viewer of a running training that reports a step per second.
 """
 
