@@ -127,28 +127,23 @@ def test_checkpoints_of_a_training_can_be_loaded_while_it_runs_and_survive_its_p
         list(client.jobs.checkpoints(job))
 
 
-def test_a_killed_worker_leaves_no_child_and_the_training_resumes(
+def test_a_training_survives_the_termination_and_the_death_of_its_worker(
     cluster: Cluster, dataset_id: str, expected_sha256: str
 ) -> None:
+    """A terminated worker releases its part; a killed one leaves no child."""
     job = start_distill(cluster, dataset_id, LONG_CONFIG)
     wait_for_saved_state(cluster, job)
-    child = wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process")
+    cluster.kill(cluster.gpu_worker, signal.SIGTERM)
+    released = get_part(cluster, job, "train")
+    assert (released.status, released.attempts) == ("queued", 0)
+    cluster.start(cluster.gpu_worker)
+    child = wait_until(lambda: cluster.child_of(cluster.gpu_worker), timeout_s=60, what="child process")
     cluster.kill(cluster.gpu_worker)
     wait_until(
         lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE,
         timeout_s=20,
         what="end of the child process",
     )
-    cluster.start(cluster.gpu_worker)
-    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
-
-
-def test_a_terminated_worker_releases_its_part(cluster: Cluster, dataset_id: str, expected_sha256: str) -> None:
-    job = start_distill(cluster, dataset_id, LONG_CONFIG)
-    wait_for_saved_state(cluster, job)
-    cluster.kill(cluster.gpu_worker, signal.SIGTERM)
-    released = get_part(cluster, job, "train")
-    assert (released.status, released.attempts) == ("queued", 0)
     cluster.start(cluster.gpu_worker)
     assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
 
