@@ -51,8 +51,8 @@ def test_a_job_and_the_command_line_train_the_same_weights(
         assert report["student"][part] == done.result["evaluation"][part]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("text", ["names", pytest.param("sentence", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("text", ["names", "sentence"])
 def test_a_data_set_of_the_paper_from_its_files_to_a_student(
     cluster: Cluster, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ def test_a_line_chart_has_its_ends_and_a_legend() -> None:
     root = ElementTree.fromstring(svg)
     line, _ = [element for element in root.iter() if element.tag.endswith("polyline")]
     points = [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
-    assert len(points) == 400
+    assert len(points) == 250
     assert points[0][0] < points[-1][0] <= 520
     assert points[0][1] > points[-1][1]  # upwards is a smaller y
     assert "loss <a>" in _texts(svg)
