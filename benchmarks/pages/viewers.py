@@ -14,7 +14,7 @@ from store.jobs import events
 
 _NUMBERS = (0, 1, 20)
 _SECONDS = 20.0
-_PAUSE_S = 2.0
+_PAUSE_S = 3.0
 """`PAUSE_MS` of api/pages/static/live.js."""
 
 
