@@ -99,8 +99,7 @@ def test_calls_in_flight_are_kept_when_the_key_is_revoked(llm: FakeLLM, query_la
     with pytest.raises(FatalLLMError):
         query_labels(results=results, concurrency=12)
     assert sum(result.reason is None for result in results) == 10
-    # Ten that succeed, and at most those that are in flight when the first refusal arrives.
-    assert llm.num_calls == sum(len(result.calls) for result in results) <= 10 + 12 < len(LABELS)
+    assert llm.num_calls == sum(len(result.calls) for result in results) <= 14
 
 
 @pytest.mark.slow
