@@ -30,6 +30,7 @@ from distill.data.few_shot import few_shot_rows
 from distill.data.row_cache import KEY_BYTES, Keys
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
+from distill.texts.text_bank import LabelTexts
 from distill.training.distributed import SINGLE_PROCESS, RankGroup
 
 BATCHES_AHEAD = 2
@@ -52,7 +53,8 @@ class TrainData:
     `shards`: (N,) the shard number of each image, if they are in shards: a pass reads a few shards at a time.
     `unlabelled`: the rows of `usable` without a label, whose `labels` are -1 (`distill.data.draws.unlabelled`).
     `contents`: (N, 32) uint8, the sha256 of each image file, for the record of what the student was trained on.
-    `teacher_scale`: the teacher's logit scale, for the losses that use it.
+    `teacher_scale`: the teacher's logit scale, for the losses that use it. `phrases`: (P, D), a bank of attribute
+    phrases; `label_texts`: every text of every label (`distill.texts.text_bank`).
     """
 
     pixels: PixelRows
@@ -72,6 +74,8 @@ class TrainData:
     contents: Keys | None = None
     unlabelled: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     teacher_scale: float | None = None
+    phrases: Tensor | None = None
+    label_texts: LabelTexts | None = None
 
     def image_numbers(self) -> Ints:
         """A number (N,) for each image, equal for rows with the same image file."""
