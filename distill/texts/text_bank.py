@@ -23,7 +23,7 @@ BankTexts = Sequence[Sequence[str]]
 """The phrases of each label of the vocabulary (`distill.texts.text_templates.bank_texts`); empty for labels without."""
 
 
-class LabelTexts(NamedTuple):
+class LabelledTexts(NamedTuple):
     """`features` (N, D) of each text of each trained label, and its `labels` (N,), rows of the trained labels."""
 
     features: Tensor
@@ -35,7 +35,7 @@ class TextBanks:
     """`phrases` (P, D) and `label_texts`, each if a loss term needs it. `digests`: of the texts, by name."""
 
     phrases: Tensor | None
-    label_texts: LabelTexts | None
+    label_texts: LabelledTexts | None
     digests: dict[str, str]
 
 
@@ -87,11 +87,11 @@ def text_banks(
             )
         bank = encode_text_targets(teacher, [[text] for text in distinct], cache=cache, hooks=hooks).features
         digests["phrases"] = key_of(*distinct).hex()
-    label_texts: LabelTexts | None = None
+    label_texts: LabelledTexts | None = None
     if _needs_label_texts(config):
         pairs = [(row, text) for row, at in enumerate(trained) for text in targets.prompts[at]]
         features = encode_text_targets(teacher, [[text] for _, text in pairs], cache=cache, hooks=hooks).features
-        label_texts = LabelTexts(features, torch.tensor([row for row, _ in pairs]))
+        label_texts = LabelledTexts(features, torch.tensor([row for row, _ in pairs]))
     return TextBanks(phrases=bank, label_texts=label_texts, digests=digests)
 
 

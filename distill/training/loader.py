@@ -30,7 +30,7 @@ from distill.data.few_shot import few_shot_rows
 from distill.data.row_cache import KEY_BYTES, Keys
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
-from distill.texts.text_bank import LabelTexts
+from distill.texts.text_bank import LabelledTexts
 from distill.training.distributed import SINGLE_PROCESS, RankGroup
 
 BATCHES_AHEAD = 2
@@ -75,7 +75,7 @@ class TrainData:
     unlabelled: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     teacher_scale: float | None = None
     phrases: Tensor | None = None
-    label_texts: LabelTexts | None = None
+    label_texts: LabelledTexts | None = None
 
     def image_numbers(self) -> Ints:
         """A number (N,) for each image, equal for rows with the same image file."""

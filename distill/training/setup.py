@@ -17,7 +17,7 @@ from distill.losses.class_weights import class_weights
 from distill.student.init_from_bundle import InitialStudent
 from distill.student.initial_weights import weights_path, weights_sha256
 from distill.student.model import Student, configured_student
-from distill.texts.text_bank import LabelTexts
+from distill.texts.text_bank import LabelledTexts
 from distill.training import distributed
 from distill.training.device import choose_device, should_compile
 from distill.training.distributed import RankGroup
@@ -61,7 +61,7 @@ class TrainingRun:
     unseen: Tensor | None
     class_weights: Tensor | None
     phrases: Tensor | None
-    label_texts: LabelTexts | None
+    label_texts: LabelledTexts | None
 
     def write_state(self, path: Path) -> None:
         """Write the training state to `path`, atomically."""
@@ -154,7 +154,9 @@ def prepare_training(
         unseen=None if data.unseen is None else data.unseen.to(device),
         class_weights=_class_weights(config.objective, data, device),
         phrases=None if data.phrases is None else data.phrases.to(device),
-        label_texts=None if data.label_texts is None else LabelTexts(*(part.to(device) for part in data.label_texts)),
+        label_texts=None
+        if data.label_texts is None
+        else LabelledTexts(*(part.to(device) for part in data.label_texts)),
     )
 
 
