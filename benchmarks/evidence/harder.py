@@ -137,8 +137,8 @@ def report(
     introduction = (
         f"Accuracy on the beetles (`examples/beetles`), by `{command}`. The student is `{BASE['student']}` at "
         f"{BASE['image_px']} px with three pictures a species; {records[0]['steps']:,} steps of {BASE['batch_size']} "
-        f"images, seeds {seeds}; {duration(sum(one['seconds'] for one in records))} in total on {records[0]['machine']}. "
-        "After ±: half of the 95% interval by Student's t over seeds."
+        f"images, seeds {seeds}; {duration(sum(one['seconds'] for one in records))} in total on "
+        f"{records[0]['machine']}. After ±: half of the 95% interval by Student's t over seeds."
     )
     rows = [
         f"| arm | texts | seen{head} | minutes |",
