@@ -18,6 +18,7 @@ from distill.bundle.preflight import BundleTrial, check_disk, try_bundle
 from distill.bundle.student_files import StudentWeights
 from distill.config.image_size import ImageSize, Size
 from distill.config.loss_registry import check_unlabelled_used, required_inputs
+from distill.config.multi_label import check_multi_label, check_multi_label_measures
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
 from distill.data.crops import SharedViews, Views
@@ -27,12 +28,19 @@ from distill.data.few_shot import support_rows
 from distill.data.image_files.location import container_of
 from distill.data.image_index import ImageIndex
 from distill.data.image_store import UNREADABLE, ImageConsumer, file_digests, read_images
+from distill.data.label_sets import LabelSets
 from distill.data.row_cache import key_of
-from distill.data.splits import NO_LABEL
+from distill.data.splits import LABEL_SET, NO_LABEL
 from distill.evaluation.accuracy import Evaluation, evaluate_features
 from distill.evaluation.further import FurtherMeasurement, FurtherSets, MeasuredFeatures
 from distill.evaluation.measured_images import NoImages as NoImages
-from distill.evaluation.measured_images import evaluate_measured, evaluation_rows, image_paths, measured_rows
+from distill.evaluation.measured_images import (
+    evaluate_measured,
+    evaluate_sets,
+    evaluation_rows,
+    image_paths,
+    measured_rows,
+)
 from distill.evaluation.none_of_these import none_of_these
 from distill.evaluation.samples import Predicted
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
@@ -49,6 +57,7 @@ from distill.texts.student_texts import caption_features, student_texts
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import TextKind
 from distill.training.device import choose_device
+from distill.training.label_matrix import teacher_offset
 from distill.training.loader import TrainData
 from limbeck.shared.images.background import WHITE
 
@@ -125,9 +134,11 @@ def training_data(
 
     `root`: folder of the images, if not the root of the index. `captions`: a caption set to use instead of the
     dataset's own. Unusable images are excluded.
-    Raises NoImages, ImagesError, TeacherError, FewShotError, TextsError, UnlabelledUnused, Stopped.
+    Raises NoImages, ImagesError, TeacherError, FewShotError, TextsError, UnlabelledUnused, MultiLabelUnfit, Stopped.
     """
     hooks = hooks or PipelineHooks()
+    if image_index.is_multi_label:
+        check_multi_label(config)
     few = few_shot_rows(config, image_index)
     trained, unlabelled = image_index.part("train"), image_index.part("unlabelled")
     check_unlabelled_used(config.objective.losses.above_zero(), len(unlabelled))
@@ -141,7 +152,10 @@ def training_data(
     num_trained = len(np.setdiff1d(usable, np.arange(len(trained), len(trained) + len(unlabelled))))
     if num_trained < 2:
         raise NoImages(f"{num_trained} of {len(paths)} training images can be used: at least two are needed")
-    label_rows = {label: row for row, label in enumerate(texts.labels)} | {NO_LABEL: NO_LABEL}
+    label_rows = {label: row for row, label in enumerate(texts.labels)} | {at: at for at in (NO_LABEL, LABEL_SET)}
+    label_sets = None
+    if image_index.label_sets is not None:
+        label_sets = LabelSets(map(label_rows.__getitem__, image_index.label_sets[row]) for row in rows)
     captioned = None
     if "captions" in required_inputs(config.objective.losses.above_zero()):
         folder = Path(image_index.root) if root is None else root
@@ -156,9 +170,10 @@ def training_data(
     }
     if captioned is not None:
         digests["captions"] = captioned.digest
+    labels = np.array([label_rows[image_index.label_indices[row]] for row in rows], dtype=np.int64)
     return TrainData(
         pixels=images.pixels,
-        labels=np.array([label_rows[image_index.label_indices[row]] for row in rows], dtype=np.int64),
+        labels=labels,
         teacher=views.features,
         views=views.views,
         live=views.live,
@@ -174,6 +189,8 @@ def training_data(
         few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
         digests=digests,
         teacher_scale=teacher.logit_scale,
+        label_sets=label_sets,
+        label_offset=teacher_offset(config, views.features, texts.texts, labels, label_sets, usable),
     )
 
 
@@ -277,9 +294,13 @@ def measure_student(
     """Evaluate a student on the held-out and the OOD images.
 
     `teacher`: measure the agreement with this teacher, whose features are cached. `on_predicted`: gets what is
-    measured. Raises NoImages, ImagesError, TeacherError, FewShotError, Stopped.
+    measured. Of images with several labels only their average precision is measured
+    (`distill.evaluation.multi_label`). Raises NoImages, ImagesError, TeacherError, FewShotError, MultiLabelUnfit,
+    Stopped.
     """
     hooks = hooks or PipelineHooks()
+    if image_index.is_multi_label:
+        check_multi_label_measures(options.shots, options.further is not None and options.further.is_asked)
     rows = evaluation_rows(image_index, options.shots)
     if not rows:
         return Evaluation(text=text, id=None, ood=None, joint=None)
@@ -305,6 +326,8 @@ def measure_student(
         usable = np.setdiff1d(usable, np.flatnonzero(of_teacher.bad.numpy()))
         teacher_features = of_teacher.features[torch.from_numpy(usable)]
     features = student_features(student, images.pixels, usable, device=choose_device(options.device), hooks=hooks)
+    if image_index.is_multi_label:
+        return evaluate_sets(text, features, [rows[at] for at in usable.tolist()], image_index, targets)
     measured = measured_rows(image_index, rows, usable, root)
     evaluation = evaluate_measured(
         text, features, measured, image_index, targets, options.temperature, teacher_features
@@ -473,6 +496,8 @@ def measure_teacher(
     )
     usable = np.flatnonzero(~of_teacher.bad.numpy()).astype(np.int64)
     features = of_teacher.features[torch.from_numpy(usable)]
+    if image_index.is_multi_label:
+        return evaluate_sets(text, features, [rows[at] for at in usable.tolist()], image_index, targets)
     measured = measured_rows(image_index, rows, usable, root)
     return evaluate_measured(text, features, measured, image_index, targets, 1 / teacher.logit_scale)
 

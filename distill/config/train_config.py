@@ -349,6 +349,20 @@ class ObjectiveConfig(_Frozen):
         "to 65,536.",
     )
     unseen_neighbours: int = Field(2, ge=1, description="Nearest unseen labels per image in the term `unseen`.")
+    label_offset: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | Literal["teacher"] = Field(
+        "teacher",
+        description="In the losses `bce` and `asl`, the cosine of image and text at which the probability of a label "
+        "is one half; `teacher`: where the teacher expects as many labels as the training images have.",
+    )
+    asl_gamma_positive: float = Field(
+        0.0, ge=0, le=20, allow_inf_nan=False, description="Focusing of the labels of an image in the loss `asl`."
+    )
+    asl_gamma_negative: float = Field(
+        4.0, ge=0, le=20, allow_inf_nan=False, description="Focusing of the other labels in the loss `asl`."
+    )
+    asl_shift: Fraction = Field(
+        0.05, description="Probability below which the loss `asl` ignores a label that an image does not have."
+    )
     context_tokens: int = Field(
         0,
         ge=0,
@@ -359,6 +373,15 @@ class ObjectiveConfig(_Frozen):
         False,
         description="Texts after learned context vectors that end in a full stop get a second one, as published.",
     )
+
+    @field_validator("asl_gamma_positive", "asl_gamma_negative")
+    @classmethod
+    def _gamma_has_a_gradient(cls, gamma: float) -> float:
+        if 0 < gamma < 1:
+            raise ValueError(
+                f"a focusing of {gamma} has an infinite gradient at a probability of 0: give 0, or at least 1"
+            )
+        return gamma
 
 
 class OptimizerConfig(_Frozen):
@@ -577,6 +600,16 @@ class TrainConfig(TrainSettings):
         weighted = {"cls", "closed_set"} & set(self.objective.losses.above_zero())
         if self.objective.class_weights != "none" and not weighted:
             raise ValueError("class_weights are for the losses cls and closed_set, which have no weight: set cls to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _label_offset_fits(self) -> Self:
+        uses_offset = not {"bce", "asl"}.isdisjoint(self.objective.losses.above_zero())
+        if uses_offset and self.objective.label_offset == "teacher" and self.data.view == "live":
+            raise ValueError(
+                'label_offset "teacher" is measured on features of the teacher before the training, and view "live" '
+                "has none: give label_offset a cosine, or choose another view"
+            )
         return self
 
     @model_validator(mode="after")

@@ -60,6 +60,11 @@ class FurtherSets:
     outliers: Tensor | None = None
     trained_on: TrainedOn = field(default_factory=lambda: TrainedOn(()))
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is something to measure beside what every student has."""
+        return bool(self.domains or self.far or self.corruption_images or self.outliers is not None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DomainShifts:

@@ -27,10 +27,12 @@ from distill.data.decoded_images import PixelRows
 from distill.data.draws.by_label import Draws, draw_by_label
 from distill.data.draws.unlabelled import draw_unlabelled, spread
 from distill.data.few_shot import few_shot_rows
+from distill.data.label_sets import LabelSets
 from distill.data.row_cache import KEY_BYTES, Keys
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
 from distill.training.distributed import SINGLE_PROCESS, RankGroup
+from distill.training.label_matrix import label_matrix
 
 BATCHES_AHEAD = 2
 # Number of shards whose samples are mixed: enough to mix well, and few enough to stay in the system's file cache.
@@ -52,7 +54,9 @@ class TrainData:
     `shards`: (N,) the shard number of each image, if they are in shards: a pass reads a few shards at a time.
     `unlabelled`: the rows of `usable` without a label, whose `labels` are -1 (`distill.data.draws.unlabelled`).
     `contents`: (N, 32) uint8, the sha256 of each image file, for the record of what the student was trained on.
-    `teacher_scale`: the teacher's logit scale, for the losses that use it.
+    `teacher_scale`: the teacher's logit scale, for the losses that use it. `label_sets`: the labels of each image of a
+    multi-label dataset, as rows of `texts`; its `labels` are `LABEL_SET`. `label_offset`: what the setting "teacher" of
+    this name means for these images.
     """
 
     pixels: PixelRows
@@ -72,6 +76,8 @@ class TrainData:
     contents: Keys | None = None
     unlabelled: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     teacher_scale: float | None = None
+    label_sets: LabelSets | None = None
+    label_offset: float | None = None
 
     def image_numbers(self) -> Ints:
         """A number (N,) for each image, equal for rows with the same image file."""
@@ -89,7 +95,8 @@ class Batch:
     """A batch on the device: `pixels` (B, S, T, 3) uint8, `labels` (B,) int64, `teacher` (B, D) float32.
 
     `images`: (B,) int64, the number of each image. `captions` (B, D) and `captioned` (B,) bool if the data has
-    captions. `waited_s`: seconds the step waited for it.
+    captions. `label_matrix` (B, K) uint8, 1 for the labels of an image, if the images have sets of labels. `waited_s`:
+    seconds the step waited for it.
     """
 
     pixels: Tensor
@@ -100,6 +107,7 @@ class Batch:
     waited_s: float
     captions: Tensor | None = None
     captioned: Tensor | None = None
+    label_matrix: Tensor | None = None
 
     def parts(self, count: int) -> "Iterator[Batch]":
         """The batch in `count` equal parts, in order."""
@@ -115,6 +123,7 @@ class Batch:
                 views=self.views.take(rows),
                 captions=None if self.captions is None else self.captions[rows],
                 captioned=None if self.captioned is None else self.captioned[rows],
+                label_matrix=None if self.label_matrix is None else self.label_matrix[rows],
             )
 
 
@@ -155,6 +164,7 @@ def batches(
                 waited_s=waited_s,
                 captions=rows.captions,
                 captioned=rows.captioned,
+                label_matrix=rows.label_matrix,
             )
 
 
@@ -168,6 +178,7 @@ class _BatchRows(NamedTuple):
     views: Views
     captions: Tensor | None
     captioned: Tensor | None
+    label_matrix: Tensor | None
 
 
 class _BatchReader:
@@ -212,6 +223,9 @@ class _BatchReader:
             views=self._views(rows, turns, step),
             captions=None if data.captions is None else self._move(data.captions[rows]),
             captioned=None if data.captioned is None else self._move(data.captioned[rows]),
+            label_matrix=None
+            if data.label_sets is None
+            else self._move(label_matrix(data.label_sets, rows, len(data.texts))),
         )
 
     def _draws(self, pass_index: int, place: int, step: int) -> Draws:

@@ -142,6 +142,7 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
             captions=part.captions,
             captioned=part.captioned,
             class_weights=run.class_weights,
+            label_matrix=part.label_matrix,
             has_unlabelled=run.plan.num_unlabelled > 0,
         )
     )

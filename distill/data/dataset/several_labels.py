@@ -1,8 +1,9 @@
 """Images with several labels: refused, or used by choice; and one part for each image. Imports no torch.
 
-With `all`, an image is one row with the set of its labels (`distill.data.dataset.multi_label`). With `each`, an image has a row for each of its labels. All rows of an image are in one part, so that no image is
-trained on and measured: it is in training if one of its labels put it there, and it is not used as an OOD image if it
-also shows a label that is trained on.
+With `all`, an image is one row with the set of its labels (`distill.data.dataset.multi_label`). With `each`, an image
+has a row for each of its labels. All rows of an image are in one part, so that no image is trained on and measured: it
+is in training if one of its labels put it there, and it is not used as an OOD image if it also shows a label that is
+trained on.
 """
 
 from collections.abc import Iterable, Sequence
