@@ -1,8 +1,8 @@
 """Evaluation of images with several labels: held-out images among seen labels, OOD images among unseen labels.
 
 The figure is the mean average precision (mAP) over the labels that an image of the part shows: it needs no threshold.
-Beside it: seen and unseen labels in all images at once, and precision, recall and F1 at the threshold that was chosen on
-held-out images (`distill.evaluation.multi_label.threshold`). N images, K labels, D embedding width.
+Beside it: seen and unseen labels in all images at once, and precision, recall and F1 at the threshold that was chosen
+on held-out images (`distill.evaluation.multi_label.threshold`). N images, K labels, D embedding width.
 """
 
 import json
@@ -125,8 +125,8 @@ class _Measured:
 
     def shown(self, images: Bools, labels: Sequence[int]) -> list[int]:
         """Those of the labels that one of the images shows."""
-        with_images = self.truth[images].any(axis=0).tolist()
-        return [label for label in labels if with_images[label]]
+        with_images = set(np.flatnonzero(self.truth[images].sum(axis=0)).tolist())
+        return [label for label in labels if label in with_images]
 
     def part(self, images: Bools, labels: Sequence[int]) -> tuple[Cosines, Bools]:
         return self.cosines[images][:, list(labels)], self.truth[images][:, list(labels)]
