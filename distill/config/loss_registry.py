@@ -1,8 +1,8 @@
 """The loss registry: name, inputs, settings and default weight of each loss term. Imports no torch.
 
 To add a term, add a file to `distill/losses/` and an entry here: the fields of
-`distill.config.train_config.LossWeights` are these names, and `distill.training.objective` calls the function with the
-inputs that the entry lists. B images, K labels, D embedding width, Q features in the queue, U unseen labels.
+`distill.config.sections.losses.LossWeights` are these names, and `distill.training.objective` calls the function with
+the inputs that the entry lists. B images, K labels, D embedding width, Q features in the queue, U unseen labels.
 """
 
 from collections.abc import Iterable, Mapping

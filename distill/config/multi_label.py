@@ -56,6 +56,12 @@ def check_multi_label_measures(shots: int, has_further_sets: bool) -> None:
         raise MultiLabelUnfit(message, ())
 
 
+def check_one_label(is_multi_label: bool, what: str) -> None:
+    """Raise MultiLabelUnfit if images of a multi-label dataset are given for `what`, which needs one label an image."""
+    if is_multi_label:
+        raise MultiLabelUnfit(f"{what} needs images with one label each, and these have several: give others", ())
+
+
 def is_multi_label_loss(config: TrainConfig) -> bool:
     """Whether a loss of the config uses all labels of an image."""
     return any("label_matrix" in LOSS_TERMS[name].inputs for name in config.objective.losses.above_zero())
