@@ -20,6 +20,7 @@ from distill.config.image_size import ImageSize, Size
 from distill.config.loss_registry import check_unlabelled_used, required_inputs
 from distill.config.multi_label import check_multi_label, check_multi_label_measures
 from distill.config.train_config import TrainConfig
+from distill.data.columns.label_sets import LabelSets
 from distill.data.counter_rng import Ints
 from distill.data.crops import SharedViews, Views
 from distill.data.dataset.trained_on import Prefixes, TrainedOn, image_prefixes
@@ -28,7 +29,6 @@ from distill.data.few_shot import support_rows
 from distill.data.image_files.location import container_of
 from distill.data.image_index import ImageIndex
 from distill.data.image_store import UNREADABLE, ImageConsumer, file_digests, read_images
-from distill.data.label_sets import LabelSets
 from distill.data.row_cache import key_of
 from distill.data.splits import LABEL_SET, NO_LABEL
 from distill.evaluation.accuracy import Evaluation, evaluate_features
@@ -46,6 +46,7 @@ from distill.evaluation.samples import Predicted
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
 from distill.image_encoding import few_shot_rows, shared_views
+from distill.losses.label_matrix import teacher_offset
 from distill.student.features import student_features
 from distill.student.init_from_bundle import InitialStudentError
 from distill.student.model import Student, configured_student
@@ -57,7 +58,6 @@ from distill.texts.student_texts import caption_features, student_texts
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import TextKind
 from distill.training.device import choose_device
-from distill.training.label_matrix import teacher_offset
 from distill.training.loader import TrainData
 from limbeck.shared.images.background import WHITE
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from distill.data.columns.label_sets import LabelSets
 from distill.data.image_files.parquet_rows import SharedLRU
 from distill.data.image_index import Item
-from distill.data.label_sets import LabelSets
 from distill.data.splits import LABEL_SET, NO_LABEL
 from store.artefacts import Artefacts
 

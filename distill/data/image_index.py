@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distill.data.atomic_files import replacing
+from distill.data.columns.label_sets import LabelSets
 from distill.data.image_folders import FolderError
-from distill.data.label_sets import LabelSets
 from distill.data.packed_strings import PackedStrings
 from distill.data.splits import LABEL_SET, NO_LABEL, PARTS, Part
 from limbeck.shared.images.file_names import json_line

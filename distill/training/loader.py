@@ -21,18 +21,18 @@ from distill.config.batch_plan import BatchPlan as BatchPlan
 from distill.config.batch_plan import plan_batches as plan_batches
 from distill.config.image_size import ImageSize
 from distill.config.train_config import Sampling, TrainConfig
+from distill.data.columns.label_sets import LabelSets
 from distill.data.counter_rng import Ints, shuffled, shuffled_in_windows
 from distill.data.crops import Views, sample_augmentations, sample_views
 from distill.data.decoded_images import PixelRows
 from distill.data.draws.by_label import Draws, draw_by_label
 from distill.data.draws.unlabelled import draw_unlabelled, spread
 from distill.data.few_shot import few_shot_rows
-from distill.data.label_sets import LabelSets
 from distill.data.row_cache import KEY_BYTES, Keys
+from distill.losses.label_matrix import label_matrix
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
 from distill.training.distributed import SINGLE_PROCESS, RankGroup
-from distill.training.label_matrix import label_matrix
 
 BATCHES_AHEAD = 2
 # Number of shards whose samples are mixed: enough to mix well, and few enough to stay in the system's file cache.

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
 
-from distill.data.label_sets import LabelSets
+from distill.data.columns.label_sets import LabelSets
 from distill.data.layouts.image_columns import ImageColumns
 from distill.data.packed_strings import PackedStrings
 from distill.data.splits import LABEL_SET

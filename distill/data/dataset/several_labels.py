@@ -8,11 +8,11 @@ trained on.
 
 from collections.abc import Iterable, Sequence
 
+from distill.data.columns.label_sets import LabelSets
 from distill.data.dataset.matched_images import MatchedImages
 from distill.data.image_folders import FolderError
 from distill.data.image_index import Item
 from distill.data.image_source import SeveralLabels
-from distill.data.label_sets import LabelSets
 from distill.data.shards import listed_path
 from distill.data.splits import PARTS, Part
 from limbeck.shared.labels import quoted

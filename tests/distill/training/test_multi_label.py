@@ -10,10 +10,10 @@ import torch
 from pydantic import ValidationError
 
 from distill.config.multi_label import MultiLabelUnfit, check_multi_label
-from distill.data.label_sets import LabelSets
+from distill.data.columns.label_sets import LabelSets
 from distill.data.splits import LABEL_SET, NO_LABEL
 from distill.losses.binary_cross_entropy import binary_cross_entropy
-from distill.training.label_matrix import label_matrix, teacher_offset
+from distill.losses.label_matrix import label_matrix, teacher_offset
 from distill.training.loader import TrainData, batches
 from distill.training.objective import Objective, ObjectiveInputs
 from tests.distill.helpers_train import run, small_config, small_data, weights

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from distill.config.multi_label import is_multi_label_loss
 from distill.config.train_config import TrainConfig
+from distill.data.columns.label_sets import LabelSets
 from distill.data.counter_rng import Ints
-from distill.data.label_sets import LabelSets
 from distill.data.splits import NO_LABEL
 from distill.losses.label_logits import balanced_offset
 
