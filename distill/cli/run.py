@@ -47,8 +47,9 @@ from distill.student.init_from_bundle import InitialStudent, read_initial_studen
 from distill.student.model import Student, configured_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.student_texts import evaluation_inputs
+from distill.texts.text_bank import needs_phrases
 from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import LabelAttributes, TextKind, render, uses_name_only
+from distill.texts.text_templates import LabelAttributes, TextKind, bank_texts, render, uses_name_only
 from distill.training.device import choose_device
 from distill.training.distributed import RankGroup, join_ranks
 from distill.training.hooks import TrainHooks, WriteState
@@ -269,11 +270,19 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
             targets,
             cache=arguments.cache,
             captions=arguments.captions,
+            phrases=_bank_texts(arguments) if needs_phrases(config) else None,
             hooks=session.hooks,
         )
+    if data.phrases is not None:
+        console.message(f"a bank of {len(data.phrases):,} attribute phrases ({config.objective.phrases} labels)")
     if data.captioned is not None:
         console.message(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     return _Inputs(teacher, {NAMES: names, arguments.text: targets}, data, initial_student, before, left_out)
+
+
+def _bank_texts(arguments: RunArguments) -> list[tuple[str, ...]]:
+    attributes = map(LabelAttributes.of_lines, arguments.lines)
+    return [bank_texts(name, own, arguments.prompt) for name, own in zip(arguments.names, attributes, strict=True)]
 
 
 def _check_bundle(arguments: RunArguments, teacher: Teacher) -> BundleTrial | None:

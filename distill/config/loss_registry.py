@@ -21,6 +21,9 @@ TermInput = Literal[
     "queue_images",
     "unseen",
     "class_weights",
+    "phrases",
+    "label_texts",
+    "text_labels",
     "label_matrix",
 ]
 """An input of a loss term.
@@ -28,8 +31,9 @@ TermInput = Literal[
 Features `student` and `teacher` (B, D); `labels` (B,); text features `texts` (K, D); caption features `captions` (B, D)
 and the mask `captioned` (B,); teacher features of this and earlier batches, `queue` (Q, D); the numbers of their
 images, `queue_images` (Q,), and of the images of the batch, `images` (B,); text features of unseen labels, `unseen` (U,
-D); `class_weights` (K,), None if all labels have the same weight; `label_matrix` (B, K), whether an image has a label,
-for images with several.
+D); `class_weights` (K,), None if all labels have the same weight; text features of attribute phrases, `phrases` (P, D);
+those of every text of every label, `label_texts` (N, D), and their labels, `text_labels` (N,); `label_matrix` (B, K),
+whether an image has a label, for images with several.
 """
 
 
@@ -120,6 +124,18 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
         function="unseen_classification:unseen_classification",
         inputs=("student", "texts", "labels", "unseen"),
         settings={"temperature": "temperature", "num_nearest": "unseen_neighbours"},
+    ),
+    "phrase_kl": LossTerm(
+        title="phrase alignment, the teacher's ranking of a bank of attribute phrases",
+        function="phrase_alignment:phrase_alignment",
+        inputs=("student", "teacher", "phrases"),
+        settings={"temperature": "phrase_temperature", "top_k": "phrase_top_k"},
+    ),
+    "cls_texts": LossTerm(
+        title="L-cls with each text of a label as a target, in the place of their mean",
+        function="several_texts:several_texts",
+        inputs=("student", "label_texts", "text_labels", "labels", "class_weights"),
+        settings={"temperature": "temperature"},
     ),
     "bce": LossTerm(
         title="binary cross-entropy of each label's text, for images with several labels",

@@ -121,6 +121,8 @@ class TrainConfig(TrainSettings):
                 f"losses {', '.join(sorted(names))} do not fit protocol {protocol}: closed_set is the only loss of "
                 "protocol closed_set, and no other protocol has it"
             )
+        if "cls_texts" in names and self.objective.context_tokens:
+            raise ValueError("loss cls_texts has each text as it is written, and context_tokens learns its beginning")
         if protocol == "closed_set" and self.objective.context_tokens:
             raise ValueError("context_tokens are for texts, and protocol closed_set has none: set context_tokens to 0")
         return self

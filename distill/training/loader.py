@@ -32,6 +32,7 @@ from distill.data.row_cache import KEY_BYTES, Keys
 from distill.losses.label_matrix import label_matrix
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
+from distill.texts.text_bank import LabelledTexts
 from distill.training.distributed import SINGLE_PROCESS, RankGroup
 
 BATCHES_AHEAD = 2
@@ -54,9 +55,10 @@ class TrainData:
     `shards`: (N,) the shard number of each image, if they are in shards: a pass reads a few shards at a time.
     `unlabelled`: the rows of `usable` without a label, whose `labels` are -1 (`distill.data.draws.unlabelled`).
     `contents`: (N, 32) uint8, the sha256 of each image file, for the record of what the student was trained on.
-    `teacher_scale`: the teacher's logit scale, for the losses that use it. `label_sets`: the labels of each image of a
-    multi-label dataset, as rows of `texts`; its `labels` are `LABEL_SET`. `label_offset`: what the setting "teacher" of
-    this name means for these images.
+    `teacher_scale`: the teacher's logit scale, for the losses that use it. `phrases`: (P, D), a bank of attribute
+    phrases; `label_texts`: every text of every label (`distill.texts.text_bank`). `label_sets`: the labels of each
+    image of a multi-label dataset, as rows of `texts`; its `labels` are `LABEL_SET`. `label_offset`: what the setting
+    "teacher" of this name means for these images.
     """
 
     pixels: PixelRows
@@ -76,6 +78,8 @@ class TrainData:
     contents: Keys | None = None
     unlabelled: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     teacher_scale: float | None = None
+    phrases: Tensor | None = None
+    label_texts: LabelledTexts | None = None
     label_sets: LabelSets | None = None
     label_offset: float | None = None
 

@@ -8,6 +8,7 @@ from distill.config.sections.base import ConfigSection, Fraction
 from distill.config.sections.losses import LossWeights
 
 ClassWeights = Literal["none", "inverse", "inverse_sqrt", "effective"]
+Phrases = Literal["seen", "all"]
 
 
 class ObjectiveConfig(ConfigSection):
@@ -31,6 +32,15 @@ class ObjectiveConfig(ConfigSection):
     vlalign_top_k: int = Field(256, ge=1, description="Labels per image in L-vlalign: the teacher's top k.")
     vlalign_only_right: bool = Field(
         False, description="L-vlalign uses only the images whose label is the teacher's first choice."
+    )
+    phrases: Phrases = Field(
+        "seen",
+        description="The bank of attribute phrases of the term `phrase_kl`: those of the labels that are trained on, "
+        "or of all labels; with `all`, accuracy on unseen labels is no longer zero-shot for these phrases.",
+    )
+    phrase_top_k: int = Field(256, ge=1, description="Phrases per image in the term `phrase_kl`: the teacher's top k.")
+    phrase_temperature: float = Field(
+        0.07, ge=0.001, le=100, allow_inf_nan=False, description="Softmax temperature of the term `phrase_kl`."
     )
     cap_temperature: float = Field(
         1.0, ge=0.001, le=100, allow_inf_nan=False, description="Softmax temperature of L-cap."
