@@ -24,7 +24,7 @@ from distill.cli.console import Console, duration
 from distill.cli.report import RunReport, accuracy_table
 from distill.cli.run_pictures import check_pictures, record_pictures
 from distill.config.model_names import student_notes
-from distill.config.train_config import TrainConfig
+from distill.config.train_config import TrainConfig, merged
 from distill.data.atomic_files import write_bytes
 from distill.data.dataset.trained_on import IMAGES_FILE, TrainedOn, save_training_images
 from distill.data.dataset_check.check import CheckedDataset
@@ -140,7 +140,7 @@ def _claim_folder(arguments: RunArguments) -> None:
         previous = json.loads(identity_file.read_text(encoding="utf-8"))
         if isinstance(previous.get("config"), dict):  # a setting that it lacks is newer and had its default
             defaults = json.loads(json.dumps(TrainConfig().identity()))
-            previous["config"] = {**defaults, **previous["config"]}
+            previous["config"] = merged(defaults, previous["config"])
         different = [name for name in identity if previous.get(name) != identity[name]]
         if "config" in different and isinstance(previous.get("config"), dict):
             settings = sorted(k for k, v in identity["config"].items() if previous["config"].get(k) != v)

@@ -160,6 +160,25 @@ class TrainConfig(TrainSettings):
     def _views_fit(self) -> Self:
         if self.data.view == "same" and self.data.augmentation.per == "batch":
             raise ValueError('view "same" caches views per image, and augmentation is per "batch": change one of them')
+        if self.data.augmentation.teacher == "all" and self.data.view not in ("same", "live"):
+            raise ValueError(
+                f'augmentation.teacher "all" is for the views same and live, and the view is {self.data.view}: change '
+                "one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mixtures_fit(self) -> Self:
+        if self.data.mix == "none":
+            return self
+        if self.data.view != "live" or self.data.protocol == "closed_set":
+            raise ValueError(f"mix {self.data.mix} needs a teacher that encodes the mixtures: set view to live")
+        names = self.objective.losses.above_zero()
+        if all("labels" in LOSS_TERMS[name].inputs for name in names):
+            raise ValueError(
+                f"mix {self.data.mix} is for loss terms without labels, and {', '.join(names)} need them: give mse or "
+                "im_cst a weight, or set mix to none"
+            )
         return self
 
     def identity(self) -> dict[str, JSONValue]:

@@ -8,7 +8,7 @@ from distill.config.sections.base import ConfigSection
 
 
 class Augmentation(ConfigSection):
-    """RandAugment, random resized crop and horizontal flip, in this order."""
+    """RandAugment, random resized crop, horizontal flip, colour jitter and random erasing, in this order."""
 
     crop_scale: tuple[float, float] = Field((0.35, 1.0), description="Range of the crop's share of the image area.")
     crop_ratio: tuple[float, float] = Field(
@@ -17,6 +17,20 @@ class Augmentation(ConfigSection):
     flip: bool = Field(True, description="Flip half of the images horizontally.")
     rand_ops: int = Field(0, ge=0, le=8, description="Number of RandAugment operations per image; 0 for none.")
     rand_magnitude: int = Field(9, ge=0, le=30, description="Magnitude of each RandAugment operation, of 30.")
+    colour: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Random brightness, contrast and saturation: factors from 1 - `colour` to 1 + `colour`.",
+    )
+    erase: float = Field(
+        0.0, ge=0, le=1, description="Share of images in which a random rectangle is grey (arXiv:1708.04896)."
+    )
+    teacher: Literal["crop", "all"] = Field(
+        "crop",
+        description="What of it the teacher sees in the views `same` and `live`: crop and flip, or all of it "
+        "(arXiv:2106.05237).",
+    )
     per: Literal["image", "batch"] = Field(
         "image", description="Sample augmentations per image, or once per batch as the published code does."
     )

@@ -35,6 +35,12 @@ class DataConfig(ConfigSection):
         "`num_views` of them per image, cached. `live`: every view of the student, encoded during training.",
     )
     num_views: int = Field(4, ge=1, le=1000, description="Cached views per image for view `same`.")
+    mix: Literal["none", "mixup", "cutmix"] = Field(
+        "none",
+        description="Mix images of a batch in pairs, which student and teacher see alike; mixtures count in the loss "
+        "terms that need no label. With view `live` only. `mixup` (arXiv:1710.09412), or `cutmix` (arXiv:1905.04899).",
+    )
+    mix_share: float = Field(0.5, gt=0, le=0.5, description="Share of the images of a batch that are mixed by `mix`.")
     unlabelled_share: Fraction = Field(
         0.5, description="Share of each batch that is unlabelled images, if the dataset has some."
     )

@@ -82,7 +82,11 @@ def test_different_run_in_the_same_folder_is_refused(command: list[str], capsys:
     # A run of an earlier release lacks settings that have been added since; it had their defaults.
     identity = Path(command[command.index("--out") + 1]) / "work" / "request.json"
     earlier = json.loads(identity.read_text(encoding="utf-8"))
-    del earlier["config"]["background"]
+    del (
+        earlier["config"]["background"],
+        earlier["config"]["losses"]["phrase_kl"],
+        earlier["config"]["augmentation"]["erase"],
+    )
     identity.write_text(json.dumps(earlier), encoding="utf-8")
     assert main([*command, "--set", "background=black"]) == 2
     assert "holds a run with a different config (background)" in capsys.readouterr().err
