@@ -88,7 +88,9 @@ def measure(api: ApiProcess, part_of_path: str) -> Iterator[Measurement]:
 def main() -> int:
     """Run the command line; returns 1 if a target is missed."""
     parser = api_process.parser(__doc__.splitlines()[0])
-    parser.add_argument("--path", default="", help="measure only the pages whose addresses contain this; viewers: no page")
+    parser.add_argument(
+        "--path", default="", help="measure only the pages whose addresses contain this; viewers: no page"
+    )
     arguments = parser.parse_args()
     return api_process.run(arguments.only, partial(measure, part_of_path=arguments.path))
 
