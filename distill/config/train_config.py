@@ -14,7 +14,7 @@ from typing import Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from distill.config.loss_registry import LOSS_TERMS, needs_labels
+from distill.config.loss_registry import LOSS_TERMS, compares_images_only, needs_labels
 from distill.config.sections.augmentation import Augmentation as Augmentation
 from distill.config.sections.base import ConfigSection, error_details, unknown_name
 from distill.config.sections.data import DataConfig as DataConfig
@@ -164,6 +164,17 @@ class TrainConfig(TrainSettings):
             raise ValueError(
                 f'augmentation.teacher "all" is for the views same and live, and the view is {self.data.view}: change '
                 "one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _projector_fits(self) -> Self:
+        if self.objective.projector != "none" and not any(
+            map(compares_images_only, self.objective.losses.above_zero())
+        ):
+            usable = ", ".join(filter(compares_images_only, LOSS_TERMS))
+            raise ValueError(
+                f"projector is for the losses {usable}, and none has a weight: give one a weight, or set it to none"
             )
         return self
 
