@@ -39,6 +39,7 @@ Protocol = Literal["zero_shot", "fine_tune", "retrieval", "closed_set"]
 Sampling = Literal["uniform", "square_root", "balanced"]
 ClassWeights = Literal["none", "inverse", "inverse_sqrt", "effective"]
 TeacherView = Literal["center", "squash", "squash_256", "same", "live"]
+Automatic = Literal["epochs", "num_views", "batch_size", "lr", "precision"]
 
 # Short names that are not the name of the field itself.
 _RENAMED = {
@@ -49,7 +50,7 @@ _RENAMED = {
 }
 
 
-OWN_CODES = ("setting_unknown", "setting_given_twice", "loss_unknown", "no_loss")
+OWN_CODES = ("setting_unknown", "setting_given_twice", "loss_unknown", "no_loss", "two_lengths")
 """Error codes that pydantic does not know."""
 
 
@@ -399,6 +400,21 @@ class ScheduleConfig(_Frozen):
         "epoch", description="`one_cycle` advances once per epoch, as published, or per step."
     )
     warmup: Fraction = Field(0.0, description="Share of all steps with a linear warmup.")
+    images_seen: Annotated[int, Field(ge=1, le=10**12)] | None = Field(
+        None,
+        description="Sets `epochs` so that the student sees about this many images, in place of a number of `epochs`.",
+    )
+    time_budget_s: Annotated[float, Field(ge=1, le=31_536_000, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Sets `epochs` so that teacher views and training take about this many seconds, in place of a "
+        "number of `epochs`: the worker measures its first steps and keeps what it chose in the training state.",
+    )
+    automatic: tuple[Automatic, ...] = Field(
+        (),
+        max_length=5,
+        description="Settings that follow from the number of images, the student, and the device of the training. A "
+        "recipe names them; a setting that is given is not changed.",
+    )
 
 
 class WeightAverageConfig(_Frozen):
@@ -541,6 +557,19 @@ class TrainConfig(TrainSettings):
         return self
 
     @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        schedule = self.schedule
+        given = [name for name in ("images_seen", "time_budget_s") if getattr(schedule, name) is not None]
+        if given and "epochs" not in schedule.automatic:
+            given.insert(0, "epochs")
+        if len(given) > 1:
+            message = f"{' and '.join(given)} both set the length of the training: leave one of them out"
+            error = PydanticCustomError("two_lengths", "{message}", {"message": message})
+            place = InitErrorDetails(type=error, loc=("schedule", given[-1]), input=getattr(schedule, given[-1]))
+            raise ValidationError.from_exception_data("schedule", [place])
+        return self
+
+    @model_validator(mode="after")
     def _batch_divides(self) -> Self:
         batch_size, accumulate = self.schedule.batch_size, self.schedule.accumulate
         if batch_size % accumulate or batch_size // accumulate < 2:
@@ -590,6 +619,12 @@ class TrainConfig(TrainSettings):
         if self.data.view == "same" and self.data.augmentation.per == "batch":
             raise ValueError('view "same" caches views per image, and augmentation is per "batch": change one of them')
         return self
+
+    @property
+    def encodes_ahead(self) -> bool:
+        """Whether the views of the training images are known when the job is created, so that any worker can encode
+        them: with a time budget, the training chooses their number."""
+        return self.data.encodes_training_images and self.schedule.time_budget_s is None
 
     def identity(self) -> dict[str, JSONValue]:
         """`flat()` without the settings that do not change the result."""

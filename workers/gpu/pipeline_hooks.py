@@ -6,6 +6,7 @@ from pathlib import Path
 
 from distill.bundle.write import BundleError
 from distill.config.loss_registry import UnlabelledUnused
+from distill.config.time_budget import TimeBudgetTooShort
 from distill.data.dataset.trained_on import count_changed
 from distill.data.decoded_images import ImagesError
 from distill.data.few_shot import FewShotError
@@ -36,6 +37,7 @@ ERROR_CODES: Mapping[type[Exception], str] = {
     OutOfMemory: "gpu_out_of_memory",
     BundleError: "bundle_unfit",
     UnlabelledUnused: "unlabelled_unused",
+    TimeBudgetTooShort: "time_budget_too_short",
 }
 
 MAX_NOTED = 100
