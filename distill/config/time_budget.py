@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from distill.config.automatic import views_of_passes, with_epochs
 from distill.config.batch_plan import BatchPlan
 from distill.config.train_config import TrainConfig, merged
-from limbeck.shared.durations import time_text
+from limbeck.shared.text import time_text
 
 MARGIN = 0.05
 """Share of a time budget that is left for saved states and slower steps."""

@@ -481,7 +481,8 @@ class BundleConfig(_Frozen):
 
 
 # Settings that may change between two parts of one run, because they do not change its result.
-# The path of `weights` is free because their digest identifies them (`distill.training.setup`).
+# The path of `weights` is free because their digest identifies them (`distill.training.setup`), and `automatic` because
+# the settings that it names have values.
 FREE_FIELDS = frozenset(
     {
         "device",
@@ -494,6 +495,7 @@ FREE_FIELDS = frozenset(
         "text_onnx",
         "license",
         "datasets",
+        "automatic",
     }
 )
 

@@ -22,7 +22,7 @@ from distill.config.recipes import RECIPES
 from distill.config.time_budget import Rates, duration, fit_to_time
 from distill.config.train_config import Automatic, TrainConfig, short_names
 from distill.json_types import JSONValue
-from limbeck.shared.durations import time_text
+from limbeck.shared.text import time_text
 
 TEACHER_PX = 224
 FEATURE_BYTES = 2

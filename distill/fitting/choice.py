@@ -30,7 +30,7 @@ from distill.training.device import choose_device
 from distill.training.distributed import current_ranks
 from distill.training.loader import TrainData, plan_run
 from distill.training.training_state import saved_settings
-from limbeck.shared.durations import time_text
+from limbeck.shared.text import time_text
 
 Note = Callable[[str], None]
 

@@ -13,7 +13,7 @@ from limbeck.commands.common import BadInput
 from limbeck.commands.estimates import estimate_table, estimate_text
 from limbeck.commands.image_options import counts_text
 from limbeck.commands.quantities import size_text
-from limbeck.shared.durations import time_text
+from limbeck.shared.text import time_text
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -138,7 +138,8 @@ class _Sweep:
 
     def run(self, swept: Sequence[Combination]) -> list[Result]:
         """The result of every combination, in their order. Raises LimbeckError."""
-        waiting, live = list(enumerate(swept)), dict[int, Job]()
+        waiting = list(enumerate(swept))
+        live: dict[int, Job] = {}
         results: dict[int, Result] = {}
         while waiting or live:
             while waiting and len(live) < self._running:

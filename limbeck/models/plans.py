@@ -20,11 +20,11 @@ class PlannedTraining(ServiceResponse):
     teacher_during: int
     measured: int
     decoded_bytes: int
-    feature_bytes: int | None = None
-    views_s: float | None = None
-    steps_s: float | None = None
+    feature_bytes: int | None
+    views_s: float | None
+    steps_s: float | None
     origins: dict[str, str]
-    settings: dict[str, JsonValue] = {}
+    settings: dict[str, JsonValue]
 
 
 class JobCheck(ServiceResponse):
