@@ -46,6 +46,7 @@ from distill.teacher.teacher import Teacher
 from distill.teacher.view_encoder import ViewEncoder, has_most_views
 from distill.teacher.view_features import LiveTeacher, teacher_side_px, view_features
 from distill.texts.student_texts import caption_features, student_texts
+from distill.texts.text_bank import BankTexts, text_banks
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import TextKind
 from distill.training.device import choose_device
@@ -119,12 +120,13 @@ def training_data(
     cache: Path,
     root: Path | None = None,
     captions: Path | None = None,
+    phrases: BankTexts | None = None,
     hooks: PipelineHooks | None = None,
 ) -> TrainData:
     """The data of a training run: decoded training images, teacher features, texts and captions.
 
     `root`: folder of the images, if not the root of the index. `captions`: a caption set to use instead of the
-    dataset's own. Unusable images are excluded.
+    dataset's own. `phrases`: of each label, for the loss term `phrase_kl`. Unusable images are excluded.
     Raises NoImages, ImagesError, TeacherError, FewShotError, TextsError, UnlabelledUnused, Stopped.
     """
     hooks = hooks or PipelineHooks()
@@ -133,6 +135,7 @@ def training_data(
     check_unlabelled_used(config.objective.losses.above_zero(), len(unlabelled))
     rows = [*trained, *unlabelled, *few]
     texts = student_texts(config, image_index, teacher, targets)
+    banks = text_banks(config, teacher, targets, phrases, texts.labels, cache=cache, hooks=hooks)
     paths = image_paths(image_index, rows, root)
     images, views = _images_and_views(
         config, teacher, paths, cache, hooks, num_labels=len(texts.labels), has_unlabelled=bool(unlabelled)
@@ -156,6 +159,7 @@ def training_data(
     }
     if captioned is not None:
         digests["captions"] = captioned.digest
+    digests |= banks.digests
     return TrainData(
         pixels=images.pixels,
         labels=np.array([label_rows[image_index.label_indices[row]] for row in rows], dtype=np.int64),
@@ -174,6 +178,8 @@ def training_data(
         few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
         digests=digests,
         teacher_scale=teacher.logit_scale,
+        phrases=banks.phrases,
+        label_texts=banks.label_texts,
     )
 
 

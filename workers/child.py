@@ -30,7 +30,7 @@ _POLL_S = 0.25
 
 def main() -> int:
     """Run the part and the parts that wait for it. Returns 0, because the rows of the parts say how they ended, and
-    `NOT_AVAILABLE` if the part cannot be claimed."""
+    `NOT_AVAILABLE` if the part cannot be claimed or the parent is gone."""
     parser = argparse.ArgumentParser(description="Run one GPU part.")
     parser.add_argument("part_id")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="stop when this process dies")
@@ -44,6 +44,8 @@ def main() -> int:
     confine_to(*places.roots(context.settings))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
+    if os.getppid() != arguments.parent:  # it died while this process started: the part is left to another one
+        return NOT_AVAILABLE
     threading.Thread(target=_stop_with_parent, args=(context, arguments.parent), daemon=True).start()
 
     claim = claim_part(context, arguments.part_id)

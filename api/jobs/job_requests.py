@@ -255,6 +255,12 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
             "strategy captions makes one), or set losses.cap to 0"
         )
         raise unprocessable("captions_missing", detail, "/caption_set_id")
+    if "phrase_kl" in config.objective.losses.above_zero() and request.attribute_set_id is None:
+        detail = (
+            "the loss phrase_kl needs the phrases of an attribute set: name an attribute_set_id, or set "
+            "losses.phrase_kl to 0"
+        )
+        raise unprocessable("phrases_missing", detail, "/attribute_set_id")
     _check_save_checkpoints(request.save_checkpoints, config)
     spec = DistillSpec(
         dataset_id=dataset.id,

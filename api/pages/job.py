@@ -1,7 +1,7 @@
 """The page of a job: stage, rate and remaining time, live curves, spend, events and the error with its remedy.
 
 The page is complete without scripts. With them, `static/live.js` follows the event stream of the job and fetches the
-two fragments again, at most once per two seconds.
+two fragments again, at most once per three seconds.
 """
 
 from collections.abc import Mapping, Sequence

@@ -187,7 +187,14 @@ class LLMClient:
                     slot.record_tokens(call.prompt_tokens + call.completion_tokens)
                 if raw.status in ANSWERED:
                     self._server.good_request = body
-                return raw, self._server.record(raw, started_at=started_at, source=source)
+                try:
+                    is_away = self._server.record(raw, started_at=started_at, source=source)
+                    if (fatal := attempts.fatal_error(raw)) is not None:
+                        raise fatal
+                except FatalLLMError as error:
+                    stop.fail(error)  # before slot and reservation are given back: no further call starts meanwhile
+                    raise
+                return raw, is_away
         finally:
             await self._budget.release(reservation, call)
 

@@ -24,9 +24,13 @@ class RunStopped(Exception):
 
 
 class RunStop:
-    """Set once, to end a run. Calls in flight continue; interruptible waits raise RunStopped."""
+    """Set once, to end a run. Calls in flight continue; interruptible waits raise RunStopped.
+
+    `error`: the fault that ended the run, if it was one of the LLM server.
+    """
 
     def __init__(self) -> None:
+        self.error: FatalLLMError | None = None
         self._event = asyncio.Event()
         self._waiting: set[asyncio.Task[object]] = set()
         self._interrupted: set[asyncio.Task[object]] = set()
@@ -39,6 +43,13 @@ class RunStop:
         self._interrupted |= self._waiting
         for task in self._waiting:
             task.cancel()
+
+    def fail(self, error: FatalLLMError) -> None:
+        """End the run because of `error`, unless it has ended already. Call this as soon as the fault is known: each
+        await in between lets further calls start."""
+        if not self.is_set():
+            self.error = error
+            self.set()
 
     async def wait(self) -> None:
         await self._event.wait()
@@ -138,7 +149,6 @@ class _QueryRun:
         self._on_result = on_result
         self._should_stop = should_stop
         self._stop = RunStop()
-        self._is_unavailable = False  # the run stopped because the server is away or limits its calls
         self._totals = QueryTotals()
 
     async def run(self, concurrency: int, probe_first: bool) -> QueryTotals:
@@ -176,7 +186,7 @@ class _QueryRun:
                 pending = pending - done
         finally:
             stopping.cancel()
-        is_patient = self._totals.stopped == BUDGET_SPENT or self._is_unavailable
+        is_patient = self._totals.stopped == BUDGET_SPENT or isinstance(self._stop.error, ServerUnavailable)
         while pending and is_patient and not watcher.done():
             done, _ = await asyncio.wait({*pending, watcher}, return_when=asyncio.FIRST_COMPLETED)
             pending = pending - done
@@ -219,9 +229,7 @@ class _QueryRun:
         try:
             result = await self._query(question, self._stop)
         except FatalLLMError as error:
-            if not self._stop.is_set():
-                self._is_unavailable = isinstance(error, ServerUnavailable)
-            self._stop.set()  # before the report, which may take a while: no further call starts meanwhile
+            self._stop.fail(error)  # before the report, which may take a while: no further call starts meanwhile
             stopped = QuestionResult(
                 question=question, key="", reason="stopped", detail=error.message, calls=error.calls
             )

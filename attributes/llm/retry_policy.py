@@ -116,6 +116,13 @@ class QuestionAttempts:
         self.calls.append(call)
         return call
 
+    def fatal_error(self, raw: RawResponse) -> FatalLLMError | None:
+        """The fault of a response that waiting cannot fix; None if it has none, or if this question has an answer."""
+        if self._best is not None or raw.status not in _FATAL_MESSAGES:
+            return None
+        where = f"model {self._settings.model!r} at {self._settings.base_url}"
+        return FatalLLMError(raw.status, f"{_FATAL_MESSAGES[raw.status]}: {where} ({raw.detail})", self.calls)
+
     def next_step(
         self, raw: RawResponse, *, server_is_away: bool = False, server_is_unreliable: bool = False
     ) -> QuestionResult | Retry:
@@ -246,14 +253,14 @@ class QuestionAttempts:
         return self._num_attempts >= self._settings.max_attempts
 
     def _after_server_fault(self, raw: RawResponse) -> QuestionResult | Retry:
-        settings = self._settings
         if raw.status == "llm_unreachable":
             self._num_attempts += 1
             if not self._is_exhausted:
                 return self._wait(raw)
             raise FatalLLMError(raw.status, raw.detail, self.calls)
-        message = f"{_FATAL_MESSAGES[raw.status]}: model {settings.model!r} at {settings.base_url} ({raw.detail})"
-        raise FatalLLMError(raw.status, message, self.calls)
+        error = self.fatal_error(raw)
+        assert error is not None, raw.status
+        raise error
 
     def _after_bad_request(self, raw: RawResponse) -> QuestionResult | Retry:
         """Leave out the refused parameter, else fall back to the next response format."""

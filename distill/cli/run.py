@@ -24,7 +24,7 @@ from distill.cli.console import Console, duration
 from distill.cli.report import RunReport, accuracy_table
 from distill.cli.run_pictures import check_pictures, record_pictures
 from distill.config.model_names import student_notes
-from distill.config.train_config import TrainConfig
+from distill.config.train_config import TrainConfig, merged
 from distill.data.atomic_files import write_bytes
 from distill.data.dataset.trained_on import IMAGES_FILE, TrainedOn, save_training_images
 from distill.data.dataset_check.check import CheckedDataset
@@ -48,8 +48,9 @@ from distill.student.init_from_bundle import InitialStudent, read_initial_studen
 from distill.student.model import Student, configured_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.student_texts import evaluation_inputs
+from distill.texts.text_bank import needs_phrases
 from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import LabelAttributes, TextKind, render, uses_name_only
+from distill.texts.text_templates import LabelAttributes, TextKind, bank_texts, render, uses_name_only
 from distill.training.device import choose_device
 from distill.training.distributed import RankGroup, join_ranks
 from distill.training.hooks import TrainHooks, WriteState
@@ -140,7 +141,7 @@ def _claim_folder(arguments: RunArguments) -> None:
         previous = json.loads(identity_file.read_text(encoding="utf-8"))
         if isinstance(previous.get("config"), dict):  # a setting that it lacks is newer and had its default
             defaults = json.loads(json.dumps(TrainConfig().identity()))
-            previous["config"] = {**defaults, **previous["config"]}
+            previous["config"] = merged(defaults, previous["config"])
         different = [name for name in identity if previous.get(name) != identity[name]]
         if "config" in different and isinstance(previous.get("config"), dict):
             settings = sorted(k for k, v in identity["config"].items() if previous["config"].get(k) != v)
@@ -276,12 +277,20 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> tuple[_Session, _Inp
             targets,
             cache=arguments.cache,
             captions=arguments.captions,
+            phrases=_bank_texts(arguments) if needs_phrases(config) else None,
             hooks=session.hooks,
         )
+    if data.phrases is not None:
+        console.message(f"a bank of {len(data.phrases):,} attribute phrases ({config.objective.phrases} labels)")
     if data.captioned is not None:
         console.message(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     session = replace(session, arguments=replace(arguments, config=choice.before_steps(data)))
     return session, _Inputs(teacher, {NAMES: names, arguments.text: targets}, data, initial_student, before, left_out)
+
+
+def _bank_texts(arguments: RunArguments) -> list[tuple[str, ...]]:
+    attributes = map(LabelAttributes.of_lines, arguments.lines)
+    return [bank_texts(name, own, arguments.prompt) for name, own in zip(arguments.names, attributes, strict=True)]
 
 
 def _check_bundle(arguments: RunArguments, teacher: Teacher) -> BundleTrial | None:

@@ -1,8 +1,8 @@
 """The loss registry: name, inputs, settings and default weight of each loss term. Imports no torch.
 
 To add a term, add a file to `distill/losses/` and an entry here: the fields of
-`distill.config.train_config.LossWeights` are these names, and `distill.training.objective` calls the function with the
-inputs that the entry lists. B images, K labels, D embedding width, Q features in the queue, U unseen labels.
+`distill.config.sections.losses.LossWeights` are these names, and `distill.training.objective` calls the function with
+the inputs that the entry lists. B images, K labels, D embedding width, Q features in the queue, U unseen labels.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,13 +21,17 @@ TermInput = Literal[
     "queue_images",
     "unseen",
     "class_weights",
+    "phrases",
+    "label_texts",
+    "text_labels",
 ]
 """An input of a loss term.
 
 Features `student` and `teacher` (B, D); `labels` (B,); text features `texts` (K, D); caption features `captions` (B, D)
 and the mask `captioned` (B,); teacher features of this and earlier batches, `queue` (Q, D); the numbers of their
 images, `queue_images` (Q,), and of the images of the batch, `images` (B,); text features of unseen labels, `unseen` (U,
-D); `class_weights` (K,), None if all labels have the same weight.
+D); `class_weights` (K,), None if all labels have the same weight; text features of attribute phrases, `phrases` (P, D);
+those of every text of every label, `label_texts` (N, D), and their labels, `text_labels` (N,).
 """
 
 
@@ -118,6 +122,18 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
         function="unseen_classification:unseen_classification",
         inputs=("student", "texts", "labels", "unseen"),
         settings={"temperature": "temperature", "num_nearest": "unseen_neighbours"},
+    ),
+    "phrase_kl": LossTerm(
+        title="phrase alignment, the teacher's ranking of a bank of attribute phrases",
+        function="phrase_alignment:phrase_alignment",
+        inputs=("student", "teacher", "phrases"),
+        settings={"temperature": "phrase_temperature", "top_k": "phrase_top_k"},
+    ),
+    "cls_texts": LossTerm(
+        title="L-cls with each text of a label as a target, in the place of their mean",
+        function="several_texts:several_texts",
+        inputs=("student", "label_texts", "text_labels", "labels", "class_weights"),
+        settings={"temperature": "temperature"},
     ),
 }
 

@@ -25,6 +25,7 @@ from distill.config.train_config import Augmentation
 from distill.data.counter_rng import Ints, uniform
 from distill.data.randaugment import Ops, rand_augment, sample_ops
 from distill.data.row_cache import Keys
+from distill.data.views.retouching import Index, Retouching, retouch, sample_retouching
 
 ATTEMPTS = 10
 
@@ -33,17 +34,25 @@ ATTEMPTS = 10
 class Views:
     """Crop and flip of each image: `boxes` (B, 4) as left, top, width, height in pixels; `flips` (B,) bool.
 
-    `ops`: RandAugment operations to apply before the crop, or None.
+    `ops`: RandAugment operations to apply before the crop, or None. `retouching`: to apply after it, or None.
+    `teacher_sees_all`: the teacher sees these too, and not only crop and flip.
     """
 
     boxes: npt.NDArray[np.number]
     flips: npt.NDArray[np.bool_]
     ops: Ops | None = None
+    retouching: Retouching | None = None
+    teacher_sees_all: bool = False
 
-    def take(self, at: Ints | slice | tuple[Ints, Ints | int]) -> "Views":
+    def take(self, at: Index) -> "Views":
         """The views at the numpy index `at`."""
         ops = self.ops and Ops(self.ops.kinds[at], self.ops.negative[at], self.ops.magnitude)
-        return Views(self.boxes[at], self.flips[at], ops)
+        retouching = self.retouching and self.retouching.take(at)
+        return Views(self.boxes[at], self.flips[at], ops, retouching, self.teacher_sees_all)
+
+    def of_teacher(self) -> "Views":
+        """What the teacher sees of these views."""
+        return self if self.teacher_sees_all else Views(self.boxes, self.flips)
 
 
 def sample_views(
@@ -61,20 +70,49 @@ def sample_views(
     top = np.floor(uniform(seed, pass_index, images, 3) * (size.height - height + 1))
     flips = uniform(seed, pass_index, images, 4) < (0.5 if augmentation.flip else 0.0)
     boxes = np.stack([left, top, width, height], axis=1).astype(np.int64)
-    return Views(boxes, flips, sample_augmentations(seed, pass_index, images, augmentation))
+    return Views(
+        boxes,
+        flips,
+        sample_augmentations(seed, pass_index, images, augmentation),
+        sample_retouching(seed, pass_index, images, augmentation),
+        augmentation.teacher == "all",
+    )
 
 
 def sample_shared_views(
     seed: int, contents: Keys, *, num_views: int, image_px: Size, augmentation: Augmentation
 ) -> Views:
-    """`num_views` crops and flips for each of `contents` (N, 32): boxes (N, V, 4) in images of `image_px`.
+    """`num_views` views for each of `contents` (N, 32), as the teacher sees them: boxes (N, V, 4) in images of
+    `image_px`.
 
     Sampled by the content of the image file, so they do not depend on the other images of the dataset.
     """
     images = np.ascontiguousarray(contents[:, :8]).view(np.int64)[:, 0]
-    plain = augmentation.model_copy(update={"rand_ops": 0})
-    sampled = [sample_views(seed, view, images, image_px=image_px, augmentation=plain) for view in range(num_views)]
-    return Views(np.stack([view.boxes for view in sampled], axis=1), np.stack([view.flips for view in sampled], axis=1))
+    if augmentation.teacher == "crop":
+        augmentation = augmentation.model_copy(update={"rand_ops": 0, "colour": 0.0, "erase": 0.0})
+    sampled = [
+        sample_views(seed, view, images, image_px=image_px, augmentation=augmentation) for view in range(num_views)
+    ]
+    every_ops = [view.ops for view in sampled if view.ops is not None]
+    every_retouching = [view.retouching for view in sampled if view.retouching is not None]
+    return Views(
+        np.stack([view.boxes for view in sampled], axis=1),
+        np.stack([view.flips for view in sampled], axis=1),
+        Ops(
+            np.stack([ops.kinds for ops in every_ops], axis=1),
+            np.stack([ops.negative for ops in every_ops], axis=1),
+            augmentation.rand_magnitude,
+        )
+        if every_ops
+        else None,
+        Retouching(
+            np.stack([one.factors for one in every_retouching], axis=1),
+            np.stack([one.erased for one in every_retouching], axis=1),
+        )
+        if every_retouching
+        else None,
+        augmentation.teacher == "all",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +182,8 @@ def crop_views(pixels: Tensor, views: Views, image_px: Size) -> Tensor:
     )  # (B, P, Q, 2)
     # Half-precision coordinates would be rounded, so sample in float32 even under autocast.
     with torch.autocast(device.type, enabled=False):
-        return F.grid_sample(pixels.permute(0, 3, 1, 2).float(), grid, padding_mode="border", align_corners=False)
+        crops = F.grid_sample(pixels.permute(0, 3, 1, 2).float(), grid, padding_mode="border", align_corners=False)
+        return crops if views.retouching is None else retouch(crops, views.retouching)
 
 
 def _sample_positions(start: Tensor, length: Tensor, num_px: int, side: int) -> Tensor:

@@ -7,7 +7,7 @@ B images of a batch, K labels, D embedding width, S height and T width of the st
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 
 from distill.config.loss_registry import LOSS_TERMS
 from distill.config.time_budget import Rates
-from distill.config.train_config import TrainConfig, merged
+from distill.config.train_config import LossWeights, ObjectiveConfig, ScheduleConfig, TrainConfig, merged
 from distill.data.decoded_images import squash, train_size
 from distill.data.image_store import load_image
 from distill.teacher.image_features import CPU_BATCH, GPU_BATCH
@@ -85,16 +85,16 @@ def random_step_seconds(config: TrainConfig, width: int, root: Path | None = Non
     ranks, device, schedule = current_ranks(), choose_device(config.system.device), config.schedule
     share = max(schedule.batch_size // (ranks.world_size * schedule.accumulate), 2)  # of a rank in a micro-batch
     num_images = share if device.type == "cuda" else min(share, MAX_PROBE_BATCH)
-    probe = _probe(
-        config,
-        schedule={"batch_size": num_images * ranks.world_size, "accumulate": 1, "last_batch": "drop"},
-        data={"protocol": "zero_shot", "shots": 0, "view": "center", "sampling": "uniform"},
-        objective={
-            "losses": {name: float(name == "mse") for name in LOSS_TERMS},
-            "context_tokens": 0,
-            "class_weights": "none",
-        },
+    # Data and objective have their defaults, so that no loss and no view needs what random data lack.
+    plain = TrainConfig(
+        student=config.student,
+        objective=ObjectiveConfig(losses=LossWeights(**{name: float(name == "mse") for name in LOSS_TERMS})),
+        optimizer=config.optimizer,
+        schedule=ScheduleConfig(batch_size=num_images * ranks.world_size),
+        weight_average=config.weight_average,
+        system=config.system,
     )
+    probe = _probe(plain)
     data = _random_data(probe, num_images * ranks.world_size, width)
     return _step_seconds(probe, data, root) / num_images * share * schedule.accumulate
 
@@ -102,16 +102,15 @@ def random_step_seconds(config: TrainConfig, width: int, root: Path | None = Non
 def step_seconds(config: TrainConfig, data: TrainData, root: Path | None = None) -> float:
     """Seconds of a step of all ranks on the images of the training. Every rank must call this."""
     # A student that fine-tunes a bundle is as fast with random weights.
-    return _step_seconds(_probe(config, schedule={}), data, root)
+    return _step_seconds(_probe(config), data, root)
 
 
-def _probe(config: TrainConfig, *, schedule: Mapping[str, object], **sections: Mapping[str, object]) -> TrainConfig:
+def _probe(config: TrainConfig) -> TrainConfig:
     """The config of a measurement, with enough steps: no weights are read, and nothing is compiled."""
-    changes: dict[str, object] = {
+    changes = {
         "student": {"pretrained": False, "weights": None},
         "system": {"compile": "off"},
-        "schedule": {"epochs": MAX_STEPS, "automatic": (), "time_budget_s": None, "images_seen": None, **schedule},
-        **sections,
+        "schedule": {"epochs": MAX_STEPS, "automatic": (), "time_budget_s": None, "images_seen": None},
     }
     return TrainConfig.model_validate(merged(config.model_dump(), changes))
 

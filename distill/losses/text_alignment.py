@@ -27,13 +27,21 @@ def text_alignment(
     first; 0 without such images.
     """
     with no_autocast(student):
-        s, v, t = (F.normalize(to_full_precision(x), dim=-1) for x in (student, teacher, texts))
-        teacher_logits, top = (v @ t.T / temperature).detach().topk(min(top_k, len(t)), dim=-1)  # (B, k)
-        student_logits = (s @ t.T / temperature).gather(1, top)  # (B, k)
-        divergence = F.kl_div(student_logits.log_softmax(dim=-1), teacher_logits.softmax(dim=-1), reduction="none").sum(
-            dim=-1
-        )  # (B,)
+        divergence, top = ranked_divergence(student, teacher, texts, temperature=temperature, top_k=top_k)
         if not only_right:
             return divergence.mean()
         right = (top[:, 0] == labels).to(divergence.dtype)
         return (divergence * right).sum() / right.sum().clamp(min=1)
+
+
+def ranked_divergence(
+    student: Tensor, teacher: Tensor, texts: Tensor, *, temperature: float, top_k: int
+) -> tuple[Tensor, Tensor]:
+    """KL divergence (B,) of each image over the k of `texts` (K, D) that the teacher ranks first, and these (B, k)."""
+    s, v, t = (F.normalize(to_full_precision(x), dim=-1) for x in (student, teacher, texts))
+    teacher_logits, top = (v @ t.T / temperature).detach().topk(min(top_k, len(t)), dim=-1)  # (B, k)
+    student_logits = (s @ t.T / temperature).gather(1, top)  # (B, k)
+    divergence = F.kl_div(student_logits.log_softmax(dim=-1), teacher_logits.softmax(dim=-1), reduction="none").sum(
+        dim=-1
+    )  # (B,)
+    return divergence, top

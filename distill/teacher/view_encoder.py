@@ -123,7 +123,7 @@ class ViewEncoder:
             of_batch = views.take((images, view))
             prepared = teacher_inputs(self._teacher, pixels, of_batch, self._shared.image_px)
             rows = encode_rows(self._teacher, prepared, self._batch_size)
-            one_view = Views(of_batch.boxes[:, None], of_batch.flips[:, None])
+            one_view = of_batch.take((slice(None), None))
             self._new.append((self._keys(digests[images], one_view), rows))
         first = int(at[0]) if len(at) else len(self._waiting) * num_views
         self._num_encoded = first % num_views

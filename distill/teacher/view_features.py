@@ -1,17 +1,17 @@
 """Teacher features of the student's crops: V sampled views per image, cached, or every view of the run, live.
 
 The teacher gets the same crop as the student (arXiv:2307.03135 always shows it one other view), cut from the same image
-at the teacher's own size and normalised by the teacher's mean and std. RandAugment applies only to the student's image.
-The key of a cached feature covers the content of the image file, the teacher, its preprocessing and the parameters of
-the view (arXiv:2311.17049 also stores them together), so views for another seed or crop scale miss. Cached and live
-features use the same preprocessing function.
-B and N images, V views of each, D embedding width, T side of the teacher's images. The student's images need not be
-square: a view is the same region of both.
+at the teacher's own size and normalised by the teacher's mean and std. RandAugment, colour and erasing apply only to
+the student's image, unless `augmentation.teacher` is `all`. The key of a cached feature covers the content of the image
+file, the teacher, its preprocessing and the parameters of the view (arXiv:2311.17049 also stores them together), so
+views for another seed or crop scale miss. Cached and live features use the same preprocessing function. B and N images,
+V views of each, D embedding width, T side of the teacher's images. The student's images need not be square: a view is
+the same region of both.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from distill.data.counter_rng import Ints
 from distill.data.crops import Views, crop_views
 from distill.data.decoded_images import PixelRows, train_size
 from distill.data.row_cache import Keys, RowCache, key_of, stack_keys
+from distill.data.views.mixture import Mixture
 from distill.hooks import PipelineHooks
 from distill.teacher.image_features import CPU_BATCH, FLUSH_EVERY_ROWS, FLUSH_EVERY_S, GPU_BATCH, Features, encode_rows
 from distill.teacher.teacher import Teacher, TeacherError
@@ -49,12 +50,16 @@ class LiveTeacher:
     teacher: Teacher
     pixels: PixelRows
 
-    def features(self, pixels: Tensor, views: Views, image_px: Size) -> Tensor:
+    def features(self, pixels: Tensor, views: Views, image_px: Size, mixture: Mixture | None = None) -> Tensor:
         """Features (B, D) float32 of `pixels` (B, T, T, 3) uint8 in views sampled for images of `image_px`.
 
-        Raises TeacherError for features that are not finite.
+        `mixture`: the images that are mixed. Raises TeacherError for features that are not finite.
         """
-        features = self.teacher.encode_images(teacher_inputs(self.teacher, pixels, views, image_px))
+        inputs = teacher_inputs(self.teacher, pixels, views, image_px)
+        if mixture is not None:
+            partners = teacher_inputs(self.teacher, mixture.teacher_pixels, mixture.views, image_px)
+            inputs = mixture.mixed(inputs, partners)
+        features = self.teacher.encode_images(inputs)
         if not torch.isfinite(features).all():
             raise TeacherError(
                 "teacher_not_finite",
@@ -67,7 +72,7 @@ def teacher_inputs(teacher: Teacher, pixels: Tensor, views: Views, image_px: Siz
     """The teacher's input (B, 3, H, W): `pixels` (B, T, T, 3) uint8 in `views` sampled for images of `image_px`."""
     size = ImageSize.of(image_px)
     across, down = pixels.shape[2] / size.width, pixels.shape[1] / size.height
-    views = Views(views.boxes * np.array([across, down, across, down]), views.flips)
+    views = replace(views.of_teacher(), boxes=views.boxes * np.array([across, down, across, down]))
     crops = crop_views(pixels.to(teacher.device), views, int(teacher.preprocess["size"][0]))  # (B, 3, H, W) of 0..255
     mean, std = (
         torch.tensor(teacher.preprocess[name], device=crops.device).mul(255).view(1, 3, 1, 1)
@@ -85,11 +90,27 @@ def view_cache(teacher: Teacher, cache: Path) -> RowCache[np.float16]:
 def view_keys(contents: Keys, views: Views, image_px: Size) -> Keys:
     """The cache keys (N * V, 32) of the V `views` of images `contents` (N, 32), sampled for images of `image_px`."""
     size, num_views = ImageSize.of(image_px), views.flips.shape[1]
+    views = views.of_teacher()
     return stack_keys(
-        key_of(contents[row].tobytes(), f"{views.boxes[row, view].tolist()} of {size}, {views.flips[row, view]}")
+        key_of(
+            contents[row].tobytes(),
+            f"{views.boxes[row, view].tolist()} of {size}, {views.flips[row, view]}{_augmented(views, row, view)}",
+        )
         for row in range(len(contents))
         for view in range(num_views)
     )
+
+
+def _augmented(views: Views, row: int, view: int) -> str:
+    """What the key of a view has beside crop and flip; empty for a teacher that sees only these."""
+    parts = []
+    if views.ops is not None:
+        signed = (views.ops.kinds[row, view].tolist(), views.ops.negative[row, view].tolist())
+        parts.append(f", operations {signed} of {views.ops.magnitude}")
+    if views.retouching is not None:
+        of_view = (views.retouching.factors[row, view].tolist(), views.retouching.erased[row, view].tolist())
+        parts.append(f", retouched {of_view}")
+    return "".join(parts)
 
 
 def view_features(

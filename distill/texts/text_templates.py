@@ -137,6 +137,17 @@ def render(
     return tuple(dict.fromkeys(texts))
 
 
+def bank_texts(label: str, attributes: LabelAttributes, prompt: PromptOptions = DEFAULT_PROMPT) -> tuple[str, ...]:
+    """The phrases and contrasts of a label without its name, for a bank of phrases: `a photo of a bird, which has …`.
+
+    Rendered with the first template. Empty without phrases and contrasts.
+    """
+    nameless = prompt.model_copy(update={"with_name": False, "templates": prompt.templates[:1]})
+    kinds: tuple[TextKind, ...] = ("phrases", "contrast")
+    texts = [render(kind, label, attributes, nameless) for kind in kinds if not uses_name_only(kind, attributes)]
+    return tuple(dict.fromkeys(text for of_kind in texts for text in of_kind))
+
+
 def without_prefix(text: str, *, second_stop: bool = False) -> str:
     """A rendered text without `a photo of `, which learned vectors replace: `a photo of a crane` -> `a crane.`.
 

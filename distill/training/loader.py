@@ -28,8 +28,12 @@ from distill.data.draws.by_label import Draws, draw_by_label
 from distill.data.draws.unlabelled import draw_unlabelled, spread
 from distill.data.few_shot import few_shot_rows
 from distill.data.row_cache import KEY_BYTES, Keys
+from distill.data.splits import NO_LABEL
+from distill.data.views.mixture import Mixture, draw_mixtures
+from distill.data.views.retouching import sample_retouching
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
+from distill.texts.text_bank import LabelledTexts
 from distill.training.distributed import SINGLE_PROCESS, RankGroup
 
 BATCHES_AHEAD = 2
@@ -52,7 +56,8 @@ class TrainData:
     `shards`: (N,) the shard number of each image, if they are in shards: a pass reads a few shards at a time.
     `unlabelled`: the rows of `usable` without a label, whose `labels` are -1 (`distill.data.draws.unlabelled`).
     `contents`: (N, 32) uint8, the sha256 of each image file, for the record of what the student was trained on.
-    `teacher_scale`: the teacher's logit scale, for the losses that use it.
+    `teacher_scale`: the teacher's logit scale, for the losses that use it. `phrases`: (P, D), a bank of attribute
+    phrases; `label_texts`: every text of every label (`distill.texts.text_bank`).
     """
 
     pixels: PixelRows
@@ -72,6 +77,8 @@ class TrainData:
     contents: Keys | None = None
     unlabelled: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     teacher_scale: float | None = None
+    phrases: Tensor | None = None
+    label_texts: LabelledTexts | None = None
 
     def image_numbers(self) -> Ints:
         """A number (N,) for each image, equal for rows with the same image file."""
@@ -89,7 +96,8 @@ class Batch:
     """A batch on the device: `pixels` (B, S, T, 3) uint8, `labels` (B,) int64, `teacher` (B, D) float32.
 
     `images`: (B,) int64, the number of each image. `captions` (B, D) and `captioned` (B,) bool if the data has
-    captions. `waited_s`: seconds the step waited for it.
+    captions. `waited_s`: seconds the step waited for it. `mixture`: the images that are mixed with others, whose label
+    is -1 and whose `teacher` is that of the mixture.
     """
 
     pixels: Tensor
@@ -100,6 +108,7 @@ class Batch:
     waited_s: float
     captions: Tensor | None = None
     captioned: Tensor | None = None
+    mixture: Mixture | None = None
 
     def parts(self, count: int) -> "Iterator[Batch]":
         """The batch in `count` equal parts, in order."""
@@ -115,6 +124,7 @@ class Batch:
                 views=self.views.take(rows),
                 captions=None if self.captions is None else self.captions[rows],
                 captioned=None if self.captioned is None else self.captioned[rows],
+                mixture=None if self.mixture is None else self.mixture.part(start, start + size),
             )
 
 
@@ -145,7 +155,7 @@ def batches(
             waited_s = time.perf_counter() - requested_at
             teacher = rows.teacher
             if data.live is not None:
-                teacher = data.live.features(teacher, rows.views, size)
+                teacher = data.live.features(teacher, rows.views, size, rows.mixture)
             yield Batch(
                 pixels=rows.pixels,
                 labels=rows.labels,
@@ -155,6 +165,7 @@ def batches(
                 waited_s=waited_s,
                 captions=rows.captions,
                 captioned=rows.captioned,
+                mixture=rows.mixture,
             )
 
 
@@ -168,6 +179,7 @@ class _BatchRows(NamedTuple):
     views: Views
     captions: Tensor | None
     captioned: Tensor | None
+    mixture: Mixture | None
 
 
 class _BatchReader:
@@ -176,7 +188,8 @@ class _BatchReader:
     def __init__(self, data: TrainData, config: TrainConfig, device: torch.device, ranks: RankGroup) -> None:
         self.plan = plan_run(config, data, ranks)
         self._data, self._device = data, device
-        self._seed, self._augmentation = config.system.seed, config.data.augmentation
+        self._seed, self._augmentation, self._mix = config.system.seed, config.data.augmentation, config.data.mix
+        self._mix_share = config.data.mix_share
         self._rank_rows = ranks.batch_rows
         self._image_numbers = data.image_numbers()
         # A function without `self`: a cycle of references would keep the data in memory after the run. Two orders are
@@ -195,9 +208,12 @@ class _BatchReader:
         if self.plan.num_unlabelled:
             unlabelled = draw_unlabelled(self._unlabelled_order, len(data.unlabelled), self.plan.num_unlabelled, step)
             draws = spread(draws, unlabelled)
-        rows, turns = draws
-        of_rank = self._rank_rows(len(rows))
-        rows, turns = rows[of_rank], turns[of_rank]
+        of_rank = self._rank_rows(len(draws.rows))
+        rows, turns = draws.rows[of_rank], draws.turns[of_rank]
+        mixture = self._mixture(draws, of_rank, step)
+        labels = data.labels[rows]
+        if mixture is not None:
+            labels[mixture.at] = NO_LABEL
         pixels = self._move(self._fetch(data.pixels, rows))
         if data.live is None:
             teacher = self._move(data.teacher[rows, turns % data.teacher.shape[1]].float())
@@ -206,12 +222,33 @@ class _BatchReader:
             teacher = pixels if shared else self._move(self._fetch(data.live.pixels, rows))
         return _BatchRows(
             pixels=pixels,
-            labels=self._move(torch.from_numpy(data.labels[rows])),
+            labels=self._move(torch.from_numpy(labels)),
             images=self._move(torch.from_numpy(self._image_numbers[rows])),
             teacher=teacher,
             views=self._views(rows, turns, step),
             captions=None if data.captions is None else self._move(data.captions[rows]),
             captioned=None if data.captioned is None else self._move(data.captioned[rows]),
+            mixture=mixture,
+        )
+
+    def _mixture(self, draws: Draws, of_rank: slice, step: int) -> Mixture | None:
+        """The mixtures of this rank's rows of the batch, whose second images are of any rank."""
+        data = self._data
+        if self._mix == "none" or data.live is None:
+            return None
+        drawn = draw_mixtures(self._mix, self._mix_share, data.labels[draws.rows], seed=self._seed, step=step)
+        start, stop, _ = of_rank.indices(len(draws.rows))
+        own = drawn.take((drawn.at >= start) & (drawn.at < stop))
+        rows, turns = draws.rows[own.partners], draws.turns[own.partners]
+        pixels = self._move(self._fetch(data.pixels, rows))
+        shared = data.live.pixels is data.pixels
+        return Mixture(
+            at=own.at - start,
+            pixels=pixels,
+            teacher_pixels=pixels if shared else self._move(self._fetch(data.live.pixels, rows)),
+            views=self._views(rows, turns, step),
+            shares=own.shares,
+            boxes=own.boxes,
         )
 
     def _draws(self, pass_index: int, place: int, step: int) -> Draws:
@@ -231,8 +268,12 @@ class _BatchReader:
         """The views of the batch of `step`: those of the `turns` (B,) of its images."""
         data = self._data
         if data.views is not None:
+            views = data.views.take((rows, turns % data.teacher.shape[1]))
+            if views.teacher_sees_all:
+                return views
             ops = sample_augmentations(self._seed, turns, rows, self._augmentation)
-            return replace(data.views.take((rows, turns % data.teacher.shape[1])), ops=ops)
+            retouching = sample_retouching(self._seed, turns, rows, self._augmentation)
+            return replace(views, ops=ops, retouching=retouching)
         # One view per batch is sampled as the view of an image whose number is the batch's.
         if self._augmentation.per == "batch":
             pass_index, place = divmod(step, self.plan.steps_per_pass)

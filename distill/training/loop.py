@@ -129,7 +129,11 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
     """The loss terms of one part of a batch; adds its gradients to the accumulated ones."""
     system = run.config.system
     with torch.autocast(run.device.type, _DTYPES[system.precision], enabled=system.precision != "float32"):
-        images = run.student.normalise(crop_views(part.pixels, part.views, run.config.student.size))
+        crops = crop_views(part.pixels, part.views, run.config.student.size)
+        if part.mixture is not None:
+            partners = crop_views(part.mixture.pixels, part.mixture.views, run.config.student.size)
+            crops = part.mixture.mixed(crops, partners)
+        images = run.student.normalise(crops)
         features = run.forward(images.contiguous(memory_format=torch.channels_last))  # (B, D)
     terms: dict[str, Tensor] = run.objective(
         ObjectiveInputs(
@@ -142,7 +146,10 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
             captions=part.captions,
             captioned=part.captioned,
             class_weights=run.class_weights,
-            has_unlabelled=run.plan.num_unlabelled > 0,
+            phrases=run.phrases,
+            label_texts=run.label_texts.features if run.label_texts else None,
+            text_labels=run.label_texts.labels if run.label_texts else None,
+            has_unlabelled=run.plan.num_unlabelled > 0 or part.mixture is not None,
         )
     )
     if run.objective.predicted is not None:

@@ -16,13 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.config.loss_registry import LOSS_TERMS, LossTerm, required_inputs
+from distill.config.loss_registry import LOSS_TERMS, LossTerm, TermInput, required_inputs
 from distill.config.train_config import ObjectiveConfig, TrainConfig
 from distill.losses.gather import gather_rows
 from distill.losses.precision import no_autocast, to_full_precision
 
 PER_IMAGE = ("student", "teacher", "labels", "images", "captions", "captioned")
 """The tensors with a row for each image of the batch."""
+
+BANKS = frozenset[TermInput]({"phrases", "label_texts", "text_labels"})
+"""The tensors of texts beside the labels' own (`distill.texts.text_bank`)."""
 
 MAX_QUEUE = 65_536
 UNKNOWN_IMAGE = -1
@@ -41,7 +44,8 @@ class ObjectiveInputs:
     `has_unlabelled`: whether some `labels` are -1; these images count in the terms that need no label.
     `captions`: (B, D), valid where `captioned` (B,) bool is true; None if the data has no captions.
     `unseen`: (U, D), texts of labels without images, if the loss term `unseen` has a weight. `class_weights`: (K,),
-    None if all labels have the same weight.
+    None if all labels have the same weight. `phrases`: (P, D), a bank of attribute phrases. `label_texts`: (N, D) of
+    every text of every label, and `text_labels` (N,).
     """
 
     student: Tensor
@@ -53,6 +57,9 @@ class ObjectiveInputs:
     captioned: Tensor | None = None
     unseen: Tensor | None = None
     class_weights: Tensor | None = None
+    phrases: Tensor | None = None
+    label_texts: Tensor | None = None
+    text_labels: Tensor | None = None
     has_unlabelled: bool = False
 
 
@@ -113,6 +120,8 @@ class Objective(nn.Module):
                 "class_weights": inputs.class_weights,
                 **self._texts(inputs),
             }
+            for name in BANKS & self._required:
+                tensors[name] = _required(getattr(inputs, name), name)
             if "captions" in self._required:
                 tensors["captions"] = gather_rows(to_full_precision(_required(inputs.captions, "captions")))
                 tensors["captioned"] = gather_rows(_required(inputs.captioned, "captions"))

@@ -17,6 +17,7 @@ from distill.losses.class_weights import class_weights
 from distill.student.init_from_bundle import InitialStudent
 from distill.student.initial_weights import weights_path, weights_sha256
 from distill.student.model import Student, configured_student
+from distill.texts.text_bank import LabelledTexts
 from distill.training import distributed
 from distill.training.device import choose_device, should_compile
 from distill.training.distributed import RankGroup
@@ -36,7 +37,8 @@ class TrainingRun:
     `learner`: student and objective in one module, whose parameters are trained and saved. `parallel`: the student's
     model, inside DistributedDataParallel if there are several ranks. `forward`: the same, compiled if that saves time.
     `built`: the student as built, which receives the final weights. `identity`: what a resumed run must have in common.
-    `texts` (K, D), `unseen` (U, D). `class_weights` (K,), None for equal weights.
+    `texts` (K, D), `unseen` (U, D), `phrases` (P, D). `class_weights` (K,), None for equal weights. `label_texts`:
+    every text of every label, with the label of each.
     """
 
     config: TrainConfig
@@ -58,6 +60,8 @@ class TrainingRun:
     texts: Tensor
     unseen: Tensor | None
     class_weights: Tensor | None
+    phrases: Tensor | None
+    label_texts: LabelledTexts | None
 
     def write_state(self, path: Path) -> None:
         """Write the training state to `path`, atomically."""
@@ -149,6 +153,10 @@ def prepare_training(
         texts=data.texts.to(device),
         unseen=None if data.unseen is None else data.unseen.to(device),
         class_weights=_class_weights(config.objective, data, device),
+        phrases=None if data.phrases is None else data.phrases.to(device),
+        label_texts=None
+        if data.label_texts is None
+        else LabelledTexts(*(part.to(device) for part in data.label_texts)),
     )
 
 

@@ -144,11 +144,12 @@ class _Sweep:
         while waiting or live:
             while waiting and len(live) < self._running:
                 number, one = waiting.pop(0)
-                live[number] = self._start(one)
-            for number, job in list(live.items()):
-                if not job.ended:
-                    live[number] = job = self._client.jobs.get(job.id)
-                if job.ended:
+                if (job := self._start(one)).ended:
+                    results[number] = self._ended(one, job, len(results) + 1, len(swept))
+                else:
+                    live[number] = job
+            for number, before in list(live.items()):
+                if (job := self._client.jobs.get(before.id)).ended:
                     del live[number]
                     results[number] = self._ended(swept[number], job, len(results) + 1, len(swept))
             if live and (len(live) == self._running or not waiting):

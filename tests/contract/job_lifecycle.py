@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ import timm
 from sqlalchemy import func, select
 
 from limbeck.errors import Problem
+from limbeck.models import Job
 from limbeck.shared.bundle.files import file_sha256
 from store.jobs import jobs
 from store.models import Checkpoint, Event, Part
@@ -127,23 +129,32 @@ def test_checkpoints_of_a_training_can_be_loaded_while_it_runs_and_survive_its_p
         list(client.jobs.checkpoints(job))
 
 
+def resumes(cluster: Cluster, job: Job) -> bool:
+    return any("training resumes after step" in event.message for event in cluster.client.jobs.events(job.id))
+
+
+def has_ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
 def test_a_training_survives_the_termination_and_the_death_of_its_worker(
     cluster: Cluster, dataset_id: str, expected_sha256: str
 ) -> None:
-    """A terminated worker releases its part; a killed one leaves no child."""
+    """A terminated worker releases its part; a killed one leaves no child, neither one that starts nor one at work."""
     job = start_distill(cluster, dataset_id, LONG_CONFIG)
     wait_for_saved_state(cluster, job)
     cluster.kill(cluster.gpu_worker, signal.SIGTERM)
     released = get_part(cluster, job, "train")
     assert (released.status, released.attempts) == ("queued", 0)
-    cluster.start(cluster.gpu_worker)
-    child = wait_until(lambda: cluster.child_of(cluster.gpu_worker), timeout_s=60, what="child process")
-    cluster.kill(cluster.gpu_worker)
-    wait_until(
-        lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE,
-        timeout_s=20,
-        what="end of the child process",
-    )
+    for is_at_work in (False, True):
+        cluster.start(cluster.gpu_worker)
+        child = wait_until(lambda: cluster.child_of(cluster.gpu_worker), timeout_s=60, what="child process")
+        if is_at_work:
+            wait_until(lambda: resumes(cluster, job), timeout_s=60, what="training")
+        cluster.kill(cluster.gpu_worker)
+        wait_until(partial(has_ended, child), timeout_s=20, what="end of the child process")
+        left = get_part(cluster, job, "train")  # not claimed by the first child, released by the second one
+        assert (left.status, left.attempts) == ("queued", 0)
     cluster.start(cluster.gpu_worker)
     assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
 

@@ -30,7 +30,7 @@ from distill.student.init_from_bundle import InitialStudent
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import LabelAttributes, render
+from distill.texts.text_templates import LabelAttributes, bank_texts, render
 from distill.training.hooks import TrainHooks
 from distill.training.loader import plan_batches
 from distill.training.loop import train
@@ -65,12 +65,15 @@ VIT_RECIPES = frozenset({"li2023_vit", "li2023_vit_5shot", "li2023_vit_improved"
 # The recipes that fine-tune an initial student.
 FEW_SHOT_RECIPES = frozenset({"li2023_resnet_5shot", "li2023_vit_5shot"})
 
+FIRST_TERMS = ("cls", "mse", "im_cst", "vlalign", "cap", "queue_kl", "icl", "fd", "affinity", "neighbour", "unseen")
+"""The terms of the variant `every term`; terms that came later are recorded alone."""
+
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "accumulate": {"accumulate": 2},
     "average ema": {"average": "ema", "ema_decay": 0.5, "average_from": 0.2},
     "context tokens": {"context_tokens": 2},
     "every term": {
-        "losses": {name: float(name != "closed_set") for name in LOSS_TERMS}, "queue_size": 16, "vlalign_top_k": 2,
+        "losses": {name: float(name in FIRST_TERMS) for name in LOSS_TERMS}, "queue_size": 16, "vlalign_top_k": 2,
     },
     "image contrast one way": {"losses": {"im_cst": 1}, "im_cst_mode": "image_to_teacher", "temperature": 0.2},
     "mse unnormalised": {"losses": {"mse": 1}, "mse_form": "unnormalised"},
@@ -161,7 +164,10 @@ def steps_of(
 ) -> list[Any]:
     """The learning rate, the loss and each loss term of every step of a run."""
     config = resolve_train_config(recipe, overrides)
-    data = training_data(config, setting.image_index, setting.teacher, setting.targets, cache=setting.cache)
+    phrases = [bank_texts(one.name, _attributes(one)) for one in setting.chosen]
+    data = training_data(
+        config, setting.image_index, setting.teacher, setting.targets, cache=setting.cache, phrases=phrases
+    )
     steps: list[Any] = []
     train(
         config,
@@ -172,6 +178,10 @@ def steps_of(
         ),
     )
     return steps
+
+
+def _attributes(one: Species) -> LabelAttributes:
+    return LabelAttributes(one.sentence, tuple(entry["phrase"] for entry in one.phrases))
 
 
 def recipe_steps(setting: Setting, recipe: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from sqlalchemy.orm import Session
 
+from distill.texts.text_bank import encode_banks
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import uses_name_only
 from store import resources
@@ -24,6 +25,15 @@ def encode(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     teacher = inputs.teacher(context, spec.teacher)
     with pipeline_errors():
         targets = encode_text_targets(teacher, texts.prompts, cache=context.settings.cache, hooks=pipeline_hooks(lease))
+        if isinstance(spec, DistillSpec):  # the training finds them in the cache
+            encode_banks(
+                spec.config,
+                teacher,
+                texts.prompts,
+                inputs.phrases(texts, spec),
+                cache=context.settings.cache,
+                hooks=pipeline_hooks(lease),
+            )
     name_only = [
         position for position, attributes in enumerate(texts.attributes) if uses_name_only(spec.text, attributes)
     ]

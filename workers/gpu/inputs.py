@@ -16,8 +16,9 @@ from attributes.types import line_from_json
 from distill.data.image_index import ImageIndex
 from distill.student.model import Student
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
+from distill.texts.text_bank import needs_phrases
 from distill.texts.text_targets import TextTargets
-from distill.texts.text_templates import LabelAttributes, render
+from distill.texts.text_templates import LabelAttributes, bank_texts, render
 from store import resources, vocabularies
 from store.jobs import claims
 from store.jobs.claims import Claim
@@ -59,6 +60,16 @@ def texts(context: Context, spec: TextSource) -> JobTexts:
             for label, of_label in zip(labels, attributes, strict=True)
         ],
     )
+
+
+def phrases(of_job: JobTexts, spec: DistillSpec) -> list[tuple[str, ...]] | None:
+    """The phrases of each label, without its name, if a loss term of the job needs them."""
+    if not needs_phrases(spec.config):
+        return None
+    return [
+        bank_texts(label, attributes, spec.prompt)
+        for label, attributes in zip(of_job.labels, of_job.attributes, strict=True)
+    ]
 
 
 def device() -> str:

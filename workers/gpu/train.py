@@ -31,6 +31,7 @@ from distill.student.init_from_bundle import (
 from distill.student.model import Student, configured_student
 from distill.student.saved_student import save_student
 from distill.teacher.teacher import Teacher
+from distill.texts.text_bank import needs_phrases
 from distill.training.distributed import current_ranks
 from distill.training.hooks import CopyStudent, OnCheckpoint, OnEpoch, SaveState, TrainHooks, WriteState
 from distill.training.loop import TrainResult
@@ -174,10 +175,13 @@ def _train(
             cache=context.settings.cache,
             root=images.root,
             captions=inputs.captions(context, spec.caption_set_id, folder),
+            phrases=inputs.phrases(inputs.texts(context, spec), spec) if needs_phrases(config) else None,
             hooks=hooks,
         )
     if images.contents is not None:
         note_changed_images(lease, images.contents, data.trained_contents())
+    if data.phrases is not None:
+        lease.note(f"a bank of {len(data.phrases):,} attribute phrases ({config.objective.phrases} labels)")
     if data.captioned is not None:
         lease.note(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     config = choice.before_steps(data)

@@ -237,12 +237,18 @@ function onKey(event) {
 }
 document.addEventListener("keydown", onKey);
 
-// The address names the label that has the focus, so that a reload and a shared link come back to it.
-let addressTimer;
+// The address names the label that has the focus, so that a reload and a shared link come back to it. It changes at most
+// every `ADDRESS_MS`, because browsers refuse more than 100 changes in 30 seconds, and also while the focus moves on.
+const ADDRESS_MS = 300;
+let addressTimer, namedAt = 0;
 list?.addEventListener("focusin", event => {
   const label = event.target.closest(".label");
   clearTimeout(addressTimer);
-  if (label) addressTimer = setTimeout(() => history.replaceState(null, "", "#" + label.id), 300);
+  if (!label) return;
+  addressTimer = setTimeout(() => {
+    namedAt = performance.now();
+    history.replaceState(null, "", "#" + label.id);
+  }, namedAt + ADDRESS_MS - performance.now());
 });
 
 async function withDraft(button, action) {

@@ -492,3 +492,10 @@ def test_the_loss_cap_needs_captions(service: Service) -> None:
     assert (problem["code"], problem["errors"][0]["pointer"]) == ("captions_missing", "/caption_set_id")
     (service.data / "images" / "crane" / "0.txt").write_text("a tall bird")
     assert service.post("/v1/jobs", body, status=202)["spec"]["config"]["objective"]["losses"]["cap"] == 1
+
+
+def test_the_loss_phrase_kl_needs_an_attribute_set(service: Service) -> None:
+    dataset_id = service.dataset(service.vocabulary())
+    body = {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER, "config": {"losses": {"phrase_kl": 1}}}
+    problem = service.rejection("/v1/jobs", body)
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("phrases_missing", "/attribute_set_id")

@@ -1,5 +1,6 @@
 """A set is reviewed in a browser: by keys alone to the sealed set, with conflicts and offline; without scripts."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +89,7 @@ def write(page: Page, text: str) -> None:
     expect(page.locator(".lineform textarea")).to_be_focused()
     press(page, "Control+a")
     page.keyboard.type(text)
+    expect(page.locator(".lineform textarea")).to_have_value(text)
 
 
 @pytest.mark.slow
@@ -218,7 +220,7 @@ def lost_connection_and_reload(page: Page, service: Reviewed) -> None:
     page.reload()
     expect(alert).to_contain_text("is not saved yet")
     expect(text).to_have_value("typed offline")
-    assert page.url.endswith("#label-1")
+    expect(page).to_have_url(re.compile("#label-1$"))
     # The response is lost on its way: the second attempt changes nothing twice.
     page.route("**/draft", lambda route: (route.fetch(), route.abort())[1], times=1)
     press(page, "Enter")

@@ -5,13 +5,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from attributes.llm import concurrency
 from attributes.llm.client import LLMClient, QueryTotals
-from attributes.llm.limits import LocalLimiter
+from attributes.llm.limits import LocalLimiter, Slot
+from attributes.llm.response_format import ChatBody
 from attributes.llm.results import FatalLLMError, QuestionResult
+from attributes.llm.transport import RawResponse, Transport
 from attributes.prompts.questions import Question
 from attributes.types import Label
 from tests.attributes.conftest import describe_question
@@ -87,19 +90,53 @@ def test_a_wrong_key_stops_the_run_at_the_first_call(llm: FakeLLM, query_labels:
     assert [call.status for call in stopped.calls] == ["llm_wrong_key"]
 
 
+class SlowlyReleased(LocalLimiter):
+    """Takes its time to end a call, as a limiter in Redis does."""
+
+    @asynccontextmanager
+    async def slot(self, tokens: int) -> AsyncIterator[Slot]:
+        async with super().slot(tokens) as slot:
+            try:
+                yield slot
+            finally:
+                await asyncio.sleep(0.3)
+
+
 @pytest.mark.slow
-def test_calls_in_flight_are_kept_when_the_key_is_revoked(llm: FakeLLM, query_labels: QueryLabels) -> None:
+@pytest.mark.parametrize("limiter", [LocalLimiter(), SlowlyReleased()])
+def test_calls_in_flight_are_kept_when_the_key_is_revoked(
+    llm: FakeLLM, make_client: Callable[..., LLMClient], monkeypatch: pytest.MonkeyPatch, limiter: LocalLimiter
+) -> None:
+    """No call starts once the client has seen a refusal, and those that started before are recorded."""
+
     def script(request: FakeRequest, index: int) -> FakeResponse:
         if index >= 10:
             return error_response(401)
         return FakeResponse(body=completion(content_for_label(request.subject["label"])), wait_s=1.0 if index else 0)
 
     llm.script = script
+    num_refused, num_late = 0, 0
+    send = Transport.send
+
+    async def watched(self: Transport, body: ChatBody) -> RawResponse:
+        nonlocal num_refused, num_late
+        num_late += num_refused > 0
+        raw = await send(self, body)
+        num_refused += raw.http_status == 401
+        return raw
+
+    monkeypatch.setattr(Transport, "send", watched)
     results: list[QuestionResult] = []
+
+    async def main() -> None:
+        async with make_client(limiter=limiter) as client:
+            await client.query_all(map(describe_question, LABELS), concurrency=12, on_result=results.append)
+
     with pytest.raises(FatalLLMError):
-        query_labels(results=results, concurrency=12)
+        asyncio.run(main())
     assert sum(result.reason is None for result in results) == 10
-    assert llm.num_calls == sum(len(result.calls) for result in results) <= 14
+    assert (num_refused, num_late) == (llm.num_calls - 10, 0)
+    assert llm.num_calls == sum(len(result.calls) for result in results)
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Reference formulas of all loss terms in float64, written independently of the code, and small random inputs.
 
-B images, K labels, D embedding width, Q queued features, U unseen labels.
+B images, K labels, D embedding width, Q queued features, U unseen labels, P phrases, N texts of all labels.
 """
 
 import math
@@ -19,17 +19,21 @@ from distill.losses.feature_mse import feature_mse
 from distill.losses.image_contrastive import image_contrastive
 from distill.losses.interactive_contrastive import interactive_contrastive
 from distill.losses.nearest_neighbour import nearest_neighbour
+from distill.losses.phrase_alignment import phrase_alignment
 from distill.losses.queue_alignment import queue_alignment
+from distill.losses.several_texts import several_texts
 from distill.losses.text_alignment import text_alignment
 from distill.losses.text_classification import text_classification
 from distill.losses.unseen_classification import unseen_classification
 
 Array = npt.NDArray[np.float64]
-B, K, D, Q, U, TAU = 7, 5, 8, 9, 3, 0.07
+B, K, D, Q, U, P, N, TAU = 7, 5, 8, 9, 3, 6, 9, 0.07
 LABELS = np.array([0, 4, 2, 2, 1, 3, 0])
 CAPTIONED = np.array([1, 1, 1, 1, 0, 1, 1], dtype=np.bool_)
 _random = np.random.default_rng(99)
 TEXTS, CAPTIONS, QUEUE, UNSEEN = (_random.normal(size=(rows, D)) for rows in (K, B, Q, U))
+PHRASES, LABEL_TEXTS = (_random.normal(size=(rows, D)) for rows in (P, N))
+TEXT_LABELS = np.array([0, 0, 1, 2, 2, 2, 3, 4, 4])
 
 
 def unit(x: Array) -> Array:
@@ -154,6 +158,20 @@ def expected_unseen(s: Array, v: Array) -> float:
     return sum(losses) / len(losses)
 
 
+def expected_phrases(s: Array, v: Array, k: int = 4) -> float:
+    divergences = []
+    for student, teacher in zip(s, v, strict=True):
+        logits = sorted(((cos(teacher, one) / TAU, cos(student, one) / TAU) for one in PHRASES), reverse=True)[:k]
+        divergences.append(divergence(softmax([one for one, _ in logits]), softmax([one for _, one in logits])))
+    return sum(divergences) / len(divergences)
+
+
+def expected_cls_texts(s: Array, v: Array) -> float:
+    powers = np.exp(unit(s) @ unit(LABEL_TEXTS).T / TAU)
+    means = np.stack([powers[:, label == TEXT_LABELS].mean(axis=1) for label in range(K)], axis=1)
+    return cross_entropy(np.log(means), LABELS)
+
+
 def like(array: Array, other: Tensor) -> Tensor:
     """The array as a tensor of the dtype of `other`."""
     return torch.tensor(array, dtype=other.dtype)
@@ -173,6 +191,10 @@ def vlalign(s: Tensor, v: Tensor, k: int = 3, only_right: bool = False) -> Tenso
 
 def cap(s: Tensor, v: Tensor) -> Tensor:
     return caption_contrastive(s, like(CAPTIONS, s), torch.from_numpy(CAPTIONED), labels(), temperature=1.0)
+
+
+def cls_texts(s: Tensor, v: Tensor) -> Tensor:
+    return several_texts(s, like(LABEL_TEXTS, s), torch.from_numpy(TEXT_LABELS), labels(), temperature=TAU)
 
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -196,6 +218,11 @@ CASES: dict[str, tuple[Loss, Callable[[Array, Array], float]]] = {
         ),
         expected_neighbour,
     ),
+    "phrase_kl": (
+        lambda s, v: phrase_alignment(s, v, like(PHRASES, s), temperature=TAU, top_k=4),
+        expected_phrases,
+    ),
+    "cls_texts": (cls_texts, expected_cls_texts),
     "closed_set": (lambda s, v: closed_set(s, labels()), lambda s, v: cross_entropy(s, LABELS)),
     "unseen": (
         lambda s, v: unseen_classification(

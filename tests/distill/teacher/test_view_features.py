@@ -22,10 +22,11 @@ from distill.teacher.teacher import Teacher, TeacherError, load_teacher
 from distill.teacher.view_features import LiveTeacher, teacher_inputs, teacher_side_px, view_features
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
+from distill.training.distributed import RankGroup
 from distill.training.loader import TrainData, batches
 from distill.training.loop import train
 from tests.distill.conftest import IMAGE_PX, WIDTH, save_clip, tiny_clip_config
-from tests.distill.helpers_train import small_config
+from tests.distill.helpers_train import hooks_stopping_after, small_config
 
 LABELS = ("crane", "heron")
 STUDENT_PX = 48
@@ -249,3 +250,86 @@ def test_randaugment_is_sampled_for_batches_with_cached_views(data_of: Callable[
 def test_augmentation_per_batch_cannot_be_cached_per_image() -> None:
     with pytest.raises(ValueError, match='augmentation is per "batch"'):
         config_of(augmentation={"per": "batch"})
+
+
+STRONG = {"rand_ops": 2, "colour": 0.4, "erase": 0.5, "teacher": "all"}
+
+
+def test_a_teacher_that_sees_all_gets_the_strong_view_cached_and_live(data_of: Callable[..., TrainData]) -> None:
+    config = config_of(augmentation=STRONG)
+    cached, plain = data_of(config), data_of(config_of())
+    live = data_of(config_of(augmentation=STRONG, view="live"))
+    assert cached.views is not None
+    assert cached.views.ops is not None
+    assert cached.views.retouching is not None
+    assert live.live is not None
+    rows = np.arange(12)
+    for view in range(3):
+        computed = live.live.features(
+            torch.from_numpy(live.live.pixels[rows]), cached.views.take((rows, view)), cached.pixels.shape[1]
+        )
+        assert torch.nn.functional.cosine_similarity(computed, cached.teacher[:, view].float()).min() >= 0.999
+    assert torch.nn.functional.cosine_similarity(plain.teacher.float(), cached.teacher.float(), dim=-1).min() < 0.99
+    for step, batch in enumerate(batches(cached, config, 0, CPU)):
+        assert batch.views.ops is not None
+        turn = (step // 3) % 3
+        kinds = cached.views.ops.kinds[:, turn].tolist()
+        assert all(own in kinds for own in batch.views.ops.kinds.tolist())
+
+
+def test_strong_views_of_the_student_alone_keep_the_cached_features(data_of: Callable[..., TrainData]) -> None:
+    plain, strong = data_of(config_of()), data_of(config_of(augmentation=STRONG | {"teacher": "crop"}))
+    assert torch.equal(plain.teacher, strong.teacher)
+    for batch in batches(strong, config_of(augmentation=STRONG | {"teacher": "crop"}), 0, CPU):
+        assert batch.views.ops is not None
+        assert batch.views.retouching is not None
+        assert not batch.views.teacher_sees_all
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_the_teacher_sees_the_mixture_and_labels_are_those_of_unmixed_images(
+    data_of: Callable[..., TrainData], kind: str
+) -> None:
+    config = config_of(view="live", mix=kind, epochs=2)
+    data, plain = data_of(config), data_of(config_of(view="live"))
+    loaded, unmixed = list(batches(data, config, 0, CPU)), list(batches(plain, config_of(view="live"), 0, CPU))
+    for batch, other in zip(loaded, unmixed, strict=False):
+        assert batch.mixture is not None
+        mixed = torch.zeros(4, dtype=torch.bool)
+        mixed[torch.from_numpy(batch.mixture.at)] = True
+        assert int(mixed.sum()) == 2
+        assert (batch.labels[mixed] == -1).all()
+        assert torch.equal(batch.labels[~mixed], other.labels[~mixed])
+        torch.testing.assert_close(batch.teacher[~mixed], other.teacher[~mixed], atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(batch.teacher[mixed], other.teacher[mixed], atol=1e-3)
+    # Two ranks have the rows of one process.
+    for rank in range(2):
+        own = list(batches(data, config, 0, CPU, RankGroup(rank=rank, world_size=2)))
+        for batch, whole in zip(own, loaded, strict=True):
+            rows = slice(2 * rank, 2 * rank + 2)
+            assert torch.equal(batch.labels, whole.labels[rows])
+            torch.testing.assert_close(batch.teacher, whole.teacher[rows], atol=1e-5, rtol=1e-5)
+
+
+def test_a_run_with_mixtures_resumes_to_the_bit(data_of: Callable[..., TrainData], tmp_path: Path) -> None:
+    config = config_of(view="live", mix="mixup", epochs=2, augmentation=STRONG, accumulate=2)
+    data = data_of(config)
+    whole = train(config, data)
+    with pytest.raises(Stopped):
+        train(config, data, hooks=hooks_stopping_after(4, tmp_path / "state"))
+    resumed = train(config, data, resume=tmp_path / "state")
+    for name, tensor in whole.student.model.state_dict().items():
+        assert torch.equal(tensor, resumed.student.model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mix": "mixup"}, "needs a teacher that encodes the mixtures: set view to live"),
+        ({"mix": "mixup", "view": "live", "losses": {"mse": 0, "im_cst": 0}}, "is for loss terms without labels"),
+        ({"view": "center", "augmentation": {"teacher": "all"}}, "is for the views same and live"),
+    ],
+)
+def test_settings_that_do_not_fit_the_view_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config_of(**settings)

@@ -34,10 +34,13 @@ def random_inputs(batch: int = B) -> dict[str, Tensor]:
         "captions": normal(batch, D),
         "captioned": torch.arange(batch) != 2,
         "unseen": normal(3, D),
+        "phrases": normal(5, D),
+        "label_texts": normal(7, D),
+        "text_labels": torch.tensor([0, 1, 1, 2, 2, 3, 3]),
     }
 
 
-NOT_SPLIT = ("texts", "unseen")
+NOT_SPLIT = ("texts", "unseen", "phrases", "label_texts", "text_labels")
 
 
 def objective_of(**overrides: Any) -> Objective:
@@ -124,7 +127,10 @@ def test_queue_shorter_than_the_batch_is_filled() -> None:
     assert int(objective.get_buffer("num_queued")) == 4
 
 
-@pytest.mark.parametrize(("name", "missing"), [("cap", "captions"), ("unseen", "unseen")])
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [("cap", "captions"), ("unseen", "unseen"), ("phrase_kl", "phrases"), ("cls_texts", "label_texts")],
+)
 def test_missing_input_of_a_term_is_an_error(name: str, missing: str) -> None:
     given = {key: t for key, t in random_inputs().items() if key != missing}
     with pytest.raises(ValueError, match=f"needs {missing}"):

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from distill.data.dataset.scan import scan
 from distill.data.splits import SPLIT
 from distill.evaluation.accuracy import evaluate_features
+from distill.teacher.teacher import Teacher
 from limbeck.shared.bundle.files import read_manifest
 from store import resources, vocabularies
 from store.artefacts import Artefacts
@@ -27,6 +28,8 @@ from store.jobs.jobs import NewPart
 from store.jobs.specs import SaveCheckpoints
 from store.lifecycle import epoch_checkpoints
 from store.models import EpochFile, Event, Job, Part
+from store.sets import attribute_sets
+from store.sets.attribute_sets import EntryContent
 from store.settings import Settings
 from store.vocabularies import NewLabel
 from tests.distill.conftest import save_clip, tiny_clip_config
@@ -71,7 +74,9 @@ def context(sqlite_db: Database, tmp_path: Path) -> Context:
 def new_job(context: Context, tmp_path: Path) -> Callable[..., str]:
     """`new_job(**config)`: a distill job of four labels; returns its id."""
 
-    def create(save_checkpoints: SaveCheckpoints | None = None, **config: Any) -> str:
+    def create(
+        save_checkpoints: SaveCheckpoints | None = None, phrases: Sequence[str] | None = None, **config: Any
+    ) -> str:
         image_index = scan(tmp_path / "data" / "birds", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
         image_index.save(tmp_path / "manifest.jsonl")
         stored = context.artefacts.put_file(tmp_path / "manifest.jsonl", "m")
@@ -88,9 +93,21 @@ def new_job(context: Context, tmp_path: Path) -> Callable[..., str]:
                 digest=image_index.digest,
                 manifest_key=stored.key,
             )
+            entries: list[EntryContent | None] = [
+                EntryContent(label=name, sense=None, lines=[_phrase(text)], flags=[])
+                for name, text in zip(LABELS, phrases or (), strict=False)
+            ]
+            attribute_set = (
+                attribute_sets.create(
+                    tx, vocabulary_id=vocabulary.id, pages=attribute_sets.put_pages(tx, entries), source={"from": "us"}
+                )
+                if phrases
+                else None
+            )
             spec = distill_spec(
                 dataset_id=dataset.id,
                 vocabulary_id=vocabulary.id,
+                attribute_set_id=attribute_set.id if attribute_set else None,
                 teacher="local-dir:teacher",
                 config={**CONFIG, **config},
                 save_checkpoints=save_checkpoints,
@@ -101,6 +118,10 @@ def new_job(context: Context, tmp_path: Path) -> Callable[..., str]:
             ).id
 
     return create
+
+
+def _phrase(text: str) -> dict[str, Any]:
+    return {"kind": "phrase", "text": text, "origin": "llm"}
 
 
 def run_next(context: Context) -> str:
@@ -188,6 +209,26 @@ def test_a_student_without_a_pairing_is_announced_and_published(
     assert logged.Scalars("evaluation/id/accuracy")[0].value == pytest.approx(
         job.result["evaluation"]["id"]["accuracy"]
     )
+
+
+@pytest.mark.slow
+def test_a_training_finds_the_phrases_of_its_bank_in_the_cache(
+    context: Context, new_job: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phrases = ("a blue crest", "long legs", "a grey neck", "a red breast")
+    job_id = new_job(phrases=phrases, losses={"phrase_kl": 1})
+    encoded: list[str] = []
+    encode = Teacher.encode_text
+    monkeypatch.setattr(
+        Teacher, "encode_text", lambda self, texts: (encoded.extend(texts), encode(self, texts))[1], raising=True
+    )
+    assert run_next(context) == "encode"
+    assert {f"a photo of an object, which has {phrase}" for phrase in phrases} <= set(encoded)
+    encoded.clear()
+    assert run_next(context) == "train"
+    assert not [text for text in encoded if "which has" in text]
+    _, listed = read(context, job_id)
+    assert "a bank of 2 attribute phrases (seen labels)" in [event.message for event in listed]
 
 
 @pytest.mark.slow

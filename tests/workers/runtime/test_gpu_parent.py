@@ -1,6 +1,8 @@
 """The parent ends GPU children that hang, with real processes (`hanging_child`), on SQLite."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from store.jobs.specs import EncodeSpec
 from store.lifecycle import transitions
 from store.models import Job, Part
 from tests.workers.runtime.part_helpers import make_context
+from workers.runtime.attempt_traces import NOT_AVAILABLE
 from workers.runtime.context import Context
 from workers.runtime.gpu_parent import run_child
 
@@ -124,3 +127,19 @@ def test_a_cancel_ends_a_child_that_ignores_it(hanging: Hanging) -> None:
             transitions.cancel(tx, hanging.ids[how][0])
     hanging.wait()
     assert {hanging.rows(how)[0].status for how in stuck} == {"cancelled"}
+
+
+def test_a_child_whose_parent_died_while_it_started_claims_nothing(sqlite_db: Database, tmp_path: Path) -> None:
+    context = make_context(sqlite_db, tmp_path)
+    spec = EncodeSpec(vocabulary_id="voc_1", teacher="t", text="names")
+    with context.db.write() as tx:
+        job = jobs.create(tx, spec, [NewPart(kind="encode", queue="gpu")])
+    with context.db.read() as tx:
+        part_id = tx.query(Part.id).filter(Part.job_id == job.id).scalar()
+    url = f"sqlite:///{tmp_path / 'limbeck.db'}"
+    env = {**os.environ, "LIMBECK_HOME": str(tmp_path), "LIMBECK_DATABASE_URL": url}
+    other = str(os.getppid())  # is not the parent of the child
+    child = subprocess.run([sys.executable, "-m", "workers.child", part_id, "--parent", other], env=env, timeout=60)
+    with context.db.read() as tx:
+        part = tx.get_one(Part, part_id)
+    assert (child.returncode, part.status, part.attempts, part.started_at) == (NOT_AVAILABLE, "queued", 0, None)

@@ -1,0 +1,1 @@
+"""Views beyond crop and flip."""
