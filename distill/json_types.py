@@ -383,10 +383,61 @@ class FurtherJSON(TypedDict, total=False):
     open_set: OpenSetJSON
 
 
+class DecisionsJSON(TypedDict):
+    """`distill.evaluation.multi_label.threshold.Decisions`."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+class LabelThresholdJSON(TypedDict):
+    """`distill.evaluation.multi_label.threshold.LabelThreshold`."""
+
+    threshold: float
+    slope: float
+    intercept: float
+    decisions: DecisionsJSON
+    num_images: int
+    num_labels: int
+
+
+class PartPrecisionJSON(TypedDict):
+    """`distill.evaluation.multi_label.measure.PartPrecision`."""
+
+    mean_ap: float
+    chance: float
+    num_labels: int
+    num_images: int
+    per_label: dict[str, float]
+    images_per_label: dict[str, int]
+    intervals: IntervalsJSON
+    replicates: int
+    decisions: DecisionsJSON | None
+
+
+class JointPrecisionJSON(TypedDict):
+    """`distill.evaluation.multi_label.measure.JointPrecision`."""
+
+    id_mean_ap: float
+    ood_mean_ap: float
+    num_images: int
+
+
+class MultiLabelJSON(TypedDict):
+    """`distill.evaluation.multi_label.measure.MultiLabel`."""
+
+    id: PartPrecisionJSON | None
+    ood: PartPrecisionJSON | None
+    joint: JointPrecisionJSON | None
+    threshold: LabelThresholdJSON | None
+
+
 class EvaluationJSON(TypedDict):
     """`distill.evaluation.accuracy.Evaluation`. Fields that an evaluation of an earlier release lacks are absent.
 
-    `onnx`: in a bundle with an int8 encoder.
+    `onnx`: in a bundle with an int8 encoder. `multi_label`: of images with several labels, whose `id` and `ood` are
+    None.
     """
 
     text: str
@@ -397,6 +448,7 @@ class EvaluationJSON(TypedDict):
     retrieval: NotRequired[LabelSetJSON | None]
     num_training_images: NotRequired[int]
     none_of_these: NotRequired[NoneOfTheseJSON]
+    multi_label: NotRequired[MultiLabelJSON]
     domains: NotRequired[DomainShiftsJSON]
     corruptions: NotRequired[CorruptionsJSON]
     recall: NotRequired[RetrievalPartsJSON]

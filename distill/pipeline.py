@@ -18,7 +18,9 @@ from distill.bundle.preflight import BundleTrial, check_disk, try_bundle
 from distill.bundle.student_files import StudentWeights
 from distill.config.image_size import ImageSize, Size
 from distill.config.loss_registry import check_unlabelled_used, required_inputs
+from distill.config.multi_label import check_multi_label, check_multi_label_measures
 from distill.config.train_config import TrainConfig
+from distill.data.columns.label_sets import LabelSets
 from distill.data.counter_rng import Ints
 from distill.data.crops import SharedViews, Views
 from distill.data.dataset.trained_on import Prefixes, TrainedOn, image_prefixes
@@ -28,16 +30,23 @@ from distill.data.image_files.location import container_of
 from distill.data.image_index import ImageIndex
 from distill.data.image_store import UNREADABLE, ImageConsumer, file_digests, read_images
 from distill.data.row_cache import key_of
-from distill.data.splits import NO_LABEL
+from distill.data.splits import LABEL_SET, NO_LABEL
 from distill.evaluation.accuracy import Evaluation, evaluate_features
 from distill.evaluation.further import FurtherMeasurement, FurtherSets, MeasuredFeatures
 from distill.evaluation.measured_images import NoImages as NoImages
-from distill.evaluation.measured_images import evaluate_measured, evaluation_rows, image_paths, measured_rows
+from distill.evaluation.measured_images import (
+    evaluate_measured,
+    evaluate_sets,
+    evaluation_rows,
+    image_paths,
+    measured_rows,
+)
 from distill.evaluation.none_of_these import none_of_these
 from distill.evaluation.samples import Predicted
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
 from distill.image_encoding import few_shot_rows, shared_views
+from distill.losses.label_matrix import teacher_offset
 from distill.student.features import student_features
 from distill.student.init_from_bundle import InitialStudentError
 from distill.student.model import Student, configured_student
@@ -127,9 +136,11 @@ def training_data(
 
     `root`: folder of the images, if not the root of the index. `captions`: a caption set to use instead of the
     dataset's own. `phrases`: of each label, for the loss term `phrase_kl`. Unusable images are excluded.
-    Raises NoImages, ImagesError, TeacherError, FewShotError, TextsError, UnlabelledUnused, Stopped.
+    Raises NoImages, ImagesError, TeacherError, FewShotError, TextsError, UnlabelledUnused, MultiLabelUnfit, Stopped.
     """
     hooks = hooks or PipelineHooks()
+    if image_index.is_multi_label:
+        check_multi_label(config)
     few = few_shot_rows(config, image_index)
     trained, unlabelled = image_index.part("train"), image_index.part("unlabelled")
     check_unlabelled_used(config.objective.losses.above_zero(), len(unlabelled))
@@ -144,7 +155,10 @@ def training_data(
     num_trained = len(np.setdiff1d(usable, np.arange(len(trained), len(trained) + len(unlabelled))))
     if num_trained < 2:
         raise NoImages(f"{num_trained} of {len(paths)} training images can be used: at least two are needed")
-    label_rows = {label: row for row, label in enumerate(texts.labels)} | {NO_LABEL: NO_LABEL}
+    label_rows = {label: row for row, label in enumerate(texts.labels)} | {at: at for at in (NO_LABEL, LABEL_SET)}
+    label_sets = None
+    if image_index.label_sets is not None:
+        label_sets = LabelSets(map(label_rows.__getitem__, image_index.label_sets[row]) for row in rows)
     captioned = None
     if "captions" in required_inputs(config.objective.losses.above_zero()):
         folder = Path(image_index.root) if root is None else root
@@ -160,9 +174,10 @@ def training_data(
     if captioned is not None:
         digests["captions"] = captioned.digest
     digests |= banks.digests
+    labels = np.array([label_rows[image_index.label_indices[row]] for row in rows], dtype=np.int64)
     return TrainData(
         pixels=images.pixels,
-        labels=np.array([label_rows[image_index.label_indices[row]] for row in rows], dtype=np.int64),
+        labels=labels,
         teacher=views.features,
         views=views.views,
         live=views.live,
@@ -180,6 +195,8 @@ def training_data(
         teacher_scale=teacher.logit_scale,
         phrases=banks.phrases,
         label_texts=banks.label_texts,
+        label_sets=label_sets,
+        label_offset=teacher_offset(config, views.features, texts.texts, labels, label_sets, usable),
     )
 
 
@@ -283,9 +300,13 @@ def measure_student(
     """Evaluate a student on the held-out and the OOD images.
 
     `teacher`: measure the agreement with this teacher, whose features are cached. `on_predicted`: gets what is
-    measured. Raises NoImages, ImagesError, TeacherError, FewShotError, Stopped.
+    measured. Of images with several labels only their average precision is measured
+    (`distill.evaluation.multi_label`). Raises NoImages, ImagesError, TeacherError, FewShotError, MultiLabelUnfit,
+    Stopped.
     """
     hooks = hooks or PipelineHooks()
+    if image_index.is_multi_label:
+        check_multi_label_measures(options.shots, options.further is not None and options.further.is_asked)
     rows = evaluation_rows(image_index, options.shots)
     if not rows:
         return Evaluation(text=text, id=None, ood=None, joint=None)
@@ -311,6 +332,8 @@ def measure_student(
         usable = np.setdiff1d(usable, np.flatnonzero(of_teacher.bad.numpy()))
         teacher_features = of_teacher.features[torch.from_numpy(usable)]
     features = student_features(student, images.pixels, usable, device=choose_device(options.device), hooks=hooks)
+    if image_index.is_multi_label:
+        return evaluate_sets(text, features, [rows[at] for at in usable.tolist()], image_index, targets)
     measured = measured_rows(image_index, rows, usable, root)
     evaluation = evaluate_measured(
         text, features, measured, image_index, targets, options.temperature, teacher_features
@@ -479,6 +502,8 @@ def measure_teacher(
     )
     usable = np.flatnonzero(~of_teacher.bad.numpy()).astype(np.int64)
     features = of_teacher.features[torch.from_numpy(usable)]
+    if image_index.is_multi_label:
+        return evaluate_sets(text, features, [rows[at] for at in usable.tolist()], image_index, targets)
     measured = measured_rows(image_index, rows, usable, root)
     return evaluate_measured(text, features, measured, image_index, targets, 1 / teacher.logit_scale)
 

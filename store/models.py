@@ -549,7 +549,8 @@ class Dataset(Owned, Base):
     So are the report of the folder, which `warnings` are a part of, and the contents of the images when they were
     registered (`distill.data.dataset.trained_on`). Datasets of earlier versions have neither; with `check` `names` the
     images were not opened. `inputs_digest` covers everything that a dataset was registered with, and the contents of
-    its images if they were opened; an equal dataset is not stored twice.
+    its images if they were opened; an equal dataset is not stored twice. `labels_per_image`: the mean of a multi-label
+    dataset; NULL for one label an image.
     """
 
     __tablename__ = "datasets"
@@ -566,6 +567,7 @@ class Dataset(Owned, Base):
     report_key: Mapped[str | None]
     contents_key: Mapped[str | None]
     warnings: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
+    labels_per_image: Mapped[float | None]
     created_at: Mapped[float]
 
 

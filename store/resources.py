@@ -120,6 +120,7 @@ def add_dataset(
     inputs_digest: str | None = None,
     owner: str | None = None,
     upload_id: str | None = None,
+    labels_per_image: float | None = None,
 ) -> Dataset:
     """Register a dataset whose index, report and contents of images are stored at the three keys.
 
@@ -140,6 +141,7 @@ def add_dataset(
         report_key=report_key,
         contents_key=contents_key,
         warnings=list(warnings),
+        labels_per_image=labels_per_image,
         created_at=time.time(),
     )
     return put_unique(tx, row)

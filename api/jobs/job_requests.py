@@ -17,6 +17,7 @@ from api.http.problems import (
     unprocessable,
     validation_problem,
 )
+from api.jobs import multi_label
 from api.jobs.evaluate_request import EvaluateIn, further_sets
 from api.jobs.image_captions import has_captions
 from api.jobs.job_options import PROMPT_FIELD, SET_FIELD, JobRequestModel, TextOfLabels
@@ -243,6 +244,8 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         check_unlabelled_used(config.objective.losses.above_zero(), dataset.counts.get("unlabelled", 0))
     except UnlabelledUnused as error:
         raise unprocessable("unlabelled_unused", str(error), "/config") from None
+    if dataset.labels_per_image is not None:
+        multi_label.check_training(config, request._given_config)
     _check_ranks(config, request.nproc, request.nnodes, num_images=dataset.counts["train"])
     teacher = parse_teacher_ref(request.teacher, settings.data)
     _check_start(tx, request.start_checkpoint_id, config, teacher)
@@ -369,6 +372,7 @@ def _evaluate(tx: Session, request: EvaluateIn, settings: Settings) -> JobPlan:
     with not_found_at("/dataset_id"):
         dataset = resources.dataset(tx, request.dataset_id)
     _check_measurable(dataset)
+    multi_label.check_evaluation(tx, request, dataset)
     _check_text(tx, request.text, request.attribute_set_id, dataset.vocabulary_id)
     subject: CheckpointSubject | TeacherSubject
     teacher = _teacher(tx, request.teacher, request.checkpoint_id, settings)
@@ -434,6 +438,7 @@ def _teacher(tx: Session, ref: str | None, checkpoint_id: str | None, settings: 
 def _prove(tx: Session, request: ProveIn, settings: Settings) -> JobPlan:
     with not_found_at("/dataset_id"):
         dataset = resources.dataset(tx, request.dataset_id)
+    multi_label.refuse(dataset, "whether attributes help is measured", "/dataset_id")
     _check_text(tx, "all", request.attribute_set_id, dataset.vocabulary_id)
     _check_measurable(dataset)
     spec = ProveSpec(

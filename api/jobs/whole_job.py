@@ -156,6 +156,7 @@ def _put_dataset(tx: Session, folder: _ImageFolder, vocabulary: Vocabulary | Non
         split=folder.body.split.model_dump(mode="json"),
         counts=index.counts,
         digest=index.digest,
+        labels_per_image=index.labels_per_image,
         inputs_digest=dataset_digest(vocabulary_id, folder.folders, folder.body, folder.checked),
         manifest_key="",
         warnings=folder.checked.report.warnings,

@@ -90,7 +90,7 @@ def images_page(
         shown = [item for _, item in numbered]
         listed = images_of_labels(tx, rows, dataset, start=labels, stop=labels + _LABELS + 1)
         others, _ = resources.page(tx, Vocabulary, limit=_CHOICES, after=None)
-        names = _label_names(tx, dataset.vocabulary_id, [item.label for item in shown])
+        names = _label_names(tx, dataset.vocabulary_id, [label for item in shown for label in item.all_labels])
         sets, _ = resources.page(tx, AttributeSet, limit=_CHOICES, after=None, vocabulary_id=dataset.vocabulary_id)
         students, _ = resources.page(
             tx, Checkpoint, limit=_IMAGES, after=None, without=(Checkpoint.evaluation,), dataset_id=id
@@ -100,7 +100,8 @@ def images_page(
             "vocabulary": link(dataset.vocabulary_id),
             "counts": [(_PARTS[name], formats.number(dataset.counts.get(name, 0))) for name in _PARTS],
             "images": [
-                (number, item.path, names.get(item.label, ""), _PARTS[item.part]) for number, item in numbered[:_IMAGES]
+                (number, item.path, ", ".join(names[label] for label in item.all_labels), _PARTS[item.part])
+                for number, item in numbered[:_IMAGES]
             ],
             "next_url": _address(id, start=start + _IMAGES, label=label) if len(shown) > _IMAGES else "",
             "first_url": _address(id, label=label) if start else "",

@@ -9,12 +9,14 @@ import json
 import re
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from distill.data.columns.label_sets import LabelSets
 from distill.data.image_files.parquet_rows import SharedLRU
 from distill.data.image_index import Item
+from distill.data.splits import LABEL_SET, NO_LABEL
 from store.artefacts import Artefacts
 
 _MAX_NOTES_BYTES = 64_000_000
@@ -27,10 +29,23 @@ LABEL_IMAGES = 4
 
 
 class _RowLabels(NamedTuple):
-    """The label of each row, and the number of rows of each label."""
+    """The label of each row, and the number of rows of each label; `label_sets` of a multi-label dataset."""
 
     labels: "array[int]"
     counts: Mapping[int, int]
+    label_sets: LabelSets | None = None
+
+    def rows_of(self, label: int) -> Iterator[int]:
+        """The rows of a label, in order."""
+        if self.label_sets is None:
+            return (at for at, one in enumerate(self.labels) if one == label)
+        return (at for at, labels in enumerate(self.label_sets) if label in (labels or (NO_LABEL,)))
+
+    @property
+    def num_bytes(self) -> int:
+        """The memory of the notes."""
+        sets = () if self.label_sets is None else (self.label_sets.offsets, self.label_sets.values)
+        return sum(one.itemsize * len(one) for one in (self.labels, *sets))
 
 
 class IndexRows:
@@ -38,9 +53,7 @@ class IndexRows:
 
     def __init__(self, artefacts: Artefacts) -> None:
         self._artefacts = artefacts
-        self._labels: SharedLRU[_RowLabels] = SharedLRU(
-            _MAX_NOTES_BYTES, lambda one: one.labels.itemsize * len(one.labels)
-        )
+        self._labels: SharedLRU[_RowLabels] = SharedLRU(_MAX_NOTES_BYTES, lambda one: one.num_bytes)
         self._starts: SharedLRU[array[int]] = SharedLRU(_MAX_NOTES_BYTES, lambda starts: starts.itemsize * len(starts))
         self._firsts: SharedLRU[Mapping[int, array[int]]] = SharedLRU(
             _MAX_NOTES_BYTES, lambda firsts: _NOTE_BYTES * len(firsts)
@@ -73,20 +86,27 @@ class IndexRows:
 
     def rows_of_label(self, manifest_key: str, label: int, start: int, stop: int) -> list[tuple[int, Item]]:
         """Position and image of the images of a label, from its image number `start` to before number `stop`."""
-        positions = (at for at, one in enumerate(self._labels_of(manifest_key).labels) if one == label)
-        chosen = list(islice(positions, start, stop))
+        chosen = list(islice(self._labels_of(manifest_key).rows_of(label), start, stop))
         return [(at, item) for at in chosen if (item := self.row(manifest_key, at)) is not None]
 
     def _labels_of(self, key: str) -> "_RowLabels":
         return self._labels.get(key, lambda: self._read_labels(key))
 
     def _read_labels(self, key: str) -> "_RowLabels":
-        labels = array("i")
+        labels, label_sets = array("i"), LabelSets()
         with self._artefacts.open(key) as file:
             next(file)  # the header
             while lines := list(islice(file, _LINES)):
-                labels.extend(Item(*fields).label for fields in json.loads(b"[" + b",".join(lines) + b"]"))
-        return _RowLabels(labels, Counter(labels))
+                items = [Item(*fields) for fields in json.loads(b"[" + b",".join(lines) + b"]")]
+                labels.extend(item.label for item in items)
+                if LABEL_SET in labels[-len(items) :] or len(label_sets):
+                    while len(label_sets) < len(labels) - len(items):  # of the unlabelled images before the first set
+                        label_sets.append(())
+                    for item in items:
+                        label_sets.append(item.labels)
+        if not len(label_sets):
+            return _RowLabels(labels, Counter(labels))
+        return _RowLabels(labels, Counter(one for of_row in label_sets for one in of_row or (NO_LABEL,)), label_sets)
 
     def of_labels(self, manifest_key: str, labels: Sequence[int]) -> list[list[int]]:
         """The positions of the first `LABEL_IMAGES` images of each label. Raises FileNotFoundError without the file."""
@@ -100,9 +120,11 @@ class IndexRows:
             for row, line in enumerate(file):
                 if (match := _LABEL.match(line)) is None:
                     continue
-                images = firsts.setdefault(int(match[1]), array("Q"))
-                if len(images) < LABEL_IMAGES:
-                    images.append(row)
+                label = int(match[1])
+                for one in Item(*json.loads(line)).all_labels if label == LABEL_SET else (label,):
+                    images = firsts.setdefault(one, array("Q"))
+                    if len(images) < LABEL_IMAGES:
+                        images.append(row)
         return firsts
 
     def _line_starts(self, key: str) -> "array[int]":

@@ -59,6 +59,9 @@ class DatasetOut(ResponseModel):
         description="Images in `train`, `held_out`, `ood` and, if there are some, `unlabelled`; labels in `id_labels` "
         "and `ood_labels`."
     )
+    labels_per_image: float | None = Field(
+        None, description="Mean number of labels of an image of a multi-label dataset; null for one label an image."
+    )
     digest: str = Field(description="Digest of the image index: paths, labels and split.")
     warnings: list[str] = Field(description="What to look at; the details are in the report.")
     owner: str | None = Field(None, description=OWNER)
@@ -93,6 +96,12 @@ _EXAMPLES: list[dict[str, Any]] = [
         "images": {"layout": "class_folders", "unmatched": "skip"},
     },
     {"upload_id": "upl_01k9yzc3sw8r1mv5n3f4b7qd2x", "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x"},
+    {
+        "path": "coco",
+        "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x",
+        "split": {"by": "parts"},
+        "images": {"layout": "coco", "several_labels": "all"},
+    },
 ]
 
 
@@ -158,6 +167,7 @@ def _register(
             split=body.split.model_dump(mode="json"),
             counts=index.counts,
             digest=index.digest,
+            labels_per_image=index.labels_per_image,
             inputs_digest=inputs_digest,
             **keys,
             warnings=checked.report.warnings,

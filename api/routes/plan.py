@@ -28,6 +28,7 @@ class PlannedDatasetOut(ResponseModel):
     """The dataset of a plan."""
 
     counts: dict[str, int] = Field(description="As `counts` of a dataset.")
+    labels_per_image: float | None = Field(None, description="As that of a dataset.")
     warnings: list[str] = Field(description="What to look at.")
     labels: list[int] = Field(description="Positions of the labels that have images in the dataset.")
     same_id: str | None = Field(description="An equal dataset, which its POST would return.")
@@ -68,6 +69,7 @@ def _plan_out(tx: Session, planned: WholeJob, settings: Settings) -> PlanOut:
         if dataset is None or index is None
         else PlannedDatasetOut(
             counts=dataset.counts,
+            labels_per_image=dataset.labels_per_image,
             warnings=dataset.warnings,
             labels=sorted(index.num_images_of_labels.keys() - {NO_LABEL}),
             same_id=planned.same_dataset,

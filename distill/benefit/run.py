@@ -22,6 +22,7 @@ from distill.benefit.metrics import (
     verdict,
 )
 from distill.benefit.phrase_filter import PhraseFilterResult, class_prototypes, contradicted_phrases, drop_phrases
+from distill.config.multi_label import check_one_label
 from distill.data.counter_rng import Ints
 from distill.data.image_index import ImageIndex
 from distill.hooks import PipelineHooks
@@ -126,8 +127,9 @@ def measure_benefit(
     """Measure every arm. `attributes`: one per label of the image index, in its order.
 
     `seeds`: one sample of each random control per seed. `filter_phrases`: also look for phrases that the training
-    images contradict. Raises NoImages, ValueError for a set without attributes, TeacherError, Stopped.
+    images contradict. Raises NoImages, ValueError for a set without attributes, MultiLabelUnfit, TeacherError, Stopped.
     """
+    check_one_label(image_index.is_multi_label, "the measurement of attributes")
     source = _FeatureSource(
         teacher=teacher,
         image_index=image_index,

@@ -20,6 +20,7 @@ from distill.cli.check_options import add_check_options, check_options
 from distill.cli.label_files import read_labels_and_ids
 from distill.config.automatic import fit_to_images
 from distill.config.model_names import check_student, check_teacher
+from distill.config.multi_label import check_multi_label
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig, expand_short_names, located, merged
@@ -221,10 +222,12 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     check = check_options(namespace)
     matched, split = _match_images(namespace, given)
     if namespace.only_matching:
-        given = given.only(sorted(set(matched.images.labels)))
+        given = given.only(sorted(matched.images.used_labels()))
         matched, split = _match_images(namespace, given)
     image_index = index_images(matched, split, [])
     check_shots(config, image_index)
+    if image_index.is_multi_label:
+        check_multi_label(config)
     config = fit_to_images(config, num_trained(config, image_index.counts), _num_ranks())
     return RunArguments(
         labels=given.labels,

@@ -24,6 +24,7 @@ TermInput = Literal[
     "phrases",
     "label_texts",
     "text_labels",
+    "label_matrix",
 ]
 """An input of a loss term.
 
@@ -31,7 +32,8 @@ Features `student` and `teacher` (B, D); `labels` (B,); text features `texts` (K
 and the mask `captioned` (B,); teacher features of this and earlier batches, `queue` (Q, D); the numbers of their
 images, `queue_images` (Q,), and of the images of the batch, `images` (B,); text features of unseen labels, `unseen` (U,
 D); `class_weights` (K,), None if all labels have the same weight; text features of attribute phrases, `phrases` (P, D);
-those of every text of every label, `label_texts` (N, D), and their labels, `text_labels` (N,).
+those of every text of every label, `label_texts` (N, D), and their labels, `text_labels` (N,); `label_matrix` (B, K),
+whether an image has a label, for images with several.
 """
 
 
@@ -135,6 +137,24 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
         inputs=("student", "label_texts", "text_labels", "labels", "class_weights"),
         settings={"temperature": "temperature"},
     ),
+    "bce": LossTerm(
+        title="binary cross-entropy of each label's text, for images with several labels",
+        function="binary_cross_entropy:binary_cross_entropy",
+        inputs=("student", "texts", "label_matrix"),
+        settings={"temperature": "temperature", "offset": "label_offset"},
+    ),
+    "asl": LossTerm(
+        title="the asymmetric loss of each label's text, for images with several labels (ASL)",
+        function="asymmetric:asymmetric",
+        inputs=("student", "texts", "label_matrix"),
+        settings={
+            "temperature": "temperature",
+            "offset": "label_offset",
+            "gamma_positive": "asl_gamma_positive",
+            "gamma_negative": "asl_gamma_negative",
+            "shift": "asl_shift",
+        },
+    ),
 }
 
 
@@ -145,12 +165,22 @@ class UnlabelledUnused(ValueError):
 def check_unlabelled_used(names: Iterable[str], num_unlabelled: int) -> None:
     """Raise UnlabelledUnused if there are unlabelled images and each of the terms with these names needs labels."""
     names = list(names)
-    if num_unlabelled and all("labels" in LOSS_TERMS[name].inputs for name in names):
-        usable = ", ".join(name for name, term in LOSS_TERMS.items() if "labels" not in term.inputs)
+    if num_unlabelled and all(map(needs_labels, names)):
+        usable = ", ".join(name for name in LOSS_TERMS if not needs_labels(name))
         raise UnlabelledUnused(
             f"{num_unlabelled} images have no label, and the losses {', '.join(names)} need one: give one of {usable} "
             "a weight, or leave the unlabelled images out"
         )
+
+
+def needs_labels(name: str) -> bool:
+    """Whether a loss term uses the labels of images."""
+    return not {"labels", "label_matrix"}.isdisjoint(LOSS_TERMS[name].inputs)
+
+
+def fits_multi_label(name: str) -> bool:
+    """Whether a loss term can use images with several labels: it needs no label, or all of them."""
+    return "labels" not in LOSS_TERMS[name].inputs
 
 
 def required_inputs(names: Iterable[str]) -> frozenset[TermInput]:

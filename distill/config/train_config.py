@@ -155,6 +155,16 @@ class TrainConfig(TrainSettings):
         return self
 
     @model_validator(mode="after")
+    def _label_offset_fits(self) -> Self:
+        uses_offset = not {"bce", "asl"}.isdisjoint(self.objective.losses.above_zero())
+        if uses_offset and self.objective.label_offset == "teacher" and self.data.view == "live":
+            raise ValueError(
+                'label_offset "teacher" is measured on features of the teacher before the training, and view "live" '
+                "has none: give label_offset a cosine, or choose another view"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _bundle_fits(self) -> Self:
         if self.bundle.text_onnx and not self.bundle.onnx:
             raise ValueError("text_onnx needs the ONNX files of the student: leave onnx at true")

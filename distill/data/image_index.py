@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distill.data.atomic_files import replacing
+from distill.data.columns.label_sets import LabelSets
 from distill.data.image_folders import FolderError
 from distill.data.packed_strings import PackedStrings
-from distill.data.splits import NO_LABEL, PARTS, Part
+from distill.data.splits import LABEL_SET, NO_LABEL, PARTS, Part
 from limbeck.shared.images.file_names import json_line
 
 _PLAIN = re.compile(r"[ !#-\[\]-~]*").fullmatch
@@ -29,17 +30,26 @@ _LINES = 1 << 13
 class Item(NamedTuple):
     """One image: its path relative to the root, the index of its label (-1 if unlabelled), its part, and its caption.
 
-    The caption is None if the layout gives none. An image with several labels is one item for each of them.
+    The caption is None if the layout gives none. In a multi-label dataset the label is `LABEL_SET`, and `labels` are
+    those of the image, ascending. In another one, an image with several labels is one item for each of them.
     """
 
     path: str
     label: int
     part: Part
     caption: str | None = None
+    labels: Sequence[int] = ()
 
-    def as_fields(self) -> tuple[str | int | None, ...]:
-        """`(path, label, part)`, and the caption if there is one."""
-        return self if self.caption is not None else self[:3]
+    @property
+    def all_labels(self) -> tuple[int, ...]:
+        """The indices of the labels of the image; empty for an unlabelled one."""
+        return tuple(self.labels) if self.labels else (self.label,) if self.label >= 0 else ()
+
+    def as_fields(self) -> tuple[str | int | Sequence[int] | None, ...]:
+        """`(path, label, part)`, the caption if there is one, and the labels if it is an item with a set of them."""
+        if self.labels:
+            return self
+        return self[:4] if self.caption is not None else self[:3]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +57,9 @@ class ImageIndex:
     """The label and the part of each of N images, stored in columns to save memory at a million images.
 
     `labels`: the whole vocabulary in order, including labels without images. `captions`: of each image, empty for an
-    image without one; None if no image has one. The digest covers neither `root` nor the contents of the images.
+    image without one; None if no image has one. `label_sets`: the labels of each image of a multi-label dataset, whose
+    `label_indices` are `LABEL_SET`; None if an image has one label. The digest covers neither `root` nor the contents
+    of the images.
     """
 
     root: str
@@ -56,6 +68,12 @@ class ImageIndex:
     label_indices: "array[int]"
     part_codes: bytes
     captions: PackedStrings | None = None
+    label_sets: LabelSets | None = None
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether the images have sets of labels."""
+        return self.label_sets is not None
 
     @cached_property
     def id_labels(self) -> tuple[int, ...]:
@@ -64,8 +82,12 @@ class ImageIndex:
 
     @cached_property
     def ood_labels(self) -> tuple[int, ...]:
-        """Indices of the labels that are not in training."""
-        return tuple(sorted(self.labels_of("ood")))
+        """Indices of the labels that are not in training.
+
+        In a multi-label dataset an OOD image can also show labels of training; these are not among them.
+        """
+        labels = self.labels_of("ood")
+        return tuple(sorted(labels - set(self.id_labels) if self.is_multi_label else labels))
 
     @cached_property
     def digest(self) -> str:
@@ -83,7 +105,10 @@ class ImageIndex:
     @cached_property
     def _num_images(self) -> Counter[tuple[int, int]]:
         """The number of images of each label in each part, by its code."""
-        return Counter(zip(self.label_indices, self.part_codes, strict=True))
+        if self.label_sets is None:
+            return Counter(zip(self.label_indices, self.part_codes, strict=True))
+        rows = zip(self.label_sets, self.part_codes, strict=True)
+        return Counter((label, code) for labels, code in rows for label in labels or (NO_LABEL,))
 
     @property
     def num_images_of_labels(self) -> dict[int, int]:
@@ -93,8 +118,20 @@ class ImageIndex:
             counts[label] = counts.get(label, 0) + number
         return counts
 
-    def _as_json(self, dumps: Callable[[tuple[str | int | None, ...]], str]) -> Iterator[list[str]]:
+    @property
+    def labels_per_image(self) -> float | None:
+        """The mean number of labels of the labelled images of a multi-label dataset; None for another one."""
+        if self.label_sets is None:
+            return None
+        return len(self.label_sets.values) / max(1, sum(label == LABEL_SET for label in self.label_indices))
+
+    def _as_json(self, dumps: Callable[[tuple[str | int | Sequence[int] | None, ...]], str]) -> Iterator[list[str]]:
         """What `dumps` gives for the fields of each item, some thousand items at a time."""
+        if self.label_sets is not None:
+            of_index = iter(self)
+            while some := list(islice(of_index, _LINES)):
+                yield [dumps(item.as_fields()) for item in some]
+            return
         ends = {key: f'", {key[0]}, "{PARTS[key[1]]}"' for key in self._num_images}
         first = 0
         for paths in self.paths.chunks():
@@ -120,8 +157,12 @@ class ImageIndex:
 
     def __iter__(self) -> Iterator[Item]:
         captions: Iterable[str] = self.captions if self.captions is not None else repeat("", len(self))
-        for path, label, code, caption in zip(self.paths, self.label_indices, self.part_codes, captions, strict=True):
-            yield Item(path, label, PARTS[code], caption or None)
+        rows = zip(self.paths, self.label_indices, self.part_codes, captions, strict=True)
+        if self.label_sets is None:
+            yield from (Item(path, label, PARTS[code], caption or None) for path, label, code, caption in rows)
+            return
+        for (path, label, code, caption), labels in zip(rows, self.label_sets, strict=True):
+            yield Item(path, label, PARTS[code], caption or None, labels)
 
     @property
     def items(self) -> list[Item]:
@@ -150,12 +191,19 @@ class ImageIndex:
         of_rows = array("q", (numbers.setdefault(path, len(numbers)) for path in self.paths))
         return of_rows
 
+    def labels_at(self, at: int) -> tuple[int, ...]:
+        """The indices of the labels of the image at a position; empty for an unlabelled one."""
+        if self.label_sets is not None:
+            return self.label_sets[at]
+        label = self.label_indices[at]
+        return () if label == NO_LABEL else (label,)
+
     def file(self, at: int) -> Path:
         """Path on this machine of the image at a position."""
         return Path(self.root, self.paths[at])
 
     def save(self, path: Path) -> None:
-        """Write JSON lines, atomically: a header, then `[path, label, part]` and any caption of each image."""
+        """Write JSON lines, atomically: a header, then `Item.as_fields` of each image."""
         header = {
             "manifest": 1,
             "root": self.root,
@@ -185,13 +233,27 @@ class ImageIndex:
 
     @classmethod
     def of(cls, root: str | Path, labels: Sequence[str], items: Iterable[Item]) -> "ImageIndex":
-        """Collect items into columns. Raises ValueError for an unknown part or a label index out of range."""
+        """Collect items into columns.
+
+        Raises ValueError for an unknown part, a label index out of range, and images of which only some have sets.
+        """
         label_indices, part_codes = array("i"), bytearray()
         captions: dict[int, str] = {}
+        sets = LabelSets()
 
         def paths() -> Iterator[str]:
-            for path, label, part, caption in items:
-                if not (0 <= label < len(labels) or (label == NO_LABEL and part == "unlabelled")):
+            for path, label, part, caption, of_image in items:
+                if of_image:
+                    if (
+                        label != LABEL_SET
+                        or part == "unlabelled"
+                        or not 0 <= min(of_image) <= max(of_image) < len(labels)
+                    ):
+                        raise ValueError(f"{path}: labels {of_image} do not fit the {len(labels)} labels")
+                    while len(sets) < len(part_codes):  # of the unlabelled images before the first set
+                        sets.append(())
+                    sets.append(of_image)
+                elif not (0 <= label < len(labels) or (label == NO_LABEL and part == "unlabelled")):
                     raise ValueError(f"{path}: label index {label} is out of range, there are {len(labels)} labels")
                 label_indices.append(label)
                 if caption:
@@ -201,7 +263,14 @@ class ImageIndex:
 
         packed = PackedStrings(paths())
         of_rows = PackedStrings(captions.get(row, "") for row in range(len(packed))) if captions else None
-        return cls(str(root), tuple(labels), packed, label_indices, bytes(part_codes), of_rows)
+        label_sets = None
+        if len(sets):
+            if max(label_indices) >= 0:
+                raise ValueError("some images have one label and others a set of labels: give all of them sets")
+            while len(sets) < len(packed):
+                sets.append(())
+            label_sets = sets
+        return cls(str(root), tuple(labels), packed, label_indices, bytes(part_codes), of_rows, label_sets)
 
 
 def _items_of(lines: Iterator[str]) -> Iterator[Item]:

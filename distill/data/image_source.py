@@ -24,7 +24,7 @@ LayoutName = Literal[
 ]
 
 
-SeveralLabels = Literal["refuse", "first", "each", "leave_out"]
+SeveralLabels = Literal["refuse", "first", "each", "leave_out", "all"]
 ColumnName = str | Annotated[int, Field(ge=0, lt=10_000)]
 
 
@@ -35,6 +35,12 @@ class TableColumns(BaseModel):
 
     image: ColumnName | None = Field(None, description="Path of the image, relative to the table.")
     label: ColumnName | None = Field(None, description="Label, or list of labels.")
+    labels: tuple[ColumnName, ...] = Field(
+        (),
+        max_length=10_000,
+        description="Several columns in place of `label`: each holds a label of the image, or is called like a label "
+        "and holds 1 for the images that show it, else 0.",
+    )
     part: ColumnName | None = Field(None, description="Part, such as train, val or test.")
     caption: ColumnName | None = Field(None, description="Caption, for the loss `cap`.")
 
@@ -88,7 +94,8 @@ class ImageSource(BaseModel):
     several_labels: SeveralLabels = Field(
         "refuse",
         description=(
-            "Images with several labels: `refuse`; use the `first`; use them under `each`; or `leave_out` the image."
+            "Images with several labels: `refuse`; use the `first`; use them under `each`; `leave_out` the image; or "
+            "`all`: a multi-label dataset, whose images are trained on and measured with the set of their labels."
         ),
     )
     missing: Literal["refuse", "skip"] = Field(

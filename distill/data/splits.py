@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 Part = Literal["train", "held_out", "ood", "unlabelled"]
 PARTS: tuple[Part, ...] = ("train", "held_out", "ood", "unlabelled")
 LABELLED_PARTS = PARTS[:3]
-NO_LABEL = -1
-"""The label index of an unlabelled image."""
+NO_LABEL, LABEL_SET = -1, -2
+"""The label index of an unlabelled image, and of an image of a multi-label dataset, which has a set of labels.
+
+Both are no index, so that code for one label an image cannot take the first of several by mistake.
+"""
 
 TRAIN_NAMES = ("train", "training", "trainset", "train_set", "training_set", "trainval", "train2017", "train2014")
 MEASURED_NAMES = (

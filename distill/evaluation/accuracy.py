@@ -24,6 +24,7 @@ from distill.data.counter_rng import Ints
 from distill.evaluation.agreement import Agreement, agreement
 from distill.evaluation.bootstrap import Intervals, accuracy_intervals, harmonic_intervals, harmonic_mean
 from distill.evaluation.calibration import Calibration, calibration
+from distill.evaluation.multi_label.measure import MultiLabel
 from distill.evaluation.none_of_these import NoneOfThese
 from distill.json_types import EpochLine, EvaluationJSON, FurtherJSON, LogLine
 
@@ -107,7 +108,8 @@ class Evaluation:
     `retrieval`: the OOD part with few-shot retrieval in addition to the texts, if requested.
     `num_training_images`: images that were left out because the student was trained on them. `none_of_these`: of a
     student with enough held-out images; absent from the JSON otherwise. `further`: results of
-    `distill.evaluation.further`, whose fields are those of the JSON.
+    `distill.evaluation.further`, whose fields are those of the JSON. `multi_label`: the results of images with several
+    labels, which have no accuracy; absent from the JSON for others.
     """
 
     text: str
@@ -119,6 +121,7 @@ class Evaluation:
     num_training_images: int = 0
     none_of_these: NoneOfThese | None = None
     further: FurtherJSON = field(default_factory=FurtherJSON)
+    multi_label: MultiLabel | None = None
 
     def as_json(self) -> EvaluationJSON:
         """`{"text", "id": {...} or None, "ood", "joint", "last_epochs", "retrieval"}`, of JSON types only."""
@@ -127,6 +130,8 @@ class Evaluation:
         plain: EvaluationJSON = json.loads(json.dumps({**fields, **further}))
         if self.none_of_these is None:
             del plain["none_of_these"]
+        if self.multi_label is None:
+            del plain["multi_label"]
         return plain
 
     def summary(self) -> EpochLine:

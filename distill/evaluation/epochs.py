@@ -112,15 +112,16 @@ def measure_epochs(
 
     Checks now what the final evaluation needs, so that an error does not end a training later. If epochs are evaluated,
     or the training `has_checkpoints`, decodes the images and encodes them with the teacher for the final evaluation.
-    Unusable images are not reported, because the final evaluation reports them. Without images to measure on, nothing
-    is measured. Raises NoImages, ImagesError, FewShotError, Stopped.
+    Unusable images are not reported, because the final evaluation reports them. Without images to measure on, and of
+    images with several labels, nothing is measured. Raises NoImages, ImagesError, FewShotError, Stopped.
     """
     evaluated, _ = evaluation_inputs(config, image_index, teacher, targets, None)
     rows = evaluation_rows(evaluated, config.data.shots)
     if not rows and evaluation_rows(image_index, 0):
         raise NoImages("no image is left to evaluate on: hold out images of the seen labels, or keep labels unseen")
     images: _Images | None = None
-    if rows and (config.evaluation.measured_epochs or has_checkpoints):
+    # The mean over epochs and the accuracies of checkpoints are those of one label an image.
+    if rows and (config.evaluation.measured_epochs or has_checkpoints) and not image_index.is_multi_label:
         images = _decode(config, evaluated, teacher, rows, cache=cache, root=root, hooks=hooks)
     return EpochEvaluation(
         config=config, image_index=image_index, teacher=teacher, targets=targets, text=text, images=images

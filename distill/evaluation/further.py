@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.config.multi_label import check_one_label
 from distill.data.counter_rng import Ints
 from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.dataset.trained_on import TrainedOn
@@ -59,6 +60,11 @@ class FurtherSets:
     baseline: Baseline | None = None
     outliers: Tensor | None = None
     trained_on: TrainedOn = field(default_factory=lambda: TrainedOn(()))
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is something to measure beside what every student has."""
+        return bool(self.domains or self.far or self.corruption_images or self.outliers is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +134,9 @@ class FurtherMeasurement:
     hooks: PipelineHooks
 
     def measure(self, known: MeasuredFeatures) -> Further:
-        """All results. Raises ImagesError, Stopped, and ValueError for a baseline with other labels."""
+        """All results. Raises ImagesError, Stopped, MultiLabelUnfit, and ValueError for another baseline's labels."""
+        for named in (*self.sets.domains, *filter(None, [self.sets.far])):
+            check_one_label(named.image_index.is_multi_label, f"a measurement on {named.name}")
         return Further(
             domains=self._domains(known),
             corruptions=self._corruptions(known),

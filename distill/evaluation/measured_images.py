@@ -17,6 +17,7 @@ from distill.data.image_store import load_image
 from distill.data.packed_strings import PackedPaths
 from distill.data.splits import NO_LABEL
 from distill.evaluation.accuracy import Evaluation, evaluate
+from distill.evaluation.multi_label.measure import measure_sets
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import TextKind
 
@@ -104,6 +105,16 @@ def evenly_spread(num_all: int, num_chosen: int) -> Ints:
     if not num_all:
         return np.zeros(0, dtype=np.int64)
     return np.unique(np.linspace(0, num_all - 1, min(num_all, num_chosen)).round().astype(np.int64))
+
+
+def evaluate_sets(
+    text: TextKind, features: Tensor, rows: Sequence[int], image_index: ImageIndex, targets: TextTargets
+) -> Evaluation:
+    """The evaluation of features (N, D) of the `rows` (N,) of a multi-label index. Raises NoImages if there is none."""
+    if not rows:
+        raise NoImages("none of the images to evaluate on can be used")
+    found = measure_sets(features, rows, image_index, targets.features)
+    return Evaluation(text=text, id=None, ood=None, joint=None, multi_label=found)
 
 
 def evaluate_measured(

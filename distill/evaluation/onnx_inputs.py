@@ -54,7 +54,8 @@ class OnnxImages:
 
     def inputs(self, prompt: PromptOptions, temperature: float, text: Teacher | None) -> OnnxInputs:
         """The inputs of `onnx/` in the bundle. `text`: the teacher whose text tower it will hold."""
-        has_images = bool(evaluation_rows(self.image_index, self.shots))
+        # The accuracy of the int8 encoder is that of one label an image.
+        has_images = not self.image_index.is_multi_label and bool(evaluation_rows(self.image_index, self.shots))
         return OnnxInputs(
             temperature=temperature,
             templates=tuple(prompt.model_copy(update={"with_name": True}).prefixes("{}")),

@@ -38,7 +38,10 @@ def check_train_data(data: TrainData) -> None:
     width = data.live.teacher.width if data.live is not None else data.teacher.shape[2]
     if width != data.texts.shape[1]:
         raise ValueError(f"teacher features of width {width}, texts of {data.texts.shape[1]}: widths must be equal")
-    used = data.labels[np.setdiff1d(data.usable, data.unlabelled)]
+    labelled = np.setdiff1d(data.usable, data.unlabelled)
+    used = data.labels[labelled]
+    if data.label_sets is not None:
+        used = np.array([label for row in labelled.tolist() for label in data.label_sets[row]], dtype=np.int64)
     if len(used) and not 0 <= used.min() <= used.max() < len(data.texts):
         raise ValueError(f"label indices from {used.min()} to {used.max()} do not fit {len(data.texts)} texts")
     if len(used) and len(np.unique(used)) == 1:

@@ -21,6 +21,7 @@ from distill.config.batch_plan import BatchPlan as BatchPlan
 from distill.config.batch_plan import plan_batches as plan_batches
 from distill.config.image_size import ImageSize
 from distill.config.train_config import Sampling, TrainConfig
+from distill.data.columns.label_sets import LabelSets
 from distill.data.counter_rng import Ints, shuffled, shuffled_in_windows
 from distill.data.crops import Views, sample_augmentations, sample_views
 from distill.data.decoded_images import PixelRows
@@ -31,6 +32,7 @@ from distill.data.row_cache import KEY_BYTES, Keys
 from distill.data.splits import NO_LABEL
 from distill.data.views.mixture import Mixture, draw_mixtures
 from distill.data.views.retouching import sample_retouching
+from distill.losses.label_matrix import label_matrix
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
 from distill.texts.text_bank import LabelledTexts
@@ -57,7 +59,9 @@ class TrainData:
     `unlabelled`: the rows of `usable` without a label, whose `labels` are -1 (`distill.data.draws.unlabelled`).
     `contents`: (N, 32) uint8, the sha256 of each image file, for the record of what the student was trained on.
     `teacher_scale`: the teacher's logit scale, for the losses that use it. `phrases`: (P, D), a bank of attribute
-    phrases; `label_texts`: every text of every label (`distill.texts.text_bank`).
+    phrases; `label_texts`: every text of every label (`distill.texts.text_bank`). `label_sets`: the labels of each
+    image of a multi-label dataset, as rows of `texts`; its `labels` are `LABEL_SET`. `label_offset`: what the setting
+    "teacher" of this name means for these images.
     """
 
     pixels: PixelRows
@@ -79,6 +83,8 @@ class TrainData:
     teacher_scale: float | None = None
     phrases: Tensor | None = None
     label_texts: LabelledTexts | None = None
+    label_sets: LabelSets | None = None
+    label_offset: float | None = None
 
     def image_numbers(self) -> Ints:
         """A number (N,) for each image, equal for rows with the same image file."""
@@ -96,8 +102,9 @@ class Batch:
     """A batch on the device: `pixels` (B, S, T, 3) uint8, `labels` (B,) int64, `teacher` (B, D) float32.
 
     `images`: (B,) int64, the number of each image. `captions` (B, D) and `captioned` (B,) bool if the data has
-    captions. `waited_s`: seconds the step waited for it. `mixture`: the images that are mixed with others, whose label
-    is -1 and whose `teacher` is that of the mixture.
+    captions. `label_matrix` (B, K) uint8, 1 for the labels of an image, if the images have sets of labels. `waited_s`:
+    seconds the step waited for it. `mixture`: the images that are mixed with others, whose label is -1 and whose
+    `teacher` is that of the mixture.
     """
 
     pixels: Tensor
@@ -109,6 +116,7 @@ class Batch:
     captions: Tensor | None = None
     captioned: Tensor | None = None
     mixture: Mixture | None = None
+    label_matrix: Tensor | None = None
 
     def parts(self, count: int) -> "Iterator[Batch]":
         """The batch in `count` equal parts, in order."""
@@ -125,6 +133,7 @@ class Batch:
                 captions=None if self.captions is None else self.captions[rows],
                 captioned=None if self.captioned is None else self.captioned[rows],
                 mixture=None if self.mixture is None else self.mixture.part(start, start + size),
+                label_matrix=None if self.label_matrix is None else self.label_matrix[rows],
             )
 
 
@@ -166,6 +175,7 @@ def batches(
                 captions=rows.captions,
                 captioned=rows.captioned,
                 mixture=rows.mixture,
+                label_matrix=rows.label_matrix,
             )
 
 
@@ -180,6 +190,7 @@ class _BatchRows(NamedTuple):
     captions: Tensor | None
     captioned: Tensor | None
     mixture: Mixture | None
+    label_matrix: Tensor | None
 
 
 class _BatchReader:
@@ -228,6 +239,9 @@ class _BatchReader:
             views=self._views(rows, turns, step),
             captions=None if data.captions is None else self._move(data.captions[rows]),
             captioned=None if data.captioned is None else self._move(data.captioned[rows]),
+            label_matrix=None
+            if data.label_sets is None
+            else self._move(label_matrix(data.label_sets, rows, len(data.texts))),
             mixture=mixture,
         )
 

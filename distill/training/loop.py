@@ -149,6 +149,7 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
             phrases=run.phrases,
             label_texts=run.label_texts.features if run.label_texts else None,
             text_labels=run.label_texts.labels if run.label_texts else None,
+            label_matrix=part.label_matrix,
             has_unlabelled=run.plan.num_unlabelled > 0 or part.mixture is not None,
         )
     )

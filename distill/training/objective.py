@@ -16,12 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.config.loss_registry import LOSS_TERMS, LossTerm, TermInput, required_inputs
+from distill.config.loss_registry import LOSS_TERMS, LossTerm, TermInput, needs_labels, required_inputs
 from distill.config.train_config import ObjectiveConfig, TrainConfig
+from distill.data.splits import NO_LABEL
 from distill.losses.gather import gather_rows
 from distill.losses.precision import no_autocast, to_full_precision
 
-PER_IMAGE = ("student", "teacher", "labels", "images", "captions", "captioned")
+PER_IMAGE = ("student", "teacher", "labels", "images", "captions", "captioned", "label_matrix")
 """The tensors with a row for each image of the batch."""
 
 BANKS = frozenset[TermInput]({"phrases", "label_texts", "text_labels"})
@@ -45,7 +46,9 @@ class ObjectiveInputs:
     `captions`: (B, D), valid where `captioned` (B,) bool is true; None if the data has no captions.
     `unseen`: (U, D), texts of labels without images, if the loss term `unseen` has a weight. `class_weights`: (K,),
     None if all labels have the same weight. `phrases`: (P, D), a bank of attribute phrases. `label_texts`: (N, D) of
-    every text of every label, and `text_labels` (N,).
+    every text of every label, and `text_labels` (N,). `label_matrix`: (B, K) uint8, 1 for the labels of an image, if
+    the images have sets of labels; `labels` are then `LABEL_SET`. Without it, the terms that use it take the one label
+    of each image.
     """
 
     student: Tensor
@@ -61,6 +64,7 @@ class ObjectiveInputs:
     label_texts: Tensor | None = None
     text_labels: Tensor | None = None
     has_unlabelled: bool = False
+    label_matrix: Tensor | None = None
 
 
 class Predictions(NamedTuple):
@@ -73,9 +77,10 @@ class Predictions(NamedTuple):
 class Objective(nn.Module):
     """The weighted loss terms of a config. Its parameters are trained with the student; its buffers are saved too.
 
-    `width`: D. `num_images`: to train on, for the size of the queue. `teacher_scale`: of `TrainData`. `prompted`: the
-    texts of the K labels, then of the unseen ones, which are encoded after the learned vectors; then only the number of
-    `texts` and `unseen` of the inputs is used. Raises ValueError unless `prompted` has `context_tokens` vectors.
+    `width`: D. `num_images`: to train on, for the size of the queue. `teacher_scale`, `label_offset`: of `TrainData`.
+    `prompted`: the texts of the K labels, then of the unseen ones, which are encoded after the learned vectors; then
+    only the number of `texts` and `unseen` of the inputs is used. Raises ValueError unless `prompted` has
+    `context_tokens` vectors.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Objective(nn.Module):
         prompted: "PromptedTexts | None" = None,
         num_images: int = 0,
         teacher_scale: float | None = None,
+        label_offset: float | None = None,
     ) -> None:
         super().__init__()
         num_tokens = prompted.num_tokens if prompted else 0
@@ -94,7 +100,8 @@ class Objective(nn.Module):
                 f"context_tokens is {config.objective.context_tokens}, but the texts have room for {num_tokens}"
             )
         self.weights: dict[str, float] = config.objective.losses.above_zero()
-        self._terms = {name: _term_function(LOSS_TERMS[name], config.objective, teacher_scale) for name in self.weights}
+        known = {"affinity_scale": teacher_scale and 1 / teacher_scale, "label_offset": label_offset}
+        self._terms = {name: _term_function(LOSS_TERMS[name], config.objective, known) for name in self.weights}
         self._required = required_inputs(self.weights)
         self._prompted = prompted
         self.predicted: Predictions | None = None  # of the last step, over all ranks
@@ -130,12 +137,11 @@ class Objective(nn.Module):
                 tensors |= {"images": images, "queue_images": self._update_queue_images(images)}
             if "queue" in self._required:
                 tensors["queue"] = self._update_queue(teacher)
+            if "label_matrix" in self._required:
+                tensors["label_matrix"] = gather_rows(_label_matrix(inputs))
             labelled = _labelled(tensors) if inputs.has_unlabelled else tensors
-            self.predicted = _predicted(labelled)
-            return {
-                name: term(labelled if "labels" in LOSS_TERMS[name].inputs else tensors)
-                for name, term in self._terms.items()
-            }
+            self.predicted = None if inputs.label_matrix is not None else _predicted(labelled)
+            return {name: term(labelled if needs_labels(name) else tensors) for name, term in self._terms.items()}
 
     def _texts(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
         if self._prompted is None or self.context is None:
@@ -190,9 +196,17 @@ def _labelled(tensors: Mapping[str, Tensor | None]) -> dict[str, Tensor | None]:
     """The tensors without the rows of unlabelled images."""
     labels = tensors["labels"]
     assert labels is not None
-    rows = torch.nonzero(labels >= 0).squeeze(1)
+    rows = torch.nonzero(labels != NO_LABEL).squeeze(1)
     selected = {name: tensor[rows] for name in PER_IMAGE if (tensor := tensors.get(name)) is not None}
     return {**tensors, **selected}
+
+
+def _label_matrix(inputs: ObjectiveInputs) -> Tensor:
+    """(B, K) uint8, 1 for the labels of an image; images without a label have none."""
+    if inputs.label_matrix is not None:
+        return inputs.label_matrix
+    labels = torch.arange(len(inputs.texts), device=inputs.labels.device)
+    return (inputs.labels[:, None] == labels[None, :]).to(torch.uint8)
 
 
 def _required(tensor: Tensor | None, name: str) -> Tensor:
@@ -202,21 +216,24 @@ def _required(tensor: Tensor | None, name: str) -> Tensor:
 
 
 def _term_function(
-    term: LossTerm, config: ObjectiveConfig, teacher_scale: float | None
+    term: LossTerm, config: ObjectiveConfig, of_teacher: Mapping[str, float | None]
 ) -> Callable[[Mapping[str, Tensor | None]], Tensor]:
     """The function of a loss term, with its settings from `config`, as a function of all tensors by name."""
     file, _, name = term.function.partition(":")
     function: Callable[..., Tensor] = getattr(import_module(f"distill.losses.{file}"), name)
-    settings = {keyword: _setting(config, field, teacher_scale) for keyword, field in term.settings.items()}
+    settings = {keyword: _setting(config, field, of_teacher) for keyword, field in term.settings.items()}
     return lambda tensors: function(*(tensors[name] for name in term.inputs), **settings)
 
 
-def _setting(config: ObjectiveConfig, field: str, teacher_scale: float | None) -> object:
-    """A setting of a loss term; `affinity_scale` as the temperature that it means."""
-    if field != "affinity_scale":
-        return getattr(config, field)
-    if config.affinity_scale == "temperature":
+def _setting(config: ObjectiveConfig, field: str, of_teacher: Mapping[str, float | None]) -> object:
+    """A setting of a loss term; `affinity_scale` as the temperature that it means. `of_teacher`: of fields that are
+    "teacher"."""
+    value: object = getattr(config, field)
+    if field == "affinity_scale" and value == "temperature":
         return config.temperature
-    if teacher_scale is None:
-        raise ValueError("affinity_scale is teacher, but the data has no logit scale of a teacher")
-    return 1 / teacher_scale
+    if value != "teacher":
+        return value
+    if (found := of_teacher[field]) is None:
+        what = "logit scale" if field == "affinity_scale" else "offset"
+        raise ValueError(f"{field} is teacher, but the data has no {what} of a teacher")
+    return found

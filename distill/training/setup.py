@@ -110,6 +110,7 @@ def prepare_training(
         prompted=data.prompted,
         num_images=len(data.usable),
         teacher_scale=data.teacher_scale,
+        label_offset=data.label_offset,
     ).to(device)
     learner = nn.ModuleDict({"student": model, "objective": objective})
     digests = dict(data.digests)

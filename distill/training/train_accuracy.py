@@ -28,10 +28,10 @@ class TrainAccuracy:
         self._seen.index_add_(0, labels, torch.ones_like(labels))
         self._correct.index_add_(0, labels, (labels == predicted).long())
 
-    def mean(self) -> float:
-        """The mean accuracy over the labels that had images, 0 to 1."""
+    def mean(self) -> float | None:
+        """The mean accuracy over the labels that had images, 0 to 1; None if nothing was counted."""
         seen = self._seen > 0
-        return float((self._correct[seen] / self._seen[seen]).mean())
+        return float((self._correct[seen] / self._seen[seen]).mean()) if seen.any() else None
 
     def counts(self) -> list[list[int]]:
         """The correct and all images of each label, (2, K)."""

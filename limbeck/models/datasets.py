@@ -91,7 +91,7 @@ class CaptionSet(ServiceResponse):
 
 class Dataset(ServiceResponse):
     """Images in the service's data root or in an upload, matched to a vocabulary and split. `counts`: images and
-    labels; `warnings`: what to look at."""
+    labels; `labels_per_image`: the mean of a multi-label dataset, else None; `warnings`: what to look at."""
 
     id: str
     vocabulary_id: str
@@ -100,6 +100,7 @@ class Dataset(ServiceResponse):
     upload_id: str | None = None
     split: dict[str, JsonValue]
     counts: dict[str, int]
+    labels_per_image: float | None = None
     digest: str
     warnings: tuple[str, ...]
     owner: str | None = None

@@ -43,6 +43,7 @@ def small_data(
         few=np.arange(num_images - few, num_images, dtype=np.int64),
         digests={"dataset": "d0", "texts": "t0"},
         teacher_scale=1 / 0.07,
+        label_offset=0.1,
     )
 
 

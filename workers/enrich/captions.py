@@ -145,5 +145,7 @@ def _images(context: Context, dataset_id: str) -> tuple[Path, list[_Image]]:
     rows = image_index.part("train")
     names: dict[str, list[str]] = {}
     for at in rows:
-        names.setdefault(image_index.paths[at], []).append(image_index.labels[image_index.label_indices[at]])
+        names.setdefault(image_index.paths[at], []).extend(
+            map(image_index.labels.__getitem__, image_index.labels_at(at))
+        )
     return root, [_Image(path, ", ".join(names[path])) for path in (image_index.paths[at] for at in rows)]

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from distill.config.sections.base import ConfigSection
+from distill.config.sections.base import ConfigSection, Fraction
 from distill.config.sections.losses import LossWeights
 
 ClassWeights = Literal["none", "inverse", "inverse_sqrt", "effective"]
@@ -55,6 +55,20 @@ class ObjectiveConfig(ConfigSection):
         "to 65,536.",
     )
     unseen_neighbours: int = Field(2, ge=1, description="Nearest unseen labels per image in the term `unseen`.")
+    label_offset: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | Literal["teacher"] = Field(
+        "teacher",
+        description="In the losses `bce` and `asl`, the cosine of image and text at which the probability of a label "
+        "is one half; `teacher`: where the teacher expects as many labels as the training images have.",
+    )
+    asl_gamma_positive: float = Field(
+        0.0, ge=0, le=20, allow_inf_nan=False, description="Focusing of the labels of an image in the loss `asl`."
+    )
+    asl_gamma_negative: float = Field(
+        4.0, ge=0, le=20, allow_inf_nan=False, description="Focusing of the other labels in the loss `asl`."
+    )
+    asl_shift: Fraction = Field(
+        0.05, description="Probability below which the loss `asl` ignores a label that an image does not have."
+    )
     context_tokens: int = Field(
         0,
         ge=0,
@@ -65,3 +79,12 @@ class ObjectiveConfig(ConfigSection):
         False,
         description="Texts after learned context vectors that end in a full stop get a second one, as published.",
     )
+
+    @field_validator("asl_gamma_positive", "asl_gamma_negative")
+    @classmethod
+    def _gamma_has_a_gradient(cls, gamma: float) -> float:
+        if 0 < gamma < 1:
+            raise ValueError(
+                f"a focusing of {gamma} has an infinite gradient at a probability of 0: give 0, or at least 1"
+            )
+        return gamma

@@ -4,8 +4,10 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
 
+from distill.data.columns.label_sets import LabelSets
 from distill.data.layouts.image_columns import ImageColumns
 from distill.data.packed_strings import PackedStrings
+from distill.data.splits import LABEL_SET
 
 
 class MatchedImage(NamedTuple):
@@ -19,7 +21,7 @@ class MatchedImage(NamedTuple):
 class MatchedImages(Sequence[MatchedImage]):
     """N images. `labels` (N,) are indices into the vocabulary; `part_codes` (N,) are positions in `parts`.
 
-    `captions` as of `ImageColumns`.
+    `captions` as of `ImageColumns`. `label_sets` as of `distill.data.image_index.ImageIndex`.
     """
 
     def __init__(
@@ -29,8 +31,10 @@ class MatchedImages(Sequence[MatchedImage]):
         part_codes: "array[int]",
         parts: Sequence[str | None],
         captions: PackedStrings | None = None,
+        label_sets: LabelSets | None = None,
     ) -> None:
         self.paths, self.labels, self.part_codes, self.parts, self.captions = paths, labels, part_codes, parts, captions
+        self.label_sets = label_sets
 
     @classmethod
     def of_listed(cls, images: ImageColumns, rows: Sequence[int] | None, labels: "array[int]") -> "MatchedImages":
@@ -46,7 +50,20 @@ class MatchedImages(Sequence[MatchedImage]):
         paths = self.paths.taken(rows, has_repeats=None if self.paths.has_repeats else False)
         labels = array("i", map(self.labels.__getitem__, rows))
         parts = array("H", map(self.part_codes.__getitem__, rows))
-        return MatchedImages(paths, labels, parts, self.parts, self.captions.taken(rows) if self.captions else None)
+        captions = self.captions.taken(rows) if self.captions else None
+        sets = None if self.label_sets is None else self.label_sets.taken(rows)
+        return MatchedImages(paths, labels, parts, self.parts, captions, sets)
+
+    def with_sets(self, label_sets: LabelSets) -> "MatchedImages":
+        """The same images with a set of labels each; those whose set is empty are left out."""
+        labels = array("i", [LABEL_SET]) * len(label_sets)
+        found = MatchedImages(self.paths, labels, self.part_codes, self.parts, self.captions, label_sets)
+        kept = [row for row, of_image in enumerate(label_sets) if of_image]
+        return found if len(kept) == len(found) else found.taken(kept)
+
+    def used_labels(self) -> set[int]:
+        """The labels of the images."""
+        return set(self.labels if self.label_sets is None else self.label_sets.values)
 
     def without(self, paths: Iterable[str]) -> "MatchedImages":
         """The images without those of these paths."""

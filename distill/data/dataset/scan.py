@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill.data import image_folders
-from distill.data.dataset import label_values, several_labels
+from distill.data.dataset import label_values, multi_label, several_labels
 from distill.data.dataset.allocation import map_large_blocks
 from distill.data.dataset.label_matcher import LabelIds, LabelMatcher
 from distill.data.dataset.listing_checks import check_listing
@@ -19,7 +19,7 @@ from distill.data.layouts import image_lists
 from distill.data.layouts.listing import Listing
 from distill.data.layouts.registry import list_images
 from distill.data.layouts.unlabelled import patterns_against, unlabelled_paths
-from distill.data.splits import NO_LABEL, PARTS, ByImageLists, ByParts, Split
+from distill.data.splits import LABEL_SET, NO_LABEL, PARTS, ByImageLists, ByList, ByParts, Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,17 @@ def split_dataset(matched: MatchedDataset, split: Split, notes: list[str]) -> Im
 
     Adds to `notes` what was moved. Raises FolderError.
     """
-    images, parts = matched.images, split_images(matched.images, matched.labels, split, matched.matcher)
+    images = matched.images
+    if images.label_sets is not None and isinstance(split, ByList):
+        images = multi_label.of_listed_labels(images, split, matched.matcher)
+    parts = split_images(images, matched.labels, split, matched.matcher, notes)
+    if images.label_sets is not None:
+        sets = images.label_sets
+        items = [
+            Item(images.paths[row], LABEL_SET, PARTS[code], None, sets[row]) for row, code in zip(*parts, strict=True)
+        ]
+        items += [Item(path, NO_LABEL, "unlabelled") for path in matched.unlabelled]
+        return ImageIndex.of(matched.root, matched.labels, _with_captions(items, matched.listing))
     if images.paths.has_repeats or matched.unlabelled:
         items = [Item(images.paths[row], images.labels[row], PARTS[code]) for row, code in zip(*parts, strict=True)]
         items = several_labels.one_part_each(items, notes)

@@ -1,12 +1,14 @@
 """Images with several labels: refused, or used by choice; and one part for each image. Imports no torch.
 
-With `each`, an image has a row for each of its labels. All rows of an image are in one part, so that no image is
-trained on and measured: it is in training if one of its labels put it there, and it is not used as an OOD image if it
-also shows a label that is trained on.
+With `all`, an image is one row with the set of its labels (`distill.data.dataset.multi_label`). With `each`, an image
+has a row for each of its labels. All rows of an image are in one part, so that no image is trained on and measured: it
+is in training if one of its labels put it there, and it is not used as an OOD image if it also shows a label that is
+trained on.
 """
 
 from collections.abc import Iterable, Sequence
 
+from distill.data.columns.label_sets import LabelSets
 from distill.data.dataset.matched_images import MatchedImages
 from distill.data.image_folders import FolderError
 from distill.data.image_index import Item
@@ -23,8 +25,11 @@ def one_label_each(
 ) -> MatchedImages:
     """The images after the policy; a label that is repeated counts once. Adds to `notes` what was done.
 
-    Raises FolderError several_labels if they are refused.
+    With `all`, each image has a set of labels, also if it has only one. Raises FolderError several_labels if several
+    are refused.
     """
+    if policy == "all":
+        return _sets(images, notes)
     if not images.paths.has_repeats:  # a million images need no million lists
         return images
     of_path: dict[str, list[int]] = {}
@@ -39,7 +44,7 @@ def one_label_each(
         detail = (
             f"{len(several):,} of {len(of_path):,} images have several labels, the first is "
             f"{quoted(listed_path(path))} ({names}): "
-            'give images.several_labels "first", "each" or "leave_out"'
+            'give images.several_labels "all" (a multi-label dataset), "first", "each" or "leave_out"'
         )
         raise FolderError("several_labels", detail, "/images/several_labels")
     if several:
@@ -50,6 +55,19 @@ def one_label_each(
         if len(found) == 1 or policy == "each" or (policy == "first" and image.label == found[0]):
             kept.setdefault((image.path, image.label), row)
     return images.taken(list(kept.values()))
+
+
+def _sets(images: MatchedImages, notes: list[str]) -> MatchedImages:
+    """Each image once, at its first row, with the set of its labels."""
+    of_path: dict[str, tuple[int, list[int]]] = {}
+    for row, image in enumerate(images):
+        of_path.setdefault(image.path, (row, []))[1].append(image.label)
+    label_sets = LabelSets(labels for _, labels in of_path.values())
+    notes.append(
+        f"multi-label: {len(label_sets):,} images have {len(label_sets.values) / max(1, len(label_sets)):.2f} labels "
+        "on average"
+    )
+    return images.taken([row for row, _ in of_path.values()]).with_sets(label_sets)
 
 
 def one_part_each(items: Iterable[Item], notes: list[str]) -> list[Item]:

@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from distill.data.dataset import multi_label
 from distill.data.dataset.grouping import positions_of_values
 from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.dataset.matched_images import MatchedImages
@@ -36,8 +37,10 @@ class Parts(NamedTuple):
     codes: bytes
 
 
-def split_images(images: MatchedImages, labels: Sequence[str], split: Split, matcher: LabelMatcher) -> Parts:
-    """The images with their parts. Raises FolderError."""
+def split_images(
+    images: MatchedImages, labels: Sequence[str], split: Split, matcher: LabelMatcher, notes: list[str]
+) -> Parts:
+    """The images with their parts. Adds to `notes` what the split changes. Raises FolderError."""
     if isinstance(split, AllImages):
         part: Part = "train" if split.part == "train" else "ood"
         return Parts(_by_path(images), bytes([PARTS.index(part)]) * len(images))
@@ -46,7 +49,14 @@ def split_images(images: MatchedImages, labels: Sequence[str], split: Split, mat
         return Parts(range(len(images)), bytes(map(codes.__getitem__, images.part_codes)))
     if isinstance(split, ByParts):
         return _by_parts(images, len(labels), split)
+    if images.label_sets is not None:
+        return _in_path_order(images, multi_label.part_codes(images, labels, split, matcher, notes))
     return _by_labels(images, labels, split, matcher)
+
+
+def _in_path_order(images: MatchedImages, codes: "npt.NDArray[np.uint8]") -> Parts:
+    rows = images.paths.sorted_rows()
+    return Parts(rows, codes[list(rows)].tobytes())
 
 
 def _by_path(images: MatchedImages) -> Sequence[int]:
@@ -92,7 +102,7 @@ def _by_labels(images: MatchedImages, labels: Sequence[str], split: BySeed | ByL
 def _by_parts(images: MatchedImages, num_labels: int, split: ByParts) -> Parts:
     import numpy as np  # the API does not load it at start
 
-    part_codes, of_images = np.asarray(images.part_codes), np.asarray(images.labels)
+    part_codes = np.asarray(images.part_codes)
     used_codes = np.unique(part_codes).tolist()
     named = {images.parts[code] for code in used_codes}
     if "train" not in named:
@@ -107,8 +117,7 @@ def _by_parts(images: MatchedImages, num_labels: int, split: ByParts) -> Parts:
         first = listed_path(images.paths[int(nowhere[0])])
         detail = f"{len(nowhere)} images are in no part, such as {first}: leave them out by a pattern in exclude"
         raise FolderError("no_part", detail, "/images/exclude")
-    trained = np.zeros(num_labels, np.bool_)
-    trained[of_images[part_codes == images.parts.index("train")]] = True
+    shows_seen_only = _shows_seen_only(images, num_labels, part_codes == images.parts.index("train"))
     is_published = "val_on_train" in named  # then `val` holds OOD labels only
     train, held_out, ood = map(PARTS.index, LABELLED_PARTS)
     codes = np.full(len(images), len(PARTS), np.uint8)  # of no part
@@ -121,11 +130,29 @@ def _by_parts(images: MatchedImages, num_labels: int, split: ByParts) -> Parts:
         elif is_published:
             codes[rows] = held_out if name == "val_on_train" else ood
         else:
-            codes[rows] = np.where(trained[of_images[rows]], held_out, ood)
+            codes[rows] = np.where(shows_seen_only[rows], held_out, ood)
     by_path = np.asarray(_by_path(images))
     by_path = by_path[codes[by_path] <= max(train, held_out, ood)]
-    ordered = by_path[np.lexsort((of_images[by_path], codes[by_path]))]
+    ordered = by_path[np.lexsort((np.asarray(images.labels)[by_path], codes[by_path]))]
     return Parts(_as_rows(ordered), codes[ordered].tobytes())
+
+
+def _shows_seen_only(
+    images: MatchedImages, num_labels: int, in_training: "npt.NDArray[np.bool_]"
+) -> "npt.NDArray[np.bool_]":
+    """Whether training has images of each label of an image, (N,). `in_training` (N,)."""
+    import numpy as np  # the API does not load it at start
+
+    trained = np.zeros(num_labels, np.bool_)
+    if images.label_sets is None:
+        of_images = np.asarray(images.labels)
+        trained[of_images[in_training]] = True
+        of_image: npt.NDArray[np.bool_] = trained[of_images]
+        return of_image
+    offsets, values = np.asarray(images.label_sets.offsets), np.asarray(images.label_sets.values)
+    trained[values[np.repeat(in_training, np.diff(offsets))]] = True
+    seen_only: npt.NDArray[np.bool_] = np.logical_and.reduceat(trained[values], offsets[:-1])
+    return seen_only
 
 
 def _as_rows(rows: "npt.NDArray[np.int32 | np.int64]") -> Sequence[int]:

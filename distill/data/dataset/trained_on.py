@@ -51,11 +51,14 @@ class TrainedOn:
         return np.isin(image_prefixes(contents), self.images)
 
     def split(self, image_index: ImageIndex) -> ImageIndex:
-        """The images to measure on: held out if the student saw their label, else OOD.
+        """The images to measure on: held out if the student saw their label, or all of their labels, else OOD.
 
-        Neither training images nor unlabelled images are among them.
+        Neither training images nor unlabelled images are among them. An OOD image of a multi-label dataset keeps a seen
+        label only if a held-out image has it too: without one, the label is not measured.
         """
         seen = self.seen(image_index.labels)
+        if image_index.label_sets is not None:
+            return _split_sets(image_index, frozenset(seen))
         return ImageIndex.of(
             image_index.root,
             image_index.labels,
@@ -80,6 +83,21 @@ class TrainedOn:
             return bool(whole.find(label) or without_sense.find(label) or any(map(whole.find, _names(label))))
 
         return {at for at, label in enumerate(labels) if is_seen(label)}
+
+
+def _split_sets(image_index: ImageIndex, seen: frozenset[int]) -> ImageIndex:
+    """The measured images of a multi-label dataset as of `TrainedOn.split`."""
+    measured = [item for item in image_index if item.part in ("held_out", "ood")]
+    held_out = [item for item in measured if seen.issuperset(item.labels)]
+    kept = {label for item in held_out for label in item.labels}
+    items = []
+    for item in measured:
+        if seen.issuperset(item.labels):
+            items.append(item._replace(part="held_out"))
+        else:
+            labels = tuple(label for label in item.labels if label in kept or label not in seen)
+            items.append(item._replace(part="ood", labels=labels))
+    return ImageIndex.of(image_index.root, image_index.labels, items)
 
 
 def _names(label: str) -> list[str]:

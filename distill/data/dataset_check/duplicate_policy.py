@@ -46,7 +46,7 @@ class SamePicture:
     @property
     def contradictory(self) -> bool:
         """Whether the items are under more than one label."""
-        return len({item.label for item in self.items if item.part != "unlabelled"}) > 1
+        return len({item.all_labels for item in self.items if item.part != "unlabelled"}) > 1
 
 
 @dataclass
@@ -87,14 +87,14 @@ def resolve_duplicates(
 def _separate(items: list[Item | None], group: SamePicture, resolution: Resolution) -> None:
     """Keep a picture in one part."""
     trained_or_measured = [item for item in group.items if item.part != "unlabelled"]
-    trained = {item.label for item in group.items if item.part == "train"}
+    trained = {label for item in group.items if item.part == "train" for label in item.all_labels}
     for at, item in zip(group.positions, group.items, strict=True):
         if item.part == "unlabelled":
             items[at] = None if trained_or_measured else item
         elif item.part == "ood":
             items[at] = None if group.seen_and_unseen else item
         elif item.part == "held_out" and trained:
-            items[at] = item._replace(part="train") if item.label in trained else None
+            items[at] = item._replace(part="train") if trained.intersection(item.all_labels) else None
         if items[at] is None:
             resolution.left_out.append(at)
         elif items[at] != item:
@@ -124,4 +124,4 @@ def _named(group: SamePicture, labels: Sequence[str]) -> str:
 
 
 def _place(item: Item, labels: Sequence[str]) -> str:
-    return item.part if item.part == "unlabelled" else f"{item.part}, {labels[item.label]}"
+    return ", ".join((item.part, *(labels[label] for label in item.all_labels)))

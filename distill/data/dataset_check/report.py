@@ -23,6 +23,7 @@ from limbeck.shared.images.dataset_report import (
     ImageSizes,
     ImagesPerLabel,
     LabelCount,
+    LabelsPerImage,
     NamedFiles,
     NamedLabels,
     NearDuplicateAction,
@@ -73,7 +74,7 @@ def dataset_report(
     matched: MatchedDataset, image_index: ImageIndex, options: Checked, findings: CheckFindings | None
 ) -> DatasetReport:
     """The report of a dataset; without `findings`, no image was opened."""
-    listed = set(matched.images.labels)
+    listed = matched.images.used_labels()
     used = set(image_index.num_images_of_labels)
     report = DatasetReport(
         check=options.check,
@@ -84,6 +85,7 @@ def dataset_report(
         num_used=_num_different(image_index.paths),
         parts=image_index.counts,
         images_per_label=_images_per_label(image_index),
+        labels_per_image=_labels_per_image(image_index),
         labels_without_images=_labels(matched.labels, set(range(len(matched.labels))) - listed),
         labels_without_usable_images=_labels(matched.labels, _unusable_labels(matched, findings, used)),
         unreadable=_unreadable(findings) if findings else (),
@@ -119,6 +121,15 @@ def _images_per_label(image_index: ImageIndex) -> ImagesPerLabel:
     )
 
 
+def _labels_per_image(image_index: ImageIndex) -> LabelsPerImage | None:
+    if image_index.label_sets is None:
+        return None
+    numbers = [len(labels) for labels in image_index.label_sets if labels]
+    return LabelsPerImage(
+        min=min(numbers), mean=sum(numbers) / len(numbers), max=max(numbers), num_several=sum(n > 1 for n in numbers)
+    )
+
+
 def _labels(names: Sequence[str], labels: set[int]) -> NamedLabels:
     return NamedLabels(count=len(labels), examples=tuple(names[label] for label in sorted(labels)[:MAX_LABELS]))
 
@@ -128,15 +139,16 @@ def _unusable_labels(matched: MatchedDataset, findings: CheckFindings | None, us
     if findings is None:
         return set()
     bad = {findings.paths[row] for row in findings.facts.reasons}
-    unreadable = set(matched.images.labels) - set(matched.images.without(bad).labels)
+    unreadable = matched.images.used_labels() - matched.images.without(bad).used_labels()
     duplicates = findings.duplicates
     left_out = {
-        item.label
+        label
         for resolution in (duplicates.exact, duplicates.near)
         for group in resolution.groups
         for item in group.items
+        for label in item.all_labels
     }
-    return (unreadable | left_out) - used - {NO_LABEL}
+    return (unreadable | left_out) - used
 
 
 def _unreadable(findings: CheckFindings) -> tuple[FilesByReason, ...]:
@@ -220,7 +232,9 @@ def _counts(resolution: Resolution, labels: Sequence[str]) -> DuplicateCounts:
 def _shown_group(group: SamePicture, labels: Sequence[str]) -> tuple[DuplicateImage, ...]:
     return tuple(
         DuplicateImage(
-            path=shown_path(item.path), label=None if item.label == NO_LABEL else labels[item.label], part=item.part
+            path=shown_path(item.path),
+            label=", ".join(map(labels.__getitem__, item.all_labels)) or None,
+            part=item.part,
         )
         for item in group.items[:MAX_OF_GROUP]
     )

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from distill.data.counter_rng import Ints, uniform
 from distill.data.crops import Views
+from distill.data.splits import NO_LABEL
 from distill.data.views.retouching import Floats, inside
 
 MixKind = Literal["mixup", "cutmix"]
@@ -51,7 +52,7 @@ def draw_mixtures(kind: MixKind, share: float, labels: Ints, *, seed: int, step:
         np.concatenate(
             [
                 _spread(np.flatnonzero(chosen), share, float(uniform(seed, step, _MIXTURES, _PHASE, group)))
-                for group, chosen in enumerate((labels >= 0, labels < 0))
+                for group, chosen in enumerate((labels != NO_LABEL, labels == NO_LABEL))
             ]
         )
     )

@@ -35,6 +35,15 @@ class ImagesPerLabel(ReportPart):
     most: tuple[LabelCount, ...] = Field(description="The labels with the most images, at most 5.")
 
 
+class LabelsPerImage(ReportPart):
+    """Labels per image of a multi-label dataset, over its images with labels."""
+
+    min: int
+    mean: float
+    max: int
+    num_several: int = Field(description="Images with more than one label.")
+
+
 class NamedLabels(ReportPart):
     """A number of labels, and the first of them."""
 
@@ -87,7 +96,7 @@ class DuplicateImage(ReportPart):
     """One of several images of the same picture, as it was before anything was moved."""
 
     path: str
-    label: str | None = Field(description="null for an image without a label.")
+    label: str | None = Field(description="null for an image without a label; several are joined by commas.")
     part: Literal["train", "held_out", "ood", "unlabelled"]
 
 
@@ -131,6 +140,7 @@ class DatasetReport(ReportPart):
     num_used: int = Field(description="Images in the dataset; one with several labels counts once.")
     parts: dict[str, int] = Field(description="As `counts` of the dataset.")
     images_per_label: ImagesPerLabel
+    labels_per_image: LabelsPerImage | None = Field(None, description="Of a multi-label dataset; null for another one.")
     labels_without_images: NamedLabels = Field(description="Labels of the vocabulary without an image in the folder.")
     labels_without_usable_images: NamedLabels = Field(
         description="Labels whose images were all left out; they are neither seen nor unseen."

@@ -55,6 +55,11 @@ def _rows(report: DatasetReport) -> Iterable[tuple[str, str]]:
     if num_unlabelled := parts.get("unlabelled"):
         yield "without labels", f"{num_unlabelled:,} images"
     yield from _label_rows(report.images_per_label)
+    if sets := report.labels_per_image:
+        yield (
+            "labels per image",
+            f"{sets.min:,} to {sets.max:,}, mean {sets.mean:.2f}; {sets.num_several:,} have several",
+        )
     yield from _labels_row("labels without images", report.labels_without_images)
     yield from _labels_row("labels without usable images", report.labels_without_usable_images)
     yield from _file_rows("cannot be decoded", report.unreadable)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from distill.losses.affinity import affinity
+from distill.losses.asymmetric import asymmetric
+from distill.losses.binary_cross_entropy import binary_cross_entropy
 from distill.losses.caption_contrastive import caption_contrastive
 from distill.losses.closed_set import closed_set
 from distill.losses.feature_distance import feature_distance
@@ -34,6 +36,9 @@ _random = np.random.default_rng(99)
 TEXTS, CAPTIONS, QUEUE, UNSEEN = (_random.normal(size=(rows, D)) for rows in (K, B, Q, U))
 PHRASES, LABEL_TEXTS = (_random.normal(size=(rows, D)) for rows in (P, N))
 TEXT_LABELS = np.array([0, 0, 1, 2, 2, 2, 3, 4, 4])
+SHOWN = _random.random(size=(B, K)) < 0.4
+OFFSET = 0.2
+"""Cosine at which a label is as likely as not."""
 
 
 def unit(x: Array) -> Array:
@@ -172,6 +177,30 @@ def expected_cls_texts(s: Array, v: Array) -> float:
     return cross_entropy(np.log(means), LABELS)
 
 
+def expected_multi_label(s: Array, positive: Callable[[float], float], negative: Callable[[float], float]) -> float:
+    """Mean over images of the sum over labels, of functions of the probability of a label."""
+    total = 0.0
+    for student, shown in zip(s, SHOWN, strict=True):
+        for text, is_shown in zip(TEXTS, shown, strict=True):
+            p = 1 / (1 + math.exp(-(cos(student, text) - OFFSET) / TAU))
+            total += positive(p) if is_shown else negative(p)
+    return total / len(s)
+
+
+def expected_bce(s: Array, v: Array) -> float:
+    return expected_multi_label(s, lambda p: -math.log(p), lambda p: -math.log(1 - p))
+
+
+def expected_asl(s: Array, v: Array) -> float:
+    """g+ = 1, g- = 2 and m = 0.05, as in the code of arXiv:2307.03135."""
+
+    def negative(p: float) -> float:
+        q = max(p - 0.05, 0)
+        return -(q**2) * math.log(1 - q)
+
+    return expected_multi_label(s, lambda p: -(1 - p) * math.log(p), negative)
+
+
 def like(array: Array, other: Tensor) -> Tensor:
     """The array as a tensor of the dtype of `other`."""
     return torch.tensor(array, dtype=other.dtype)
@@ -229,6 +258,23 @@ CASES: dict[str, tuple[Loss, Callable[[Array, Array], float]]] = {
             s, like(TEXTS, s), labels(), like(UNSEEN, s), temperature=TAU, num_nearest=2
         ),
         expected_unseen,
+    ),
+    "bce": (
+        lambda s, v: binary_cross_entropy(s, like(TEXTS, s), torch.tensor(SHOWN), temperature=TAU, offset=OFFSET),
+        expected_bce,
+    ),
+    "asl": (
+        lambda s, v: asymmetric(
+            s,
+            like(TEXTS, s),
+            torch.tensor(SHOWN),
+            temperature=TAU,
+            offset=OFFSET,
+            gamma_positive=1.0,
+            gamma_negative=2.0,
+            shift=0.05,
+        ),
+        expected_asl,
     ),
 }
 

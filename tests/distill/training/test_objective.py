@@ -44,7 +44,7 @@ NOT_SPLIT = ("texts", "unseen", "phrases", "label_texts", "text_labels")
 
 
 def objective_of(**overrides: Any) -> Objective:
-    return Objective(config(**overrides), width=D, teacher_scale=1 / 0.07)
+    return Objective(config(**overrides), width=D, teacher_scale=1 / 0.07, label_offset=0.1)
 
 
 def all_terms() -> dict[str, float]:

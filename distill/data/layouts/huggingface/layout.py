@@ -84,6 +84,9 @@ def _columns(table: ImageTable, file: DataFile, root: Path, source: ImageSource)
         names = ", ".join(map(quoted, _image_columns(table.schema, features))) or "none"
         detail = f"{file.name} needs one column of images, and has {names}: give images.columns.image"
         raise FolderError("no_column", detail, "/images/columns/image")
+    if source.columns.labels:
+        detail = 'images.columns.labels has no effect on the layout "huggingface": give one column of lists as label'
+        raise FolderError("unread_setting", detail, "/images/columns/labels")
     label = columns.position_of(plain, source.columns.label, "label")
     if label is None:
         certain = [at for at, name in enumerate(others) if name in features.class_names]

@@ -39,7 +39,8 @@ _CAPTIONS = "caption captions text description descriptions sentence prompt alt_
 class Columns:
     """Positions of the columns of a table; None for a column that it does not have.
 
-    `is_train`: whether the column of the part says if an image is for training (1 or 0).
+    `is_train`: whether the column of the part says if an image is for training (1 or 0). `labels`: several columns of
+    labels (`distill.data.layouts.tables.label_columns`).
     """
 
     image: int
@@ -47,6 +48,7 @@ class Columns:
     part: int | None
     caption: int | None
     is_train: bool = False
+    labels: tuple[int, ...] = ()
 
 
 def choose(table: Table, given: TableColumns) -> Columns:
@@ -55,11 +57,15 @@ def choose(table: Table, given: TableColumns) -> Columns:
     if image is None:
         image = _image(table)
     label = position_of(table, given.label, "label")
-    if label is None:
+    labels = tuple(position for one in given.labels if (position := position_of(table, one, "labels")) is not None)
+    if labels and label is not None:
+        detail = "images.columns.label and images.columns.labels exclude each other: give one of them"
+        raise FolderError("ambiguous_columns", detail, "/images/columns/labels")
+    if label is None and not labels:
         label = label_column(table, taken=[image])
-    part = part_column(table, given, taken=[image, label])
-    caption = caption_column(table, given, taken=[image, label, part])
-    return Columns(image, label, part, caption, is_train_column(table, part))
+    part = part_column(table, given, taken=[image, label, *labels])
+    caption = caption_column(table, given, taken=[image, label, part, *labels])
+    return Columns(image, label, part, caption, is_train_column(table, part), labels)
 
 
 def part_column(table: Table, given: TableColumns, *, taken: Sequence[int | None]) -> int | None:
@@ -137,9 +143,12 @@ def no_label_column(table: Table, columns: Columns) -> FolderError:
     """The error for a table without a column of labels, whose images lie in one folder, which names no label."""
     taken = (columns.image, columns.part, columns.caption)
     others = [at for at in range(table.width) if at not in taken and any(map(is_filled, column(table, at)))]
-    if len(others) > 1 and all(_is_flag(cell) for at in others for cell in column(table, at)):
+    if len(others) > 1 and all(is_flag(cell) for at in others for cell in column(table, at)):
         names = ", ".join(_words(table, at) for at in others[:5])
-        remedy = f"it has a column for each label ({names}): write the name of the label into one column"
+        remedy = (
+            f"it has a column for each label ({names}): give them as images.columns.labels, or write the name of the "
+            "label into one column"
+        )
     else:
         remedy = f"{_names(table)}; give images.columns.label, or another table as images.file"
     detail = f"{table.name} has no column of labels, such as `label`, and its images lie in one folder: {remedy}"
@@ -202,9 +211,9 @@ def _ambiguous(table: Table, role: str, found: Sequence[int]) -> FolderError:
     return FolderError("ambiguous_columns", detail, json_pointer("images", "columns", role))
 
 
-def _is_flag(cell: object) -> bool:
-    """Whether a cell is 0 or 1."""
-    return not is_filled(cell) or str(cell).strip() in ("0", "1", "0.0", "1.0", "True", "False")
+def is_flag(cell: object) -> bool:
+    """Whether a cell is 0 or 1, true or false, or empty."""
+    return not is_filled(cell) or str(cell).strip().lower() in ("0", "1", "0.0", "1.0", "true", "false")
 
 
 def _words(table: Table, position: int) -> str:

@@ -16,6 +16,7 @@ from distill.data.image_source import ImageSource
 from distill.data.layouts.listing import Listing, SkippedFiles
 from distill.data.layouts.tables.columns import Columns, choose, is_filled, no_label_column
 from distill.data.layouts.tables.files import TableFile, part_of_value, recognises, tables_of
+from distill.data.layouts.tables.label_columns import LabelColumns
 from distill.data.layouts.tables.listed_rows import ListedRows, ReadTable
 from distill.data.layouts.tables.paths import NOWHERE, ImagePaths
 from distill.data.layouts.tables.rows import Table
@@ -62,20 +63,27 @@ def _read_table(root: Path, source: ImageSource, file: TableFile, listing: Listi
         sample = [(row.line, str(row.cells[columns.image]).strip()) for row in table.sample]
         paths.set_base([(line, value) for line, value in sample if value], PurePosixPath(table.name).stem)
     rows.begin(paths, table, columns)
-    listing.label_noun = "folder" if columns.label is None else "label"
+    by_folder = columns.label is None and not columns.labels
+    listing.label_noun = "folder" if by_folder else "label"
     optional = (columns.label, columns.part, columns.caption)
+    several = LabelColumns(table, columns.labels, rows.images.code_of_labels) if columns.labels else None
     label_codes = _Codes(lambda value: rows.images.code_of_labels(labels_of(value, source.label_separator)))
     part_codes = _Codes(
         lambda value: rows.images.code_of_part(part_of_value(value, is_train=columns.is_train) or file.part)
     )
-    for lines, cells in table.batches([columns.image, *(at for at in optional if at is not None)]):
-        rest = iter(cells[1:])
+    wanted = [columns.image, *columns.labels, *(at for at in optional if at is not None)]
+    for lines, cells in table.batches(wanted):
+        rest = iter(cells[1 + len(columns.labels) :])
         nothing: Sequence[object] = [None] * len(lines)
         labels, parts, captions = (nothing if at is None else next(rest) for at in optional)
         rows.add(
             [_text(cell) for cell in cells[0]],
             lines,
-            [label_codes[value] for value in labels] if columns.label is not None else None,
+            None
+            if by_folder
+            else list(several.codes(cells[1 : 1 + len(columns.labels)], lines))
+            if several
+            else [label_codes[value] for value in labels],
             [part_codes[value] for value in parts],
             [caption_of(value) or "" for value in captions] if columns.caption is not None else (),
         )
@@ -111,7 +119,7 @@ def _check_table(table: ReadTable, rows: ListedRows, source: ImageSource, listin
         written = rows.images.paths[row].removeprefix(NOWHERE).removeprefix(inside)
         missing.add(f"{quoted(written)} on line {rows.lines[row]}")
     missing.close(source, listing, table.num_rows, paths.base)
-    if table.columns.label is None:
+    if table.columns.label is None and not table.columns.labels:
         left_out = frozenset(table.missing)
         codes = rows.images.label_codes[table.first : table.first + table.num_rows]
         if len({code for row, code in enumerate(codes, table.first) if row not in left_out}) == 1:
@@ -221,7 +229,9 @@ def _described(table: Table, columns: Columns) -> str:
             return without
         return quoted(table.header[position]) if table.header else f"column {position}"
 
-    found = [f"image {words(columns.image, '')}", f"label {words(columns.label, 'by folder')}"]
+    labels = [words(at, "") for at in columns.labels[:5]] + ["…"] * (len(columns.labels) > 5)
+    found = [f"image {words(columns.image, '')}"]
+    found += [f"labels {' '.join(labels)}" if labels else f"label {words(columns.label, 'by folder')}"]
     found += [f"part {words(columns.part, '')}"] if columns.part is not None else []
     found += [f"caption {words(columns.caption, '')}"] if columns.caption is not None else []
     return f"{table.name}: {', '.join(found)}"

@@ -1,0 +1,1 @@
+"""Columns of an image index beside the one label of each image."""
