@@ -1,4 +1,4 @@
-"""The map of a tuned teacher: the identity under a strong pull, a better fit under a weak one, and used for every view."""
+"""The map of a tuned teacher: near the identity under a strong pull, a fit under a weak one, used for every view."""
 
 from pathlib import Path
 
