@@ -30,5 +30,5 @@ def save_further(bundle: Path, manifest: Manifest, further: FurtherJSON) -> list
         draw_further(evaluation, draft)
         card = bundle / CARD_FILE
         if card.is_file():
-            write_bytes(draft / CARD_FILE, encoded(with_further(card.read_text(encoding="utf-8"), evaluation)))
+            write_bytes(draft / CARD_FILE, encoded(with_further(card.read_text(encoding="utf-8"), before, evaluation)))
         return add_files(bundle, draft, manifest, manifest.get("left_out", {}))

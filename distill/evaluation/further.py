@@ -51,7 +51,8 @@ class FurtherSets:
     """What to measure beside the accuracies. `trained_on`: what the student was trained on, to leave it out.
 
     `corruption_images`: the number of images for the corruptions; 0: none. `outliers` (M, D): text features of outlier
-    labels, by the teacher of the student.
+    labels, by the teacher of the student. `threshold`: that of the student's bundle for "none of these"; None: that of
+    the images of this evaluation.
     """
 
     domains: Sequence[NamedImages] = ()
@@ -59,6 +60,7 @@ class FurtherSets:
     corruption_images: int = 0
     baseline: Baseline | None = None
     outliers: Tensor | None = None
+    threshold: float | None = None
     trained_on: TrainedOn = field(default_factory=lambda: TrainedOn(()))
 
     @property
