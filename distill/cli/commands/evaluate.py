@@ -63,7 +63,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
         MeasureOptions(
             temperature=_temperature(arguments),
             device=arguments.device,
-            further=_further_sets(arguments, teacher, console, hooks),
+            further=further_sets(arguments, teacher, console, hooks),
         ),
         cache=arguments.cache,
         teacher=teacher,
@@ -89,7 +89,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
             console.message(f"wrote {arguments.bundle / name}")
 
 
-def _further_sets(
+def further_sets(
     arguments: EvaluateArguments, teacher: Teacher | None, console: Console, hooks: PipelineHooks
 ) -> FurtherSets:
     """What is measured beside the accuracies; outlier labels are encoded as names."""
