@@ -205,22 +205,22 @@ class FurtherMeasurement:
         if not is_known.any():
             return None
         numbers = known.numbers
-        first = np.zeros(len(numbers), dtype=np.bool_)  # one row of each image
+        first = np.zeros(len(numbers), dtype=np.bool_)  # the first row of each image
         first[np.unique(numbers, return_index=True)[1]] = True
         near = torch.from_numpy(first & ~is_known & ~np.isin(numbers, numbers[is_known]))
         unknown = [Unknown(kind="near", source=DATASET_UNKNOWNS, features=known.features[near])]
         if self.sets.far is not None:
             unknown.append(self._far(self.sets.far, known))
-        rows = first & is_known
         return open_set(
-            known.features[torch.from_numpy(rows)],
-            labels[rows],
+            known.features[torch.from_numpy(is_known)],
+            labels[is_known],
             known.targets,
             known.measured.id_labels,
             unknown,
             temperature=self.temperature,
             outliers=self.sets.outliers,
             threshold_among_all=known.threshold,
+            image_numbers=numbers[is_known],
         )
 
     def _far(self, named: NamedImages, known: MeasuredFeatures) -> Unknown:
