@@ -76,6 +76,7 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
             "can_classify": any(file.path == "onnx/image.onnx" for file in files),
             "has_words": any(file.path == TEXT_GRAPH for file in files),
             "downloads": _downloads(id, files),
+            "size_of_files": sum(file.size for file in files),
             "snippets": _snippets(str(request.base_url).rstrip("/"), id, {file.path for file in files}),
         }
     return page(request, "student.html.jinja", **values)
@@ -229,9 +230,11 @@ def _missing(tx: Session, row: Checkpoint, figures: StudentFigures) -> list[Mapp
         found.append({"text": text, "button": "Evaluate it by names", "body": body})
     if figures.closed_set is None:
         spec = jobs.distill_spec(tx, row.job_id)
+        # All that the baseline shares with the student: a recipe may have other values today.
+        same = ("student", "schedule", "optimizer", "weight_average", "system")
         config = {
-            "student": spec.config.student.model_dump(mode="json"),
-            "schedule": spec.config.schedule.model_dump(mode="json"),
+            **{name: getattr(spec.config, name).model_dump(mode="json") for name in same},
+            "augmentation": spec.config.data.augmentation.model_dump(mode="json"),
             "protocol": "closed_set",
         }
         body = {"kind": "distill", "teacher": figures.teacher_ref, "recipe": spec.recipe, "config": config, **at}

@@ -57,7 +57,7 @@ class TrainingArm:
     changes: Mapping[str, object] = field(default_factory=dict)
     text: TextKind = "sentence"
     is_core: bool = True
-    recipe: str = "limbeck"
+    recipe: str = "limbeck-small"
     uses_base: bool = True
     starts_from: str | None = None
     num_images: int = 18

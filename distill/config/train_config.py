@@ -14,7 +14,7 @@ from typing import Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from distill.config.loss_registry import LOSS_TERMS
+from distill.config.loss_registry import LOSS_TERMS, compares_images_only, needs_labels
 from distill.config.sections.augmentation import Augmentation as Augmentation
 from distill.config.sections.base import ConfigSection, error_details, unknown_name
 from distill.config.sections.data import DataConfig as DataConfig
@@ -26,6 +26,7 @@ from distill.config.sections.run import FREE_FIELDS as FREE_FIELDS
 from distill.config.sections.run import BundleConfig as BundleConfig
 from distill.config.sections.run import EvaluationConfig as EvaluationConfig
 from distill.config.sections.run import SystemConfig as SystemConfig
+from distill.config.sections.schedule import Automatic as Automatic
 from distill.config.sections.schedule import OptimizerConfig as OptimizerConfig
 from distill.config.sections.schedule import ScheduleConfig as ScheduleConfig
 from distill.config.sections.schedule import WeightAverageConfig as WeightAverageConfig
@@ -100,6 +101,19 @@ class TrainConfig(TrainSettings):
         return self
 
     @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        schedule = self.schedule
+        given = [name for name in ("images_seen", "time_budget_s") if getattr(schedule, name) is not None]
+        if given and "epochs" not in schedule.automatic:
+            given.insert(0, "epochs")
+        if len(given) > 1:
+            message = f"{' and '.join(given)} both set the length of the training: leave one of them out"
+            error = PydanticCustomError("two_lengths", "{message}", {"message": message})
+            place = InitErrorDetails(type=error, loc=("schedule", given[-1]), input=getattr(schedule, given[-1]))
+            raise ValidationError.from_exception_data("schedule", [place])
+        return self
+
+    @model_validator(mode="after")
     def _batch_divides(self) -> Self:
         batch_size, accumulate = self.schedule.batch_size, self.schedule.accumulate
         if batch_size % accumulate or batch_size // accumulate < 2:
@@ -168,18 +182,35 @@ class TrainConfig(TrainSettings):
         return self
 
     @model_validator(mode="after")
+    def _projector_fits(self) -> Self:
+        if self.objective.projector != "none" and not any(
+            map(compares_images_only, self.objective.losses.above_zero())
+        ):
+            usable = ", ".join(filter(compares_images_only, LOSS_TERMS))
+            raise ValueError(
+                f"projector is for the losses {usable}, and none has a weight: give one a weight, or set it to none"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _mixtures_fit(self) -> Self:
         if self.data.mix == "none":
             return self
         if self.data.view != "live" or self.data.protocol == "closed_set":
             raise ValueError(f"mix {self.data.mix} needs a teacher that encodes the mixtures: set view to live")
         names = self.objective.losses.above_zero()
-        if all("labels" in LOSS_TERMS[name].inputs for name in names):
+        if all(map(needs_labels, names)):
             raise ValueError(
                 f"mix {self.data.mix} is for loss terms without labels, and {', '.join(names)} need them: give mse or "
                 "im_cst a weight, or set mix to none"
             )
         return self
+
+    @property
+    def encodes_ahead(self) -> bool:
+        """Whether the views of the training images are known when the job is created, so that any worker can encode
+        them: with a time budget, the training chooses their number."""
+        return self.data.encodes_training_images and self.schedule.time_budget_s is None
 
     def identity(self) -> dict[str, JSONValue]:
         """`flat()` without the settings that do not change the result."""
