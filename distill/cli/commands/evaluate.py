@@ -126,7 +126,8 @@ def _targets(
     """The text targets of the given labels, with the learned vectors of the bundle; else those of the bundle."""
     stored = TextTargets.load(arguments.bundle / TARGETS)
     if arguments.given is None:
-        return _recorded(arguments)["text"], stored
+        text: TextKind = _recorded(arguments)["text"]  # type: ignore[assignment]  # of a verified bundle
+        return text, stored
     encoder = teacher or load_teacher(f"local-dir:{arguments.bundle / 'pairing'}")
     console.begin(f"texts ({arguments.text})")
     prompts = [
