@@ -50,7 +50,7 @@ def test_measures_like_the_run_and_leaves_out_training_images(
     assert [line.split()[0] for line in printed.out.splitlines()[1:]] == ["student", "chance"]
 
 
-def testfurther_sets_are_added_to_the_bundle(
+def test_further_sets_are_added_to_the_bundle(
     bundle: Path,
     command: list[str],
     tmp_path: Path,
