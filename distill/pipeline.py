@@ -353,6 +353,7 @@ def measure_student(
     of_seen = none_of_these(features[torch.from_numpy(seen)], targets.features, numbers)
     evaluation = replace(evaluation, none_of_these=of_seen)
     if options.further is not None:
+        of_bundle, of_images = options.further.threshold, None if of_seen is None else of_seen.threshold
         known = MeasuredFeatures(
             features=features,
             rows=of_index,
@@ -360,7 +361,7 @@ def measure_student(
             image_index=image_index,
             targets=targets.features,
             root=root,
-            threshold=None if of_seen is None else of_seen.threshold,
+            threshold=of_images if of_bundle is None else of_bundle,
         )
         measurement = FurtherMeasurement(
             student, options.further, options.temperature, cache, choose_device(options.device), num_workers, hooks

@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple, Self
 
 from api.http.limited_process import LimitedProcesses
 from api.http.problems import ProblemError, unprocessable
@@ -180,7 +180,7 @@ def _in_zip(file: Path, name: str) -> Iterator[_Member | None]:
 
 
 def _in_tar(stream: BinaryIO | gzip.GzipFile, name: str) -> Iterator[_Member | None]:
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK, errors="surrogateescape") as archive:
+    with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK, errors="surrogateescape", tarinfo=_Header) as archive:
         while (info := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else a large tar takes a kilobyte per member
             path = info.name.removeprefix("./")
@@ -192,6 +192,25 @@ def _in_tar(stream: BinaryIO | gzip.GzipFile, name: str) -> Iterator[_Member | N
                 content = archive.extractfile(info)
                 assert content is not None  # a regular file
                 yield _Member(path, info.size, content)
+        assert archive.fileobj is not None
+        while block := archive.fileobj.read(_BLOCK):  # to the end, where gzip compares its checksum
+            if block.strip(b"\0"):
+                raise tarfile.ReadError("its end is followed by more, such as a second tar: pack it anew")
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar. tarfile takes a damaged or missing one for the end, and the members after it would be lost."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The header in a block. Raises ReadError unless it is one, or the block of zeros that ends a tar."""
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if bytes(buf) == bytes(tarfile.BLOCKSIZE):
+                raise
+            detail = str(error) if buf else "it ends without an end mark, and is truncated"
+            raise tarfile.ReadError(detail) from None
 
 
 def _without_archive(member: _Member, name: str) -> _Member:
