@@ -112,7 +112,7 @@ def _copy(member: _Member, out: IO[bytes], name: str) -> None:
 
 def _members(file: Path, name: str, limits: ArchiveLimits) -> Iterator[_Member]:
     """The files in the archive, each checked; what a dataset leaves out by its name is passed over."""
-    paths, num_members, num_bytes = PathSet(), 0, 0
+    paths, num_members, num_bytes = PathSet(limits.num_files), 0, 0
     try:
         for member in _listed(file, name):
             num_members += 1
