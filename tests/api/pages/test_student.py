@@ -12,6 +12,7 @@ from store.models import Checkpoint
 from store.removal.delete import delete_resource
 from tests.api.conftest import Service
 from tests.api.pages.evaluated import add_job, add_student, evaluation, part
+from tests.further_evaluation import FURTHER
 
 STUDENT = evaluation(
     part({"crane": 0.5, "<b>heron": 0.9}, [("crane", "<b>heron", 5, 0.5)]),
@@ -144,3 +145,23 @@ def test_a_label_opens_its_images_with_prediction_and_runner_up(service: Service
     assert service.http.get(f"/students/{id}/label?name=none").status_code == 404
     with service.db.write() as tx:
         assert "parts/p/t/samples.jsonl" in delete_resource(tx, "checkpoint", id).file_keys
+
+
+def test_what_was_measured_beside_accuracy_is_shown(service: Service) -> None:
+    figures = evaluation(part({"crane": 0.9}), part({"heron": 0.5}), recall=FURTHER["recall"])
+    id = add_student(service, figures)
+    spec = {"dataset_id": "dst_1", "text": "names", "subject": {"checkpoint_id": id}}
+    further = {field: FURTHER[field] for field in ("open_set", "domains")}
+    add_job(service.db, "job_8", "evaluate", spec, {**figures, **further}, "succeeded")
+    add_job(service.db, "job_9", "evaluate", spec, {**figures, "corruptions": FURTHER["corruptions"]}, "succeeded")
+    shown = service.http.get(f"/students/{id}").text
+    section = shown[shown.index("Beyond accuracy") : shown.index("Try it")]
+    assert section.count("Measured by") == section.count("/jobs/job_8") + section.count("/jobs/job_9") >= 3
+    for text in ("unseen | labels", "93.4%", "sketch", "35.0%", "jpeg compression", "mCE 0.75", "image to image"):
+        assert text in section, text
+    assert "<svg" in section
+
+
+def test_without_further_results_there_is_no_section(service: Service) -> None:
+    id = add_student(service, evaluation(part({"crane": 0.9}), None))
+    assert "Beyond accuracy" not in service.http.get(f"/students/{id}").text
