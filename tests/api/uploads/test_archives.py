@@ -183,3 +183,12 @@ def test_a_tar_of_samples_is_a_shard(tmp_path: Path) -> None:
             archive.addfile(info, io.BytesIO(content))
     (tmp_path / "archive").write_bytes(out.getvalue())
     assert read_contents(tmp_path / "archive", "birds.tar", PLENTY)[0].is_shard
+
+
+@pytest.mark.parametrize(("stored", "name"), [("Kräuter".encode(), "Kräuter"), (b"Kr\x84uter", "Kräuter")])
+def test_names_in_a_zip_without_the_flag_of_utf_8(tmp_path: Path, stored: bytes, name: str) -> None:
+    """macOS writes UTF-8 without it, older programs of Windows code page 437."""
+    plain = b"x" * len(stored)
+    (tmp_path / "archive").write_bytes(zip_of(f"{plain.decode()}/1.jpg").replace(plain, stored))
+    write_contents(tmp_path / "archive", "birds.zip", PLENTY, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
