@@ -67,6 +67,14 @@ _ARMS = [
     ),
     _arm("pool", f"{POOL:,} images without labels, a third of each batch", num_pool=POOL, unlabelled_share=1 / 3),
     _arm(
+        "pool and phrases",
+        "these images, and a bank of the phrases of seen labels",
+        num_pool=POOL,
+        unlabelled_share=1 / 3,
+        losses=only_losses(*THREE, "phrase_kl"),
+        phrase_top_k=256,
+    ),
+    _arm(
         "nearest of the pool",
         f"the {POOL // 4:,} of them that are nearest to a training image",
         num_pool=POOL,
