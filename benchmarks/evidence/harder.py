@@ -46,7 +46,7 @@ def _arm(name: str, title: str, *, text: TextKind = "sentence", num_pool: int = 
 
 
 _ARMS = [
-    _arm("limbeck", "today's `limbeck`: three terms, 20 cached views", view="same", num_views=20),
+    _arm("limbeck", "three terms, 20 cached views, as `limbeck-small` trains", view="same", num_views=20),
     _arm("live", "three terms, a new view in each epoch; every arm below changes one thing of it"),
     _arm("phrases", "a bank of the phrases of seen labels", losses=only_losses(*THREE, "phrase_kl"), phrase_top_k=256),
     _arm(
