@@ -187,7 +187,7 @@ def _teacher(world: BeetleWorld, groups: Sequence[str]) -> list[str]:
 
 def _tuned_teacher(records: Sequence[ArmRecord], world: BeetleWorld, groups: Sequence[str]) -> list[str]:
     """A row for each arm with a tuned teacher: what the map costs on unseen labels."""
-    names = dict.fromkeys(one["arm"] for one in records if one["config"]["tuned_teacher"] is not None)
+    names = dict.fromkeys(one["arm"] for one in records if one["config"].get("tuned_teacher") is not None)
     rows = []
     for name in names:
         arm = HARDER_ARMS[name]
