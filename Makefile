@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: bench-attributes bench-distill bench-editing bench-servers bench-service check clean coverage demo docs evidence \
-	evidence-full lock prove reference serve setup test test-clients test-fast test-slow wheel
+	evidence-full evidence-harder lock prove reference serve setup test test-clients test-fast test-slow wheel
 
 demo: $(READY)  ## The whole job on the field guide, through the service, in about three minutes
 	$(BIN)/python -m examples.demo --out demo
@@ -70,6 +70,9 @@ evidence: $(READY)  ## Run the core arms on the field guide and write docs/evide
 
 evidence-full: $(READY)  ## Run all arms
 	$(BIN)/python -m benchmarks.evidence --arms full --write docs
+
+evidence-harder: $(READY)  ## Screen what makes students generalise on the beetles: one seed, 40 epochs, validation groups
+	$(BIN)/python -m benchmarks.evidence.harder --write docs
 
 setup: $(READY)  ## Create the virtual environment
 

@@ -89,7 +89,7 @@ def training_uses(config: TrainConfig, image_index: ImageIndex) -> list[ImageUse
     trained, unlabelled = image_index.part("train"), image_index.part("unlabelled")
     rows = np.array(sorted([*trained, *unlabelled, *few_shot_rows(config, image_index)]), dtype=np.int64)
     view = config.data.view
-    if not config.data.encodes_training_images:
+    if not config.encodes_ahead:
         return [common]
     if view == "center":
         return [replace(common, rows=np.union1d(common.rows, rows))]

@@ -31,6 +31,7 @@ class _Limbeck(CommandGroup):
     entries = (
         CommandEntry("run", "limbeck.commands.run:run", _WORK, "The whole job: labels and images to a student."),
         CommandEntry("distill", "limbeck.commands.distill:distill", _WORK, "Train a student on a dataset."),
+        CommandEntry("sweep", "limbeck.commands.sweep:sweep", _WORK, "Compare trainings with different settings."),
         CommandEntry("evaluate", "limbeck.commands.evaluate:evaluate", _WORK, "Accuracies of a student or teacher."),
         CommandEntry("encode", "limbeck.commands.encode:encode", _WORK, "Text features of labels, by a teacher."),
         CommandEntry(

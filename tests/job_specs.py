@@ -33,10 +33,10 @@ def describe_spec(**fields: Any) -> DescribeSpec:
 
 
 def distill_spec(**fields: Any) -> DistillSpec:
-    """A distillation by the recipe `limbeck`."""
-    config = resolve_train_config("limbeck", fields.pop("config", {}))
+    """A distillation by the recipe `limbeck-small`."""
+    config = resolve_train_config("limbeck-small", fields.pop("config", {}))
     defaults = {"dataset_id": "dst_1", "vocabulary_id": "voc_1", "teacher": TEACHER, "text": "names"}
-    return DistillSpec(**{**defaults, "recipe": "limbeck", "config": config, **fields})
+    return DistillSpec(**{**defaults, "recipe": "limbeck-small", "config": config, **fields})
 
 
 def job_spec(kind: JobKind) -> JobSpec:

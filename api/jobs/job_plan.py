@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.jobs.plan_enrich import EnrichPlan
@@ -25,12 +25,13 @@ _IMAGE = ImageFile(b"\xff\xd8\xff")
 @dataclass(frozen=True)
 class JobPlan:
     """A job that can be created. `enrich`: the plan of an enrichment, whose usage is recorded. `training`: what a
-    training will do."""
+    training will do on images of these `counts`."""
 
     spec: JobSpec
     parts: Sequence[NewPart]
     enrich: EnrichPlan | None = None
     training: TrainingEstimate | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def inputs_digest(self, data_root: Path) -> str:
         """sha256 of everything that the result depends on; jobs with equal digests can share a result.

@@ -25,12 +25,13 @@ from api.jobs.job_plan import JobPlan
 from api.jobs.plan_enrich import EnrichIn, add_usage, plan_enrich
 from api.readers.data_root import resolve_path
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
+from distill.config.automatic import fit_to_images
 from distill.config.closest_names import closest_names
 from distill.config.loss_registry import UnlabelledUnused, check_unlabelled_used
 from distill.config.model_names import NoPublishedWeights, UnknownName, check_student
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.train_config import StudentConfig, TrainConfig, TrainSettings
-from distill.config.training_estimate import TrainingEstimate, estimate_training
+from distill.config.training_estimate import TrainingEstimate, estimate_training, num_trained
 from distill.data.image_index import Item
 from distill.data.splits import PARTS
 from distill.texts.text_templates import PromptOptions, TextKind
@@ -238,7 +239,7 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         detail = "the dataset has no image to train on: register it with another split"
         raise unprocessable("no_images", detail, "/dataset_id")
     _check_text(tx, request.text, request.attribute_set_id, dataset.vocabulary_id)
-    config = _config(request.recipe, request._given_config, settings.data)
+    config = _config(request, dataset.counts, settings.data)
     try:
         check_unlabelled_used(config.objective.losses.above_zero(), dataset.counts.get("unlabelled", 0))
     except UnlabelledUnused as error:
@@ -282,7 +283,7 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [
         _encode_part(num_labels),
-        *_features_parts(dataset, settings, trains=config.data.encodes_training_images),
+        *_features_parts(dataset, settings, trains=config.encodes_ahead),
         NewPart(kind="train", queue="gpu", stage=1, num_gpus=spec.num_gpus),
         *(
             NewPart(kind="train_node", queue="gpu", stage=1, num_gpus=spec.num_gpus, spec=NodeSpec(node=node))
@@ -290,7 +291,7 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         ),
         NewPart(kind="evaluate", queue="gpu", stage=2),
     ]
-    return JobPlan(spec, parts, training=_training(spec, dataset.counts))
+    return JobPlan(spec, parts, training=_training(spec, dataset.counts), counts=dataset.counts)
 
 
 def _training(spec: DistillSpec, counts: Mapping[str, int]) -> TrainingEstimate | None:
@@ -306,7 +307,7 @@ def _check_save_checkpoints(wanted: SaveCheckpoints | None, config: TrainConfig)
     if wanted is None:
         return
     pointer, epochs = "/save_checkpoints/every_epochs", config.schedule.epochs
-    if wanted.every_epochs > epochs:
+    if wanted.every_epochs > epochs and config.schedule.time_budget_s is None:
         detail = f"the training has {epochs} epochs: nothing would be kept; name at most this number"
         raise unprocessable("checkpoints_unfit", detail, pointer)
     if config.data.protocol == "closed_set":
@@ -478,7 +479,9 @@ def _check_text(tx: Session, text: TextKind, attribute_set_id: str | None, vocab
         raise unprocessable("vocabulary_mismatch", detail, "/attribute_set_id")
 
 
-def _config(recipe: str, given: Mapping[str, object], data_root: Path) -> TrainConfig:
+def _config(request: DistillIn, counts: Mapping[str, int], data_root: Path) -> TrainConfig:
+    """The config of the recipe, with what follows from the images of these `counts`."""
+    recipe, given = request.recipe, request._given_config
     if recipe not in RECIPES:
         near = closest_names(recipe, RECIPES)
         hint = f"closest: {', '.join(near)}" if near else f"there are {', '.join(RECIPES)}"
@@ -491,7 +494,7 @@ def _config(recipe: str, given: Mapping[str, object], data_root: Path) -> TrainC
     except ValueError as error:
         raise unprocessable("config_invalid", str(error), "/config") from None
     _check_student(config.student, data_root)
-    return config
+    return fit_to_images(config, num_trained(config, counts), request.nproc * request.nnodes)
 
 
 def _check_student(config: StudentConfig, data_root: Path) -> None:

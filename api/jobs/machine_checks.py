@@ -7,16 +7,23 @@ whose workers run elsewhere, the worker finds out.
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from api.http.problems import ProblemError, unprocessable
+from api.jobs.job_plan import JobPlan
+from distill.config.automatic import with_chosen
 from distill.config.model_names import check_student, read_catalog
+from distill.config.time_budget import Rates, TimeBudgetTooShort
 from distill.config.train_config import StudentConfig
+from distill.config.training_estimate import TrainingEstimate, estimate_training
 from distill.data.atomic_files import write_bytes
 from store.artefacts import Artefacts
 from store.jobs.specs import DistillSpec, JobSpec
@@ -71,6 +78,55 @@ def _run(config: StudentConfig, data_root: Path) -> StudentTrial | None:
     try:
         ran = subprocess.run(command, capture_output=True, timeout=TRIAL_TIMEOUT_S, check=True)
         return StudentTrial.model_validate_json(ran.stdout.splitlines()[-1])
+    except (subprocess.SubprocessError, OSError, ValidationError, IndexError):
+        return None
+
+
+class TrainingTrial(BaseModel):
+    """Result of `distill.fitting.trial`. `chosen`: the settings that a worker here would choose, by short name."""
+
+    error: str = ""
+    view_s: float | None = None
+    step_s: float = 0.0
+    width: int | None = None
+    chosen: dict[str, Any] = {}
+
+
+def measured(planned: JobPlan, settings: Settings) -> TrainingEstimate | None:
+    """What a training will do, with the times of this machine, where it runs; else as it was planned.
+
+    A child process makes some steps, and encodes some views if the teacher's weights are here. Raises ProblemError for
+    a time budget that is too short.
+    """
+    spec, training = planned.spec, planned.training
+    if not isinstance(spec, DistillSpec) or training is None or settings.distributed:
+        return training
+    architecture = check_student(spec.config.student.architecture).architecture
+    if importlib.util.find_spec("torch") is None or architecture is None:
+        return training
+    trial = _measure(spec, settings.data)
+    if trial is None or trial.error:
+        return training
+    ranks, views_known = spec.nproc * spec.nnodes, trial.view_s is not None or spec.config.data.protocol == "closed_set"
+    config = with_chosen(spec.config, trial.chosen)
+    rates = Rates(decode_s=0.0, view_s=trial.view_s or 0.0, step_s=trial.step_s)
+    if not views_known and config.schedule.time_budget_s is not None:
+        return training
+    try:
+        found = estimate_training(config, spec.recipe, planned.counts, ranks, rates=rates, width=trial.width)
+    except TimeBudgetTooShort as error:
+        raise unprocessable("time_budget_too_short", str(error), "/config/time_budget_s") from None
+    return found if views_known else replace(found, views_s=None)
+
+
+def _measure(spec: DistillSpec, data_root: Path) -> TrainingTrial | None:
+    command = [sys.executable, "-m", "distill.fitting.trial", spec.config.model_dump_json(), spec.teacher]
+    command += [str(data_root), str(spec.nproc * spec.nnodes)]
+    # A dry run downloads no weights of a teacher.
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    try:
+        ran = subprocess.run(command, capture_output=True, timeout=TRIAL_TIMEOUT_S, check=True, env=environment)
+        return TrainingTrial.model_validate_json(ran.stdout.splitlines()[-1])
     except (subprocess.SubprocessError, OSError, ValidationError, IndexError):
         return None
 

@@ -237,9 +237,11 @@ def _missing(tx: Session, row: Checkpoint, figures: StudentFigures) -> list[Mapp
         found.append({"text": text, "button": "Evaluate it by names", "body": body})
     if figures.closed_set is None and not figures.student.is_multi_label:
         spec = jobs.distill_spec(tx, row.job_id)
+        # All that the baseline shares with the student: a recipe may have other values today.
+        same = ("student", "schedule", "optimizer", "weight_average", "system")
         config = {
-            "student": spec.config.student.model_dump(mode="json"),
-            "schedule": spec.config.schedule.model_dump(mode="json"),
+            **{name: getattr(spec.config, name).model_dump(mode="json") for name in same},
+            "augmentation": spec.config.data.augmentation.model_dump(mode="json"),
             "protocol": "closed_set",
         }
         body = {"kind": "distill", "teacher": figures.teacher_ref, "recipe": spec.recipe, "config": config, **at}

@@ -32,7 +32,7 @@ from api.jobs.estimates import EstimateOut, estimate_plan
 from api.jobs.job_options import Priority
 from api.jobs.job_plan import JobPlan
 from api.jobs.job_requests import JobIn
-from api.jobs.machine_checks import check_machine
+from api.jobs.machine_checks import check_machine, measured
 from api.routes.attribute_set_files import join_into_chunks
 from api.routes.attributes import AttributesOut, attributes_fields
 from api.routes.usage import JobUsageOut, job_usage_out
@@ -138,9 +138,18 @@ class TrainingEstimateOut(ResponseModel):
     teacher_during: int = Field(description="Forward passes of the teacher during the training.")
     measured: int = Field(description="Images of the evaluation.")
     decoded_bytes: int = Field(description="Size of the decoded training images on the disk of the worker.")
-    origins: dict[str, str] = Field(
-        description="Why a setting has its value: `given`, or the recipe. The others have their defaults."
+    feature_bytes: int | None = Field(
+        description="Size of the teacher's cached features; null if `measure` was not requested."
     )
+    views_s: float | None = Field(
+        description="With `measure`: seconds to encode the teacher's views, if none is cached."
+    )
+    steps_s: float | None = Field(description="With `measure`: seconds of all steps.")
+    origins: dict[str, str] = Field(
+        description="Why a setting has its value: `given`, the recipe, or what an automatic setting follows from. The "
+        "others have their defaults."
+    )
+    settings: dict[str, Any] = Field(description="The values of these settings.")
 
 
 class JobCheckOut(ResponseModel):
@@ -167,6 +176,20 @@ def job_check(tx: Session, planned: JobPlan, settings: Settings) -> JobCheckOut:
         same_job_id=same.id if same else None,
         estimate=estimate_plan(tx, planned.enrich) if planned.enrich else None,
         training=TrainingEstimateOut(**asdict(planned.training)) if planned.training else None,
+    )
+
+
+MEASURE = Query(
+    description="With a dry run of a training: measure some steps, and views of a teacher whose weights are on this "
+    "machine, to estimate its time. It takes some seconds."
+)
+
+
+def with_times(checked: JobCheckOut, planned: JobPlan, settings: Settings) -> JobCheckOut:
+    """The response with the time that a training takes on this machine. Raises ProblemError as `measured`."""
+    training = measured(planned, settings)
+    return checked.model_copy(
+        update={"training": TrainingEstimateOut(**asdict(training)) if training is not None else None}
     )
 
 
@@ -229,6 +252,7 @@ def create(
     idempotency: IdempotencyDep,
     body: Annotated[JobIn, Body(examples=job_requests.EXAMPLES)],
     dry_run: Annotated[bool, Query(description="Only check the job, and report what it would do.")] = False,
+    measure: Annotated[bool, MEASURE] = False,
     reuse: Annotated[
         bool,
         Query(description="Return the newest job with the same inputs that runs or has succeeded, if there is one."),
@@ -240,6 +264,8 @@ def create(
             planned = job_requests.plan(tx, body, services.settings)
             checked = job_check(tx, planned, services.settings)
         check_machine(planned.spec, services.settings)
+        if measure:
+            checked = with_times(checked, planned, services.settings)
         return Response(checked.model_dump_json(), media_type="application/json")
 
     def write(tx: Session) -> Reused:

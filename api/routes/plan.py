@@ -1,6 +1,6 @@
 """The check of a whole job, from labels and images to a student: what it would do, with nothing stored."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -10,7 +10,7 @@ from api.http.dependencies import ServicesDep
 from api.http.json_bodies import LargeJSONRoute
 from api.http.schemas import ResponseModel
 from api.jobs.whole_job import PlanIn, WholeJob, plan_whole_job
-from api.routes.jobs import JobCheckOut, job_check
+from api.routes.jobs import MEASURE, JobCheckOut, job_check, with_times
 from distill.data.splits import NO_LABEL
 from store.settings import Settings
 
@@ -44,14 +44,18 @@ class PlanOut(ResponseModel):
 
 
 @router.post("", response_model=PlanOut)
-def plan(services: ServicesDep, body: PlanIn) -> object:
+def plan(services: ServicesDep, body: PlanIn, measure: Annotated[bool, MEASURE] = False) -> object:
     """Check a whole job before anything of it is stored or paid for, and report what it would do.
 
     Everything is checked that the requests for the vocabulary, the dataset and the jobs check; and, where the service
     can find out, that the student can be built and that its disk has space.
     """
     settings = services.settings
-    return plan_whole_job(body, services, lambda tx, planned: _plan_out(tx, planned, settings))
+    out, jobs = plan_whole_job(body, services, lambda tx, planned: (_plan_out(tx, planned, settings), planned.jobs))
+    if not measure:
+        return out
+    measured = [with_times(checked, job, settings) for checked, job in zip(out.jobs, jobs, strict=True)]
+    return out.model_copy(update={"jobs": measured})
 
 
 def _plan_out(tx: Session, planned: WholeJob, settings: Settings) -> PlanOut:

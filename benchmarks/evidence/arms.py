@@ -48,7 +48,7 @@ class TrainingArm:
 
     `section`: section of the report. `is_core`: run by `make evidence`, not only by `make evidence-full`.
     `starts_from`: the arm whose student of the same seed is the initial student. `num_images`: training images of each
-    seen species. `has_captions`: train with a caption for each image.
+    seen species. `has_captions`: train with a caption for each image. `num_pool`: images without labels beside them.
     """
 
     name: str
@@ -57,11 +57,12 @@ class TrainingArm:
     changes: Mapping[str, object] = field(default_factory=dict)
     text: TextKind = "sentence"
     is_core: bool = True
-    recipe: str = "limbeck"
+    recipe: str = "limbeck-small"
     uses_base: bool = True
     starts_from: str | None = None
     num_images: int = 18
     has_captions: bool = False
+    num_pool: int = 0
 
     def config(self, seed: int) -> TrainConfig:
         """The config of the training."""

@@ -32,6 +32,7 @@ from distill.json_types import EvaluationJSON, JSONValue
 from distill.pipeline import MeasureOptions, measure_student, training_data
 from distill.student.init_from_bundle import InitialStudent
 from distill.texts.student_texts import evaluation_inputs
+from distill.texts.text_bank import needs_phrases
 from distill.training.hooks import TrainHooks, WriteState
 from distill.training.loop import TrainResult, train
 
@@ -80,6 +81,7 @@ def record_key(arm: TrainingArm, seed: int, world: World, groups: Sequence[str])
         "config": arm.config(seed).identity(),
         "text": arm.text,
         "pictures": arm.num_images,
+        "pool": arm.num_pool,
         "captions": file_sha256(world.captions) if arm.has_captions else None,
         "world": world.digest,
         "groups": sorted(groups),
@@ -130,7 +132,7 @@ def run_arm(
     # Few-shot images belong to the unseen labels of one group: such a student is measured on this group only.
     groups = groups[-1:] if config.data.protocol == "fine_tune" else groups
     state = results / "unfinished" / f"{key}.safetensors"
-    image_indexes = {group: world.image_index(group, arm.num_images) for group in groups}
+    image_indexes = {group: world.image_index(group, arm.num_images, arm.num_pool) for group in groups}
     run = _ArmRun(arm, config, world, image_indexes, PipelineHooks(should_stop=hooks.should_stop))
     trained = _train(run, state, initial_student, hooks)
     evaluations = _measure(run, trained)
@@ -167,6 +169,7 @@ def _train(run: _ArmRun, state: Path, initial_student: InitialStudent | None, ho
         targets,
         cache=world.cache,
         captions=world.captions if run.arm.has_captions else None,
+        phrases=world.phrases if needs_phrases(run.config) else None,
         hooks=run.hooks,
     )
     on_epoch = measure_epochs(

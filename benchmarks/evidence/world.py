@@ -20,7 +20,7 @@ from distill.evaluation.accuracy import Evaluation
 from distill.pipeline import measure_teacher
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import LabelAttributes, TextKind, render
+from distill.texts.text_templates import LabelAttributes, TextKind, bank_texts, render
 from examples.fieldguide.language import PARTS, describe
 from examples.fieldguide.world import species, write_class_folders
 
@@ -53,11 +53,22 @@ class World:
         content = f"{LOCK.read_text(encoding='utf-8')} {sorted(IMAGES_PER_SPECIES.items())} {HELD_OUT} {SEED}"
         return hashlib.sha256(content.encode()).hexdigest()
 
-    def image_index(self, group: str, num_images: int = IMAGES_PER_SPECIES[SEEN]) -> ImageIndex:
+    @cached_property
+    def phrases(self) -> list[tuple[str, ...]]:
+        """The phrases of each species, for a bank."""
+        return [
+            bank_texts(one.name, LabelAttributes(one.sentence, tuple(entry["phrase"] for entry in one.phrases)))
+            for one in species()
+        ]
+
+    def image_index(self, group: str, num_images: int = IMAGES_PER_SPECIES[SEEN], num_pool: int = 0) -> ImageIndex:
         """Training and held-out images of the seen species, and images of the unseen species of `group`.
 
-        `num_images`: maximum number of training images per seen species.
+        `num_images`: maximum number of training images per seen species. Raises ValueError for a pool of images without
+        labels, which the field guide has not.
         """
+        if num_pool:
+            raise ValueError("the field guide has no images without labels")
         labels = [one.name for one in species()]
         seen, unseen = ([one.name for one in species(name)] for name in (SEEN, group))
         split = ByList(by="list", id=tuple(seen), ood=tuple(unseen), held_out=HELD_OUT, seed=SEED)

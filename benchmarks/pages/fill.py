@@ -32,7 +32,7 @@ _NUM_UNSEEN = 100
 _NUM_CONFUSIONS = 200
 _IMAGES_PER_LABEL = 20
 _TEACHER = "ViT-B-32:openai"
-_CONFIG = RECIPES["limbeck"]().model_dump(mode="json")
+_CONFIG = RECIPES["limbeck-small"]().model_dump(mode="json")
 _FILES = (
     *("README.md", "evaluation.json", "training.jsonl", "manifest.json", "confusions.png", "curves.png"),
     *("image/model.safetensors", "image/config.json", "onnx/image.onnx", "onnx/image-int8.onnx", "onnx/config.json"),
@@ -100,7 +100,7 @@ def _spec(vocabulary_id: str, dataset_id: str) -> dict[str, Any]:
         "vocabulary_id": vocabulary_id,
         "teacher": _TEACHER,
         "text": "sentence",
-        "recipe": "limbeck",
+        "recipe": "limbeck-small",
         "config": _CONFIG,
     }
 

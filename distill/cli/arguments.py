@@ -5,6 +5,7 @@ Imports no torch, so that a typing error is reported at once.
 
 import argparse
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,11 +18,13 @@ from distill.bundle.verify import MANIFEST_FILE, file_sha256
 from distill.cli.attribute_files import LabelsWithLines, Lines, read_attributes, read_label2text
 from distill.cli.check_options import add_check_options, check_options
 from distill.cli.label_files import read_labels_and_ids
+from distill.config.automatic import fit_to_images
 from distill.config.model_names import check_student, check_teacher
 from distill.config.multi_label import check_multi_label
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig, expand_short_names, located, merged
+from distill.config.training_estimate import num_trained
 from distill.data.dataset.label_matcher import LabelIds
 from distill.data.dataset.scan import MatchedDataset, index_images, match_dataset
 from distill.data.dataset_check.check import DatasetCheck
@@ -225,6 +228,7 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     check_shots(config, image_index)
     if image_index.is_multi_label:
         check_multi_label(config)
+    config = fit_to_images(config, num_trained(config, image_index.counts), _num_ranks())
     return RunArguments(
         labels=given.labels,
         names=given.names,
@@ -245,6 +249,11 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
         initial_student=namespace.start,
         loggers=loggers,
     )
+
+
+def _num_ranks() -> int:
+    """The number of ranks that torchrun has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _loggers(text: str) -> tuple[LoggerName, ...]:

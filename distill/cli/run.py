@@ -32,6 +32,7 @@ from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.evaluation.epochs import measure_epochs
 from distill.evaluation.further import FurtherSets
 from distill.evaluation.onnx_inputs import OnnxImages
+from distill.fitting.choice import TrainingChoice
 from distill.hooks import PipelineHooks
 from distill.json_types import JSONObject, StudentEvaluation
 from distill.pipeline import (
@@ -171,7 +172,7 @@ def _distill(
     if ranks.is_first:
         write_bytes(arguments.work / "dataset.json", dataset.report.model_dump_json(indent=1).encode())
     session = _Session(arguments, console, hooks, should_stop)
-    inputs = _prepare_inputs(session, ranks)
+    session, inputs = _prepare_inputs(session, ranks)
     with RunLog(arguments.loggers, _run_record(session, inputs), warn=console.message) as run_log:
         result = _train(session, inputs, ranks, run_log)
         if not ranks.is_first:
@@ -233,8 +234,11 @@ def _measure_and_bundle(session: _Session, inputs: _Inputs, result: TrainResult,
     return {**report, "left_out": dict(_write_bundle(session, inputs, result, targets, evaluation))}
 
 
-def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
-    """Load the teacher, encode the texts and prepare the training data; the first rank fills the caches."""
+def _prepare_inputs(session: _Session, ranks: RankGroup) -> tuple[_Session, _Inputs]:
+    """Load the teacher, encode the texts and prepare the training data; the first rank fills the caches.
+
+    The session that is returned has the settings that were chosen for this machine.
+    """
     arguments, console = session.arguments, session.console
     config, image_index = arguments.config, arguments.image_index
     counts = image_index.counts
@@ -258,6 +262,9 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
     if arguments.initial_student is not None:
         initial_student = read_initial_student(arguments.initial_student, config, teacher.digest)
     before = trained_before(config, initial_student)
+    saved = arguments.state if arguments.state.exists() else None
+    choice = TrainingChoice(config, saved=saved, note=console.message)
+    config = choice.before_views(teacher, image_index)
     with ranks.first_rank_first():
         if before is not None:
             check_start(before, config, image_index, cache=arguments.cache, hooks=session.hooks)
@@ -277,7 +284,8 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
         console.message(f"a bank of {len(data.phrases):,} attribute phrases ({config.objective.phrases} labels)")
     if data.captioned is not None:
         console.message(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
-    return _Inputs(teacher, {NAMES: names, arguments.text: targets}, data, initial_student, before, left_out)
+    session = replace(session, arguments=replace(arguments, config=choice.before_steps(data)))
+    return session, _Inputs(teacher, {NAMES: names, arguments.text: targets}, data, initial_student, before, left_out)
 
 
 def _bank_texts(arguments: RunArguments) -> list[tuple[str, ...]]:

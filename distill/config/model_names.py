@@ -15,6 +15,8 @@ from typing import Literal, TypedDict
 
 from distill.config.closest_names import closest_names
 
+SHORT_STUDENTS = {"mobilenetv4": "mobilenetv4_conv_medium"}
+"""Names of students that stand for a timm model."""
 CATALOG_FILE = Path(__file__).with_name("model_names.json")
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz")
 """Suffixes of weights files: a name that ends with one is a path and not a tag."""
@@ -180,7 +182,8 @@ def published_tags(ref: StudentRef) -> list[str]:
 def _timm_ref(given: str, name: str) -> StudentRef:
     """The timm model `name` of the student `given`. Raises UnknownName."""
     catalog = _catalog()
-    current = catalog["timm_renamed"].get(name.lower(), name.lower())
+    lower = SHORT_STUDENTS.get(name.lower(), name.lower())
+    current = catalog["timm_renamed"].get(lower, lower)
     architecture, dot, tag = current.partition(".")
     tags = catalog["timm"].get(architecture)
     if tags is not None and (not dot or tag in tags or current in catalog["timm_untrained"]):

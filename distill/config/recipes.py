@@ -13,10 +13,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from distill.config.automatic import automatic_settings, fit_to_images
 from distill.config.loss_registry import LOSS_TERMS
 from distill.config.train_config import (
     Augmentation,
     DataConfig,
+    EvaluationConfig,
     LossWeights,
     ObjectiveConfig,
     OptimizerConfig,
@@ -24,6 +26,7 @@ from distill.config.train_config import (
     StudentConfig,
     TrainConfig,
     TrainSettings,
+    WeightAverageConfig,
     expand_short_names,
     located,
     merged,
@@ -79,6 +82,28 @@ def li2023_vit_improved() -> TrainConfig:
 
 
 def limbeck() -> TrainConfig:
+    """Ours, for photographs: images of 224 px, the student's crops encoded by the teacher, and a mean of the weights of
+    the last fifth of the steps. Epochs, teacher views, batch size, learning rate and precision follow from the number
+    of images, the student and the device (`docs/how-to/training.md`); the numbers here are those for 10,000 images."""
+    config = TrainConfig(
+        student=StudentConfig(architecture="resnet18", image_px=224),
+        data=DataConfig(view="same", num_views=20),
+        objective=_objective(),
+        optimizer=OptimizerConfig(name="adamw", lr=1e-3, weight_decay=0.02),
+        schedule=ScheduleConfig(
+            epochs=200,
+            batch_size=256,
+            kind="cosine",
+            warmup=0.05,
+            automatic=("epochs", "num_views", "batch_size", "lr", "precision"),
+        ),
+        weight_average=WeightAverageConfig(kind="mean", average_from=0.8),
+        evaluation=EvaluationConfig(measured_epochs=0),
+    )
+    return fit_to_images(config, 10_000)
+
+
+def limbeck_small() -> TrainConfig:
     """Ours, for a small student of small images and a short run: three terms, and a teacher that encodes each of the
     student's crops, which gained more on unseen labels than any term did (`docs/log.md`)."""
     return TrainConfig(
@@ -98,25 +123,33 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "li2023_resnet_improved": li2023_resnet_improved,
     "li2023_vit_improved": li2023_vit_improved,
     "limbeck": limbeck,
+    "limbeck-small": limbeck_small,
 }
 
 
-def resolve_train_config(recipe: str, overrides: TrainSettings | Mapping[str, object]) -> TrainConfig:
+def resolve_train_config(
+    recipe: str, overrides: TrainSettings | Mapping[str, object], *, num_images: int | None = None, num_ranks: int = 1
+) -> TrainConfig:
     """The recipe's config with `overrides` applied, validated. Mappings merge; short names are accepted.
 
+    `num_images`: those that are trained on, from which automatic settings follow; None if they are not known yet.
     Raises ValueError for an unknown recipe, pydantic's ValidationError (also a ValueError) for a wrong setting.
     """
     if recipe not in RECIPES:
         raise ValueError(f'no recipe is called "{recipe}"; there are {", ".join(RECIPES)}')
     settings = overrides if isinstance(overrides, TrainSettings) else TrainSettings.model_validate(overrides)
     changes = settings.model_dump(exclude_unset=True)
+    base = RECIPES[recipe]().model_dump()
     if settings.data.protocol == "closed_set" and "losses" not in settings.objective.model_fields_set:
         changes.setdefault("objective", {})["losses"] = {name: float(name == "closed_set") for name in LOSS_TERMS}
+    if "automatic" not in settings.schedule.model_fields_set:
+        base["schedule"]["automatic"] = automatic_settings(base["schedule"]["automatic"], settings)
     try:
-        return TrainConfig.model_validate(merged(RECIPES[recipe]().model_dump(), changes))
+        config = TrainConfig.model_validate(merged(base, changes))
     except ValidationError as error:
         short = expand_short_names(overrides)[1] if isinstance(overrides, Mapping) else {}
         raise located(error, short) from None
+    return config if num_images is None else fit_to_images(config, num_images, num_ranks)
 
 
 def variant(config: TrainConfig, **settings: object) -> TrainConfig:

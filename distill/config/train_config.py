@@ -26,6 +26,7 @@ from distill.config.sections.run import FREE_FIELDS as FREE_FIELDS
 from distill.config.sections.run import BundleConfig as BundleConfig
 from distill.config.sections.run import EvaluationConfig as EvaluationConfig
 from distill.config.sections.run import SystemConfig as SystemConfig
+from distill.config.sections.schedule import Automatic as Automatic
 from distill.config.sections.schedule import OptimizerConfig as OptimizerConfig
 from distill.config.sections.schedule import ScheduleConfig as ScheduleConfig
 from distill.config.sections.schedule import WeightAverageConfig as WeightAverageConfig
@@ -97,6 +98,19 @@ class TrainConfig(TrainSettings):
         rises = all(a < b for a, b in zip(milestones, milestones[1:], strict=False))
         if not rises or any(m < 1 for m in milestones):
             raise ValueError(f"milestones {list(milestones)} must be epochs that rise, from 1")
+        return self
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        schedule = self.schedule
+        given = [name for name in ("images_seen", "time_budget_s") if getattr(schedule, name) is not None]
+        if given and "epochs" not in schedule.automatic:
+            given.insert(0, "epochs")
+        if len(given) > 1:
+            message = f"{' and '.join(given)} both set the length of the training: leave one of them out"
+            error = PydanticCustomError("two_lengths", "{message}", {"message": message})
+            place = InitErrorDetails(type=error, loc=("schedule", given[-1]), input=getattr(schedule, given[-1]))
+            raise ValidationError.from_exception_data("schedule", [place])
         return self
 
     @model_validator(mode="after")
@@ -180,6 +194,12 @@ class TrainConfig(TrainSettings):
                 "im_cst a weight, or set mix to none"
             )
         return self
+
+    @property
+    def encodes_ahead(self) -> bool:
+        """Whether the views of the training images are known when the job is created, so that any worker can encode
+        them: with a time budget, the training chooses their number."""
+        return self.data.encodes_training_images and self.schedule.time_budget_s is None
 
     def identity(self) -> dict[str, JSONValue]:
         """`flat()` without the settings that do not change the result."""

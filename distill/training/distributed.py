@@ -14,12 +14,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+T = TypeVar("T")
 
 # Ranks wait this long for the first rank to prepare data. If a rank dies, torchrun ends all of them at once.
 TIMEOUT = timedelta(days=7)
@@ -55,6 +58,14 @@ class RankGroup:
         flags = torch.tensor([flag], dtype=torch.uint8)
         dist.all_reduce(flags, dist.ReduceOp.MAX, group=self.control)
         return bool(flags.item())
+
+    def from_first(self, value: T) -> T:
+        """The first rank's `value`, on every rank. Every rank must call this."""
+        if self.world_size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0, group=self.control)
+        return values[0]
 
     def wait(self) -> None:
         """Wait until every rank has called this."""

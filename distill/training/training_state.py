@@ -133,6 +133,16 @@ def load_state(
     return position
 
 
+def saved_settings(path: Path) -> dict[str, JSONValue]:
+    """The settings of the run that saved the state, by short name. Raises StateError for a file that is no state."""
+    try:
+        with safe_open(path, framework="pt") as opened:
+            settings: dict[str, JSONValue] = json.loads((opened.metadata() or {})["identity"])["config"]
+            return settings
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise StateError(f"{path} is truncated or damaged: {first_line(error)}") from error
+
+
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 

@@ -23,7 +23,7 @@ PLAN = "fieldguide/plan.json"
 SEEN, UNSEEN = "train", "validation"
 IMAGES_PER_SPECIES = {SEEN: 40, UNSEEN: 20}
 SEED = 0
-RECIPE = "limbeck"
+RECIPE = "limbeck-small"
 CONFIG: Mapping[str, Any] = {"epochs": 4, "measured_epochs": 0}
 """Overrides of the recipe, for a run of minutes on two cores: fewer epochs, and no mean over the last epochs, which is
 only needed for published figures."""

@@ -53,7 +53,7 @@ def train_with_names(client: Client) -> None:
     teacher, config = f"local-dir:{TEACHER}", {**CONFIG, "epochs": 1}
     jobs = [
         client.jobs.create("evaluate", checkpoint_id=first.id, **at),
-        client.jobs.create("distill", teacher=teacher, recipe="limbeck", config=config, **at),
+        client.jobs.create("distill", teacher=teacher, recipe="limbeck-small", config=config, **at),
     ]
     for job in jobs:
         client.jobs.wait(job)

@@ -15,12 +15,14 @@ from limbeck.commands.train_options import (
     DryRun,
     NumNodes,
     NumProcesses,
+    Pretrained,
     Recipe,
     Set,
     Student,
     Teacher,
     Text,
     TextOnnx,
+    TimeBudget,
     save_checkpoints,
     text_kind,
     train_config,
@@ -36,6 +38,8 @@ def distill(
     student: Student = "",
     recipe: Recipe = "limbeck",
     set_: Set = None,
+    pretrained: Pretrained = False,
+    time_budget: TimeBudget = "",
     text_onnx: TextOnnx = False,
     captions: Annotated[str, typer.Option(help="For the loss cap: the caption set of the images.")] = "",
     start_from: Annotated[
@@ -60,6 +64,7 @@ def distill(
     Examples:
 
       limbeck distill --dataset dst_… --teacher ViT-B-32:openai
+      limbeck distill --dataset dst_… --teacher ViT-B-32:openai --student mobilenetv4 --pretrained --time-budget 30m
       limbeck distill --dataset dst_… --attributes ats_… --teacher ViT-B-32:openai --text phrases --out student
     """
     from rich.console import Console
@@ -77,7 +82,7 @@ def distill(
         "concept": concept,
         "priority": priority or None,
         "recipe": recipe,
-        "config": train_config(set_, student, text_onnx=text_onnx),
+        "config": train_config(set_, student, text_onnx=text_onnx, pretrained=pretrained, time_budget=time_budget),
         "caption_set_id": captions or None,
         "start_checkpoint_id": start_from or None,
         "save_checkpoints": save_checkpoints(save_every, keep),
@@ -87,7 +92,7 @@ def distill(
     if out is not None:
         check_out(out)
     with service(url) as client, refusals_by_option():
-        checked = client.jobs.check("distill", **options)
+        checked = client.jobs.check("distill", measure=dry_run, **options)
         if dry_run:
             print_job_check(checked, console)
             return print_json(checked.model_dump(mode="json")) if as_json else None

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from limbeck.commands.common import BadInput
 from limbeck.commands.estimates import estimate_table, estimate_text
 from limbeck.commands.image_options import counts_text
+from limbeck.commands.quantities import size_text
+from limbeck.shared.text import time_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +33,7 @@ _OPTIONS = (
     (r"/dataset/unlabelled", "--unlabelled"),
     (r"/dataset/(near_)?duplicates", "--duplicates"),
     (r"/attributes", "--attributes"),
+    (r"/jobs/\d+/config/(schedule/)?time_budget_s", "--time-budget"),
     (r"/jobs/\d+/config/student", "--student"),
     (r"/jobs/\d+/config", "--set"),
     (r"/jobs/\d+/recipe", "--recipe"),
@@ -138,13 +141,32 @@ def training_lines(training: "PlannedTraining") -> Iterator[str]:
     )
     during = f", {training.teacher_during:,} during it" if training.teacher_during else ""
     yield f"the teacher encodes {training.teacher_before:,} images before the training (less if cached){during}"
-    yield f"decoded images take {training.decoded_bytes / 1e9:,.2f} GB on the worker"
+    features = "" if training.feature_bytes is None else f", the teacher's features {size_text(training.feature_bytes)}"
+    yield f"decoded images take {training.decoded_bytes / 1e9:,.2f} GB on the worker{features}"
+    if training.steps_s is not None:
+        yield _time_line(training, training.steps_s)
     by_origin: dict[str, list[str]] = {}
     for name, origin in training.origins.items():
-        by_origin.setdefault(origin, []).append(name)
+        known = f"={_value(training.settings[name])}" if name in training.settings else ""
+        by_origin.setdefault(origin, []).append(f"{name}{known}")
     for origin, names in by_origin.items():
         yield f"{origin}: {', '.join(names)}"
-    yield "other settings have their defaults; the time is known after the first steps: limbeck jobs JOB shows it"
+    unknown = (
+        "" if training.steps_s is not None else "; the time is known after the first steps: limbeck jobs JOB shows it"
+    )
+    yield f"other settings have their defaults{unknown}"
+
+
+def _time_line(training: "PlannedTraining", steps_s: float) -> str:
+    """The time of views and steps, as measured on the machine of the service."""
+    steps = f"{time_text(steps_s)} for the steps"
+    if training.teacher_before and training.views_s is None:
+        return f"about {steps}; the time of the views is not known, because the teacher's weights are not here yet"
+    if not training.views_s:
+        return f"about {steps}, measured on this machine"
+    views = f"{time_text(training.views_s)} for the views (less if cached)"
+    total = time_text(training.views_s + steps_s)
+    return f"about {total}: {views} and {steps}, measured on this machine, without reading the images and evaluating"
 
 
 def _reused(same_id: str | None) -> str:

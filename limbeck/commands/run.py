@@ -64,10 +64,12 @@ from limbeck.commands.train_options import (
     DryRun,
     NumNodes,
     NumProcesses,
+    Pretrained,
     Set,
     Student,
     Text,
     TextOnnx,
+    TimeBudget,
     text_kind,
     train_config,
 )
@@ -108,6 +110,8 @@ def run(
     student: Student = "",
     recipe: Annotated[str, typer.Option(help=f"{RECIPE_HELP} Default: limbeck, with --paper its recipe.")] = "",
     set_: Set = None,
+    pretrained: Pretrained = False,
+    time_budget: TimeBudget = "",
     text_onnx: TextOnnx = False,
     nproc: NumProcesses = 1,
     nnodes: NumNodes = 1,
@@ -144,12 +148,16 @@ def run(
       limbeck run --labels birds.txt --domain birds --images birds --teacher ViT-B-32:openai --out student
       limbeck run … --dry-run                     check everything, estimate calls and cost, write nothing
       limbeck run … --attributes edited.json      with your own attributes, without an LLM
+      limbeck run … --student mobilenetv4 --pretrained --time-budget 8h
       limbeck run … --split all                   for production: train on all labels and images, measure nothing
       limbeck run --paper cub --images cub --out cub-student      a data set of the paper, with its recipe
     """
     from rich.console import Console
 
-    kind, config = text_kind(text, has_attributes=True), train_config(set_, student, text_onnx=text_onnx)
+    kind, config = (
+        text_kind(text, has_attributes=True),
+        train_config(set_, student, text_onnx=text_onnx, pretrained=pretrained, time_budget=time_budget),
+    )
     dataset = paper_dataset(paper) if paper else None
     if dataset is not None:
         labels, teacher, domain = labels or labels_file(images), teacher or TEACHER, domain or dataset.domain
@@ -204,7 +212,7 @@ def run(
     with service(url) as client:
         inputs = with_domain_of_attributes(client, inputs)
         with refusals_by_option():
-            inputs, plan = plan_run(client, inputs, opens_images=dry_run)
+            inputs, plan = plan_run(client, inputs, is_dry_run=dry_run)
         console.print(inputs.labels.report, highlight=False, markup=False)
         if dataset is not None and plan.dataset is not None:
             for difference in dataset.differences(plan.dataset.counts):

@@ -104,9 +104,12 @@ def with_domain_of_attributes(client: "Client", inputs: RunInputs) -> RunInputs:
     return replace(inputs, labels=replace(inputs.labels, domain=vocabulary.domain))
 
 
-def plan_run(client: "Client", inputs: RunInputs, *, opens_images: bool) -> tuple[RunInputs, "Plan"]:
-    """Check a whole run; nothing is stored. With `--only-matching`, the labels become those that have images."""
-    plan = _plan(client, inputs, opens_images=opens_images)
+def plan_run(client: "Client", inputs: RunInputs, *, is_dry_run: bool) -> tuple[RunInputs, "Plan"]:
+    """Check a whole run; nothing is stored. With `--only-matching`, the labels become those that have images.
+
+    A dry run also opens the images, and measures how long the training will take.
+    """
+    plan = _plan(client, inputs, is_dry_run=is_dry_run)
     assert plan.dataset is not None
     if not inputs.images.only_matching or len(plan.dataset.labels) == len(inputs.labels.labels):
         return inputs, plan
@@ -114,12 +117,15 @@ def plan_run(client: "Client", inputs: RunInputs, *, opens_images: bool) -> tupl
     names = {label.name for label in labels.labels}
     folder_map = {folder: label for folder, label in inputs.images.folder_map.items() if label in names}
     matching = replace(inputs, labels=labels, images=replace(inputs.images, folder_map=folder_map))
-    return matching, _plan(client, matching, opens_images=opens_images)
+    return matching, _plan(client, matching, is_dry_run=is_dry_run)
 
 
-def _plan(client: "Client", inputs: RunInputs, *, opens_images: bool) -> "Plan":
+def _plan(client: "Client", inputs: RunInputs, *, is_dry_run: bool) -> "Plan":
     return client.jobs.plan(
-        inputs.jobs(), vocabulary=inputs.labels.body(), dataset=inputs.images.plan(opens_images=opens_images)
+        inputs.jobs(),
+        vocabulary=inputs.labels.body(),
+        dataset=inputs.images.plan(opens_images=is_dry_run),
+        measure=is_dry_run,
     )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limbeck.commands.common import BadInput, assignments
+from limbeck.commands.quantities import duration_s
 
 if TYPE_CHECKING:
     from limbeck.models import TextKind
@@ -13,8 +14,26 @@ TEACHER_HELP = "ViT-B-32:openai, hf-hub:org/name, or, below the data root, ViT-B
 Teacher = Annotated[str, typer.Option(help=TEACHER_HELP)]
 Text = Annotated[str, typer.Option(help="The label texts: names, sentence, phrases, answers, contrast, all.")]
 Concept = Annotated[str, typer.Option(help="A word for all labels: bird.")]
-Student = Annotated[str, typer.Option(help="A timm model; the recipe's by default.")]
-RECIPE_HELP = "limbeck, li2023_resnet or li2023_vit, or their _5shot and _improved variants."
+Student = Annotated[
+    str,
+    typer.Option(
+        help="A timm model: resnet18, resnet50, mobilenetv4, vit_base_patch32_224 …; the recipe's by default."
+    ),
+]
+Pretrained = Annotated[
+    bool, typer.Option("--pretrained", help="Start from timm's published weights, with fewer epochs and a lower rate.")
+]
+TimeBudget = Annotated[
+    str,
+    typer.Option(
+        "--time-budget",
+        metavar="TIME",
+        help="Choose epochs and teacher views so that the training takes this time on its worker: 30m, 8h.",
+    ),
+]
+RECIPE_HELP = (
+    "limbeck (photographs), limbeck-small (64 px), li2023_resnet or li2023_vit, or their _5shot and _improved variants."
+)
 Recipe = Annotated[str, typer.Option(help=RECIPE_HELP)]
 Set = Annotated[
     list[str] | None,
@@ -49,10 +68,15 @@ def text_kind(text: str, *, has_attributes: bool) -> "TextKind":
     return chosen
 
 
-def train_config(set_: list[str] | None, student: str, *, text_onnx: bool) -> dict[str, object]:
+def train_config(
+    set_: list[str] | None, student: str, *, text_onnx: bool = False, pretrained: bool = False, time_budget: str = ""
+) -> dict[str, object]:
     """The settings that override those of the recipe. Raises BadInput."""
     named: dict[str, object] = {"student": student} if student else {}
-    return assignments(set_ or [], "--set") | named | ({"text_onnx": True} if text_onnx else {})
+    named |= {"text_onnx": True} if text_onnx else {}
+    named |= {"pretrained": True} if pretrained else {}
+    named |= {"time_budget_s": duration_s(time_budget, "--time-budget")} if time_budget else {}
+    return assignments(set_ or [], "--set") | named
 
 
 def save_checkpoints(save_every: int | None, keep: int | None) -> dict[str, int] | None:

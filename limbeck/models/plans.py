@@ -8,7 +8,9 @@ from limbeck.models import Estimate, JobKind, ServiceResponse
 class PlannedTraining(ServiceResponse):
     """What a training will do. `images_seen`: by the student. `teacher_before`, `teacher_during`: forward passes of the
     teacher before the first step, if none is cached, and during the training. `measured`: images of the evaluation.
-    `decoded_bytes`: of the decoded training images. `origins`: why a setting has its value, by its short name."""
+    `decoded_bytes`: of the decoded training images; `feature_bytes`: of the teacher's cached features. `views_s`,
+    `steps_s`: seconds of the views and steps, if they were measured. `origins`: why a setting has its value, by its
+    short name; `settings`: these values."""
 
     batch_size: int
     steps_per_epoch: int
@@ -18,7 +20,11 @@ class PlannedTraining(ServiceResponse):
     teacher_during: int
     measured: int
     decoded_bytes: int
+    feature_bytes: int | None
+    views_s: float | None
+    steps_s: float | None
     origins: dict[str, str]
+    settings: dict[str, JsonValue]
 
 
 class JobCheck(ServiceResponse):

@@ -49,7 +49,7 @@ class TrainPartResult(PartResult):
 
     `files` has its `student` weights, `training_log`, `training_images` and, with prompt learning, `context`. Results
     of earlier releases have no `training_images`. `left_out`: part that its bundle cannot have -> reason, if there is
-    one.
+    one. `chosen`: the settings that the worker chose for its device or a time budget, by short name.
     """
 
     part_kind: ClassVar[str] = "train"
@@ -58,6 +58,7 @@ class TrainPartResult(PartResult):
     train_seconds: float = 0.0
     num_bad_images: int = 0
     left_out: dict[str, str] = {}
+    chosen: dict[str, Any] = {}
 
 
 class EvaluateResult(PartResult):
@@ -240,6 +241,7 @@ class GpuJobResult(JobResult):
     evaluation: dict[str, Any] | None = None
     checkpoint_id: str | None = None
     left_out: dict[str, str] = {}
+    chosen: dict[str, Any] = {}
     proof: dict[str, Any] | None = None
     attribute_set_id: str | None = None
     failing_gates: list[str] = []

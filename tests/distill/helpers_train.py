@@ -50,7 +50,7 @@ def small_data(
 def small_config(**overrides: Any) -> TrainConfig:
     """Six steps of `test_resnet` in two epochs."""
     defaults = {"student": "test_resnet", "image_px": IMAGE_PX, "epochs": 2, "batch_size": 8, "lr": 1e-3, "threads": 1}
-    return resolve_train_config("limbeck", defaults | {"device": "cpu", "view": "center"} | overrides)
+    return resolve_train_config("limbeck-small", defaults | {"device": "cpu", "view": "center"} | overrides)
 
 
 def hooks_stopping_after(num_steps: int, state: Path) -> TrainHooks:

@@ -66,7 +66,7 @@ def distilled(root: Path, name: str) -> dict[str, list[float]]:
     words = [
         *("--images", str(root / name), "--labels", str(root / "labels.txt"), "--attributes", str(root / "set.json")),
         *("--text", "phrases", "--teacher", f"local-dir:{TEACHER}", "--split", json.dumps(split)),
-        *("--student", "test_resnet", "--recipe", "limbeck", "--set", "view=center"),
+        *("--student", "test_resnet", "--recipe", "limbeck-small", "--set", "view=center"),
         *("--out", str(root / f"out-{name}"), "--cache", str(root / "cache")),
         *(word for setting in SETTINGS for word in ("--set", setting)),
     ]

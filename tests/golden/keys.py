@@ -197,7 +197,7 @@ def teacher_cache(folder: Path) -> dict[str, Any]:
         digests: dict[str, Any] = {}
         drawn: dict[str, Any] = {}
         for view in ("center", "squash", "same"):
-            config = resolve_train_config("limbeck", {**training.TINY, "view": view, "losses": {"cap": 1.0}})
+            config = resolve_train_config("limbeck-small", {**training.TINY, "view": view, "losses": {"cap": 1.0}})
             data = training_data(config, setting.image_index, setting.teacher, setting.targets, cache=setting.cache)
             digests[view] = dict(data.digests)
             if data.views is not None:

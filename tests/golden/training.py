@@ -87,7 +87,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "view live": {"view": "live"},
     "view squash": {"view": "squash"},
 }  # fmt: skip
-"""Variants of the recipe `limbeck`."""
+"""Variants of the recipe `limbeck-small`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,15 +195,15 @@ def recipe_steps(setting: Setting, recipe: str) -> list[Any]:
 
 
 def term_steps(setting: Setting, term: str) -> list[Any]:
-    """The steps of the recipe `limbeck` with only this loss term."""
+    """The steps of the recipe `limbeck-small` with only this loss term."""
     losses = {name: float(name == term) for name in LOSS_TERMS}
     protocol = {"protocol": "closed_set"} if term == "closed_set" else {}
-    return steps_of(setting, "limbeck", {**TINY, **protocol, "queue_size": 16, "losses": losses})
+    return steps_of(setting, "limbeck-small", {**TINY, **protocol, "queue_size": 16, "losses": losses})
 
 
 def variant_steps(setting: Setting, variant: str) -> list[Any]:
-    """The steps of a variant of the recipe `limbeck`."""
-    return steps_of(setting, "limbeck", {**TINY, **VARIANTS[variant]})
+    """The steps of a variant of the recipe `limbeck-small`."""
+    return steps_of(setting, "limbeck-small", {**TINY, **VARIANTS[variant]})
 
 
 KINDS: Mapping[str, tuple[Callable[[Setting, str], list[Any]], tuple[str, ...]]] = {
@@ -269,7 +269,7 @@ WEIGHT_RUNS: Mapping[str, tuple[str, ...]] = {
     "limbeck": (),
     "limbeck, averaged": ("average=ema", "ema_decay=0.5"),
 }
-"""Name of a run → the fields of the recipe `limbeck` that it sets."""
+"""Name of a run → the fields of the recipe `limbeck-small` that it sets."""
 
 
 def whole_run(folder: Path, fields: tuple[str, ...]) -> dict[str, Any]:
@@ -285,7 +285,7 @@ def whole_run(folder: Path, fields: tuple[str, ...]) -> dict[str, Any]:
     words = [
         *("--images", str(folder / "images"), "--labels", str(folder / "labels.txt")),
         *("--attributes", str(folder / "set.json"), "--text", "phrases", "--teacher", f"local-dir:{TEACHER}"),
-        *("--split", json.dumps(split_by_list()), "--student", str(TINY["student"]), "--recipe", "limbeck"),
+        *("--split", json.dumps(split_by_list()), "--student", str(TINY["student"]), "--recipe", "limbeck-small"),
         *("--out", str(out), "--cache", str(folder / "cache"), "--set", "onnx=false"),
         *(word for one in (*tiny, *fields) for word in ("--set", one)),
     ]

@@ -266,7 +266,7 @@ def test_the_gpu_part_distils(wheel: Path, code: Path, guide: Path, tmp_path: Pa
     common = {"PYTHONPATH": str(without_api), "CUDA_VISIBLE_DEVICES": ""}
     trained = gpu.run(
         "python", "-m", "distill", "--images", str(guide / "images"), "--labels", str(guide / "labels.txt"),
-        "--teacher", f"local-dir:{guide / 'teacher'}", "--student", "test_resnet", "--recipe", "limbeck",
+        "--teacher", f"local-dir:{guide / 'teacher'}", "--student", "test_resnet", "--recipe", "limbeck-small",
         "--set", "epochs=1", "--out", str(tmp_path / "out"), **common,
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr

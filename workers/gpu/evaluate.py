@@ -13,6 +13,7 @@ from torch import Tensor
 from distill.bundle.onnx.files import OnnxInputs
 from distill.bundle.verify import MANIFEST_FILE
 from distill.bundle.write import WrittenBundle, write_bundle
+from distill.config.automatic import with_chosen
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn, read_trained_on
 from distill.evaluation.accuracy import TEMPERATURE, Evaluation, last_epochs
@@ -275,7 +276,9 @@ class _EvaluationRun:
 
     def _publish_student(self, spec: DistillSpec) -> Publish:
         """Evaluate the trained student and its teacher, then publish the student as a checkpoint."""
-        config, trained = spec.config, self._train_result()
+        trained = self._train_result()
+        config = with_chosen(spec.config, trained.chosen)
+        spec = spec.model_copy(update={"config": config})
         teacher, teacher_targets = self._load_teacher(), self.targets
         self.image_index, self.targets = evaluation_inputs(
             config, self.image_index, teacher, self.targets, self._learned_context(trained.files)

@@ -7,6 +7,7 @@ from pathlib import Path
 from distill.bundle.write import BundleError
 from distill.config.loss_registry import UnlabelledUnused
 from distill.config.multi_label import MultiLabelUnfit
+from distill.config.time_budget import TimeBudgetTooShort
 from distill.data.dataset.trained_on import count_changed
 from distill.data.decoded_images import ImagesError
 from distill.data.few_shot import FewShotError
@@ -37,6 +38,7 @@ ERROR_CODES: Mapping[type[Exception], str] = {
     OutOfMemory: "gpu_out_of_memory",
     BundleError: "bundle_unfit",
     UnlabelledUnused: "unlabelled_unused",
+    TimeBudgetTooShort: "time_budget_too_short",
     MultiLabelUnfit: "multi_label_unfit",
 }
 

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from distill.bundle.student_files import save_weights
 from distill.bundle.verify import MANIFEST_FILE
+from distill.config.automatic import chosen_settings, needs_device
 from distill.config.model_names import student_notes
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, save_training_images
 from distill.evaluation.epochs import measure_epochs
+from distill.fitting.choice import TrainingChoice
 from distill.hooks import PipelineHooks
 from distill.json_types import EpochLine
 from distill.pipeline import check_bundle, check_start, training_data
@@ -84,13 +86,15 @@ def run_training(context: Context, claim: Claim, lease: LeaseRenewal, folder: Pa
         lease.begin("bundle trial")
         teacher = inputs.teacher(context, spec.teacher)
         left_out = _try_bundle(context, lease, spec, teacher, folder) if ranks.is_first else {}
-        trained = _train(context, claim, lease, spec, teacher, folder, hooks)
+        trained, config = _train(context, claim, lease, spec, teacher, folder, hooks)
+    chosen = chosen_settings(config)
     return TrainPartResult(
         num_steps=trained.steps,
         train_seconds=round(trained.seconds, 1),
         num_bad_images=len(hooks.bad_images),
         files=_upload(context, claim, trained, folder) if ranks.is_first else {},
         **({"left_out": left_out} if left_out else {}),
+        **({"chosen": chosen} if chosen else {}),
     )
 
 
@@ -139,12 +143,20 @@ def _train(
     teacher: Teacher,
     folder: Path,
     hooks: PipelineHooks,
-) -> TrainResult:
-    """Train, and write the record of training images to `folder`."""
-    lease.begin("teacher features")
-    config, ranks = spec.config, current_ranks()
+) -> tuple[TrainResult, TrainConfig]:
+    """Train, and write the record of training images to `folder`. Returns the config with what was chosen here."""
+    ranks = current_ranks()
     images = inputs.images(context, spec.dataset_id, folder)
     targets, encoded = inputs.targets(context, claim, folder)
+    resume: Path | None = None
+    if claim.state_key:
+        resume = folder / "resume.safetensors"
+        context.artefacts.get_file(claim.state_key, resume)
+    if needs_device(spec.config):
+        lease.begin("automatic settings")
+    choice = TrainingChoice(spec.config, saved=resume, note=lease.note, root=context.settings.data)
+    config = choice.before_views(teacher, images.image_index, images.root)
+    lease.begin("teacher features")
     initial_student = _initial_student(context, spec, teacher, folder)
     before = trained_before(config, initial_student, root=context.settings.data)
     with ranks.first_of_machine_first():  # the others find features, pictures and weights in the caches
@@ -172,10 +184,9 @@ def _train(
         lease.note(f"a bank of {len(data.phrases):,} attribute phrases ({config.objective.phrases} labels)")
     if data.captioned is not None:
         lease.note(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
-    resume: Path | None = None
-    if claim.state_key:
-        resume = folder / "resume.safetensors"
-        context.artefacts.get_file(claim.state_key, resume)
+    config = choice.before_steps(data)
+    spec = spec.model_copy(update={"config": config})
+    _warn_of_few_epochs(lease, spec)
     on_epoch: OnEpoch = _measure_nothing
     on_checkpoint: OnCheckpoint = _keep_nothing
     if ranks.is_first:
@@ -228,7 +239,15 @@ def _train(
             ),
         )
     save_training_images(folder / IMAGES_FILE, data.trained_contents(), before)
-    return trained
+    return trained, config
+
+
+def _warn_of_few_epochs(lease: LeaseRenewal, spec: DistillSpec) -> None:
+    """Say that no checkpoint will be kept, if a time budget has fewer epochs than lie between two of them."""
+    wanted, epochs = spec.save_checkpoints, spec.config.schedule.epochs
+    if wanted is not None and wanted.every_epochs > epochs and current_ranks().is_first:
+        message = f"no student is kept before the end: the time budget has {epochs} epochs, fewer than every_epochs"
+        lease.note(message, level="warning")
 
 
 def _measure_nothing(_epoch: int, _student: Student, _context: Tensor | None) -> EpochLine | None:

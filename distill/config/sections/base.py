@@ -12,7 +12,7 @@ Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
-OWN_CODES = ("setting_unknown", "setting_given_twice", "loss_unknown", "no_loss")
+OWN_CODES = ("setting_unknown", "setting_given_twice", "loss_unknown", "no_loss", "two_lengths")
 """Error codes that pydantic does not know."""
 
 

@@ -76,5 +76,6 @@ FREE_FIELDS = frozenset(
         "text_onnx",
         "license",
         "datasets",
+        "automatic",
     }
 )

@@ -1,10 +1,12 @@
 """Optimizer, schedule, and average of the weights. Imports no torch."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from distill.config.sections.base import ConfigSection, Fraction, Positive, Weight
+
+Automatic = Literal["epochs", "num_views", "batch_size", "lr", "precision"]
 
 
 class OptimizerConfig(ConfigSection):
@@ -45,6 +47,21 @@ class ScheduleConfig(ConfigSection):
         "epoch", description="`one_cycle` advances once per epoch, as published, or per step."
     )
     warmup: Fraction = Field(0.0, description="Share of all steps with a linear warmup.")
+    images_seen: Annotated[int, Field(ge=1, le=10**12)] | None = Field(
+        None,
+        description="Sets `epochs` so that the student sees about this many images, in place of a number of `epochs`.",
+    )
+    time_budget_s: Annotated[float, Field(ge=1, le=31_536_000, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Sets `epochs` so that teacher views and training take about this many seconds, in place of a "
+        "number of `epochs`: the worker measures its first steps and keeps what it chose in the training state.",
+    )
+    automatic: tuple[Automatic, ...] = Field(
+        (),
+        max_length=5,
+        description="Settings that follow from the number of images, the student, and the device of the training. A "
+        "recipe names them; a setting that is given is not changed.",
+    )
 
 
 class WeightAverageConfig(ConfigSection):

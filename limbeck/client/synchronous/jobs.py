@@ -80,9 +80,19 @@ class Jobs:
         params = {"reuse": True} if reuse else None
         return post(self._http, CreatedJob, "/v1/jobs", job_body(kind, options), params=params)
 
-    def check(self, kind: CreatedKind, **options: Any) -> JobCheck:
-        """What `create` would do with the same arguments; nothing is stored. Raises as `create`."""
-        return post(self._http, JobCheck, "/v1/jobs", job_body(kind, options), params={"dry_run": True})
+    def check(self, kind: CreatedKind, *, measure: bool = False, **options: Any) -> JobCheck:
+        """What `create` would do with the same arguments; nothing is stored. Raises as `create`.
+
+        Args:
+            kind: as for `create`.
+            measure: make some steps of a training, to estimate its time; it takes some seconds.
+            options: as for `create`.
+        """
+        body = job_body(kind, options)
+        if not measure:
+            return post(self._http, JobCheck, "/v1/jobs", body, params={"dry_run": True})
+        params = {"dry_run": True, "measure": True}
+        return post(self._http, JobCheck, "/v1/jobs", body, params=params, read_timeout_s=CHECK_TIMEOUT_S)
 
     def plan(
         self,
@@ -90,6 +100,7 @@ class Jobs:
         *,
         vocabulary: Mapping[str, object] | None = None,
         dataset: Mapping[str, object] | None = None,
+        measure: bool = False,
     ) -> Plan:
         """Check a whole job before anything of it is stored or paid for.
 
@@ -99,13 +110,15 @@ class Jobs:
             vocabulary: `{"name", "domain", "labels"}` of a vocabulary that does not exist yet.
             dataset: the body of a dataset that does not exist yet; its vocabulary is that of the plan unless it names
                 one.
+            measure: make some steps of a training, to estimate its time; it takes some seconds.
 
         Raises:
             Problem: something is refused; `errors` has pointers such as `/jobs/1/config/student`.
         """
         body = {"jobs": [job_body(kind, options) for kind, options in jobs]}
         given = without_none(vocabulary=vocabulary, dataset=dataset)
-        return post(self._http, Plan, "/v1/plan", body | given, read_timeout_s=CHECK_TIMEOUT_S)
+        params = {"measure": True} if measure else {}
+        return post(self._http, Plan, "/v1/plan", body | given, params=params, read_timeout_s=CHECK_TIMEOUT_S)
 
     @overload
     def estimate(self, kind: Literal["enrich"], **options: Unpack[EnrichRequest]) -> Estimate: ...

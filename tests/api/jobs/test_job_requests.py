@@ -313,12 +313,12 @@ def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtes
         ({**distill, "config": {"objective": {"losses": no_losses}}}, "invalid_request", "/config/objective/losses"),
         ({**distill, "nproc": 0}, "invalid_request", "/nproc"),
         ({**distill, "nproc": 65}, "invalid_request", "/nproc"),
-        ({**distill, "nproc": 3}, "ranks_unfit", "/nproc"),  # batch_size is no multiple
+        ({**distill, "nproc": 3, "recipe": "limbeck-small"}, "ranks_unfit", "/nproc"),  # batch_size is no multiple
         ({**distill, "nproc": 2, "config": {"batch_size": 6, "accumulate": 2}}, "ranks_unfit", "/nproc"),
         ({**distill, "nproc": 64}, "ranks_unfit", "/nproc"),  # too few images
         ({**distill, "nnodes": 0}, "invalid_request", "/nnodes"),
         ({**distill, "nnodes": 65}, "invalid_request", "/nnodes"),
-        ({**distill, "nnodes": 3}, "ranks_unfit", "/nnodes"),
+        ({**distill, "nnodes": 3, "recipe": "limbeck-small"}, "ranks_unfit", "/nnodes"),
         ({**distill, "nproc": 2, "nnodes": 32}, "ranks_unfit", "/nproc"),
         ({**distill, "recipe": "li2023_resnet_5shot"}, "start_unfit", "/start_checkpoint_id"),
         ({**distill, "start_checkpoint_id": "ckp_0"}, "start_unfit", "/start_checkpoint_id"),
@@ -384,7 +384,9 @@ def test_a_dry_run_of_a_training_says_what_it_will_do(service: Service) -> None:
     assert training["total_steps"] == 2 * training["steps_per_epoch"]
     assert training["teacher_during"] == training["images_seen"] == training["total_steps"] * training["batch_size"]
     assert training["measured"] == counts["held_out"] + counts["ood"]
-    assert (training["origins"]["epochs"], training["origins"]["lr"]) == ("given", "recipe limbeck")
+    assert (training["origins"]["epochs"], training["origins"]["warmup"]) == ("given", "recipe limbeck")
+    assert training["origins"]["lr"] == "kind and start of the student, and batch size"
+    assert training["settings"]["epochs"] == 2
     encode = {"kind": "encode", "vocabulary_id": vocabulary_id, "teacher": TEACHER}
     assert service.post("/v1/jobs?dry_run=true", encode, status=200)["training"] is None
 

@@ -44,8 +44,8 @@ def add_student(service: Service, figures: dict[str, Any], *, text: str = "sente
             "attribute_set_id": row.attribute_set_id,
             "teacher": "t",
             "text": text,
-            "recipe": "limbeck",
-            "config": RECIPES["limbeck"]().model_dump(mode="json"),
+            "recipe": "limbeck-small",
+            "config": RECIPES["limbeck-small"]().model_dump(mode="json"),
         }
     return "ckp_1"
 

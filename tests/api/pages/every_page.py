@@ -119,8 +119,8 @@ def _publish(db: Database, settings: Settings, vocabulary_id: str, dataset_id: s
             "attribute_set_id": set_id,
             "teacher": f"local-dir:{IMG}",
             "text": "sentence",
-            "recipe": "limbeck",
-            "config": RECIPES["limbeck"]().model_dump(mode="json"),
+            "recipe": "limbeck-small",
+            "config": RECIPES["limbeck-small"]().model_dump(mode="json"),
         }
         tx.get_one(Job, "job_1").spec = spec
         changed = {**spec, "teacher": f"local-dir:{QUOTES}"}

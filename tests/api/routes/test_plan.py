@@ -47,7 +47,7 @@ def test_a_whole_job_is_planned_and_nothing_is_stored(service: Service) -> None:
     assert planned["dataset"]["counts"]["train"] > 0
     enrich, distill = planned["jobs"]
     assert enrich["estimate"]["calls"] == 4
-    assert distill["spec"]["config"]["student"]["architecture"] == "resnet10t"
+    assert distill["spec"]["config"]["student"]["architecture"] == "resnet18"
     assert (enrich["same_job_id"], distill["same_job_id"]) == (None, None)
 
 

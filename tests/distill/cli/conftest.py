@@ -19,7 +19,8 @@ def command(tmp_path: Path, tiny_clip: Path, make_images: Callable[..., list[Pat
     return [
         *("--images", str(tmp_path / "images"), "--labels", str(tmp_path / "labels.txt")),
         *("--attributes", str(tmp_path / "set.json"), "--text", "phrases", "--teacher", f"local-dir:{tiny_clip}"),
-        *("--student", "test_resnet", "--out", str(tmp_path / "out"), "--set", "image_px=32", "--set", "threads=1"),
+        *("--student", "test_resnet", "--recipe", "limbeck-small", "--out", str(tmp_path / "out")),
+        *("--set", "image_px=32", "--set", "threads=1"),
         *(
             "--set",
             "epochs=2",

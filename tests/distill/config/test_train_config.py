@@ -40,7 +40,7 @@ from distill.config.train_config import LossWeights
 )
 def test_wrong_field_is_named(overrides: dict[str, object], field: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        resolve_train_config("limbeck", overrides)
+        resolve_train_config("limbeck-small", overrides)
     assert ".".join(str(part) for part in caught.value.errors()[0]["loc"]) == field
 
 
@@ -128,7 +128,7 @@ def test_config_and_image_index_import_without_torch() -> None:
 def test_an_unknown_setting_hides_no_other_error() -> None:
     given = {"epochz": 2, "lr": -1, "losses": {"foo": 1, "mse": -2}}
     with pytest.raises(ValidationError) as error:
-        resolve_train_config("limbeck", given)
+        resolve_train_config("limbeck-small", given)
     assert {one["loc"] for one in error.value.errors()} == {("epochz",), ("lr",), ("losses", "foo"), ("losses", "mse")}
 
 
@@ -153,14 +153,14 @@ def test_an_unknown_setting_hides_no_other_error() -> None:
 )
 def test_settings_of_the_student_that_do_not_fit_are_one_error(given: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message) as raised:
-        resolve_train_config("limbeck", given)
+        resolve_train_config("limbeck-small", given)
     assert raised.value.error_count() == 1
 
 
 def test_a_square_has_one_form_and_the_path_of_weights_is_no_part_of_the_identity() -> None:
-    plain, same = (resolve_train_config("limbeck", {"image_px": px}) for px in (64, [64, 64]))
+    plain, same = (resolve_train_config("limbeck-small", {"image_px": px}) for px in (64, [64, 64]))
     assert plain == same
-    assert resolve_train_config("limbeck", {"image_px": [64, 32]}).student.size == (64, 32)
-    moved = resolve_train_config("limbeck", {"weights": "elsewhere/own.pth"})
+    assert resolve_train_config("limbeck-small", {"image_px": [64, 32]}).student.size == (64, 32)
+    moved = resolve_train_config("limbeck-small", {"weights": "elsewhere/own.pth"})
     assert moved.identity() == plain.identity()
-    assert resolve_train_config("limbeck", {"model_args": {"depth": 3}}).identity() != plain.identity()
+    assert resolve_train_config("limbeck-small", {"model_args": {"depth": 3}}).identity() != plain.identity()

@@ -159,7 +159,7 @@ def test_objective_learns_the_vectors_and_vlalign_sends_no_gradient_through_the_
     tiny_teacher: Teacher,
 ) -> None:
     config = resolve_train_config(
-        "limbeck",
+        "limbeck-small",
         {"context_tokens": M, "losses": {"cls": 0, "mse": 0, "im_cst": 0, "vlalign": 1}},
     )
     objective = Objective(config, width=WIDTH, prompted=PromptedTexts(tiny_teacher, PROMPTS, M))

@@ -19,7 +19,7 @@ B, K, D = 6, 4, 8
 
 
 def config(**overrides: Any) -> TrainConfig:
-    return resolve_train_config("limbeck", overrides)
+    return resolve_train_config("limbeck-small", overrides)
 
 
 def random_inputs(batch: int = B) -> dict[str, Tensor]:

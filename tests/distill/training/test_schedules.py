@@ -74,7 +74,7 @@ def test_cosine_rises_to_its_peak_and_falls_to_almost_zero() -> None:
     assert cosine_lr(0, total_steps=1, peak=0.3, warmup=0.0) == 0.3
 
 
-@pytest.mark.parametrize("recipe", ["li2023_resnet", "li2023_vit", "limbeck"])
+@pytest.mark.parametrize("recipe", ["li2023_resnet", "li2023_vit", "limbeck", "limbeck-small"])
 def test_optimizer_follows_the_schedule_of_its_recipe(recipe: str) -> None:
     config = resolve_train_config(recipe, {"epochs": 90})
     optimizer = build_optimizer(torch.nn.Linear(2, 2), config.optimizer)

@@ -32,7 +32,9 @@ def trained(kind: str, *, seed: int = 0, width: int = 4) -> tuple[nn.Module, tor
 
 
 def mean_of(learner: nn.Module) -> WeightAverage:
-    return WeightAverage(learner, resolve_train_config("limbeck", {"average": "mean"}).weight_average, total_steps=10)
+    return WeightAverage(
+        learner, resolve_train_config("limbeck-small", {"average": "mean"}).weight_average, total_steps=10
+    )
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> list[tuple[int, str, torch.Tensor]]:

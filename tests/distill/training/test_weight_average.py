@@ -13,7 +13,7 @@ def random_walk(steps: int, **overrides: object) -> tuple[nn.ModuleDict, WeightA
     student = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     learner = nn.ModuleDict({"student": student, "objective": nn.Linear(2, 1)})
     learner["objective"].register_buffer("queue", torch.zeros(4))
-    average = WeightAverage(learner, resolve_train_config("limbeck", overrides).weight_average, total_steps=steps)
+    average = WeightAverage(learner, resolve_train_config("limbeck-small", overrides).weight_average, total_steps=steps)
     states: list[dict[str, torch.Tensor]] = []
     for step in range(1, steps + 1):
         with torch.no_grad():

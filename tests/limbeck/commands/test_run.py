@@ -268,7 +268,7 @@ def test_the_check_of_the_images_is_chosen_and_its_warnings_are_printed(tmp_path
 
 def test_a_dry_run_opens_the_images_and_creates_nothing(tmp_path: Path, capsys: Capture) -> None:
     code, server = run([plan()], tmp_path, "--dry-run", "--duplicates", "move")
-    assert (code, [one.path for one in server.seen]) == (0, ["/v1/plan"])
+    assert (code, [one.path for one in server.seen]) == (0, ["/v1/plan?measure=true"])
     dataset = json.loads(server.seen[0].body)["dataset"]
     assert (dataset["check"], dataset["duplicates"]) == ("full", "move")
     assert "70 training images" in capsys.readouterr().out

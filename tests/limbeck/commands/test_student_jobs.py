@@ -84,7 +84,7 @@ def test_students_to_keep_are_requested_and_listed(capsys: Capture) -> None:
 
 def test_a_dry_run_creates_no_job(capsys: Capture) -> None:
     code, seen = run([Say(200, CHECK)], "distill", "--dataset", "dst_1", "--teacher", "t", "--dry-run")
-    assert (code, [one.path for one in seen]) == (0, ["/v1/jobs?dry_run=true"])
+    assert (code, [one.path for one in seen]) == (0, ["/v1/jobs?dry_run=true&measure=true"])
     assert "recipe limbeck" in capsys.readouterr().out
 
 
@@ -98,7 +98,11 @@ def test_a_dry_run_prints_what_a_training_will_do_and_why(capsys: Capture) -> No
         "teacher_during": 0,
         "measured": 7666,
         "decoded_bytes": 810_418_176,
+        "feature_bytes": 4122 * 512 * 2,
+        "views_s": 60.0,
+        "steps_s": 1200.0,
         "origins": {"student": "recipe li2023_resnet", "epochs": "given", "lr": "recipe li2023_resnet"},
+        "settings": {"student": "resnet18", "epochs": 90, "lr": 0.05},
     }
     script = [Say(200, CHECK | {"training": training})]
     assert run(script, "distill", "--dataset", "dst_1", "--teacher", "t", "--dry-run")[0] == 0
@@ -106,8 +110,10 @@ def test_a_dry_run_prints_what_a_training_will_do_and_why(capsys: Capture) -> No
     assert "14,850 steps of 128 images, 165 per epoch; the student sees 1,854,900 images, and 7,666 are" in printed
     assert "the teacher encodes 4,122 images before the training (less if cached)\n" in printed
     assert "0.81 GB" in printed
-    assert "recipe li2023_resnet: student, lr\n" in printed
-    assert "given: epochs\n" in printed
+    assert "about 21 min: 60 s for the views (less if cached) and 20 min for the steps, measured on this" in printed
+    assert "the teacher's features 4.2 MB\n" in printed
+    assert "recipe li2023_resnet: student=resnet18, lr=0.05\n" in printed
+    assert "given: epochs=90\n" in printed
 
 
 def test_an_evaluation_prints_accuracies_or_json(capsys: Capture) -> None:

@@ -135,7 +135,7 @@ def test_a_claim_holds_the_parsed_spec_of_its_job(db: Database) -> None:
     create_job(db)
     claim = must_claim_next(db)
     assert claim.fault == ""
-    assert claim.job(DistillSpec).recipe == "limbeck"
+    assert claim.job(DistillSpec).recipe == "limbeck-small"
     with pytest.raises(TypeError, match="expected a EncodeSpec, got a DistillSpec"):
         claim.job(EncodeSpec)
 

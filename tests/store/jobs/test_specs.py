@@ -36,8 +36,8 @@ TEXTS: dict[str, Any] = {
     "text": "names",
     "prompt": PROMPT,
 }
-CONFIG = resolve_train_config("limbeck", {}).model_dump(mode="json")
-DISTILL: dict[str, Any] = {**TEXTS, "dataset_id": "dst_1", "recipe": "limbeck", "config": CONFIG}
+CONFIG = resolve_train_config("limbeck-small", {}).model_dump(mode="json")
+DISTILL: dict[str, Any] = {**TEXTS, "dataset_id": "dst_1", "recipe": "limbeck-small", "config": CONFIG}
 EVALUATE: dict[str, Any] = {**TEXTS, "dataset_id": "dst_1", "subject": {"teacher": "ViT-B-32:openai"}}
 CHECK: dict[str, Any] = {"attribute_set_id": "ats_1", "vocabulary_id": "voc_1", "num_labels": 3}
 PROVE: dict[str, Any] = {

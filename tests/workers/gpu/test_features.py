@@ -109,7 +109,13 @@ def machine(sqlite_db: Database, tmp_path: Path) -> Callable[..., Context]:
 def start(context: Context, **config: Any) -> str:
     """Create a distill job; returns its id."""
     request = DistillIn.model_validate(
-        {"kind": "distill", "dataset_id": "dst_1", "teacher": "local-dir:teacher", "config": {**CONFIG, **config}}
+        {
+            "kind": "distill",
+            "dataset_id": "dst_1",
+            "teacher": "local-dir:teacher",
+            "recipe": "limbeck-small",
+            "config": {**CONFIG, **config},
+        }
     )
     with context.db.write() as tx:
         return job_requests.create(tx, request, context.settings, LOCAL_PRINCIPAL)[0].id

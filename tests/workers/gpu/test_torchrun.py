@@ -88,7 +88,7 @@ def test_a_worker_has_a_gpu_for_each_rank_or_none(
     device: str, num_gpus: int, fits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: num_gpus)
-    config = resolve_train_config("limbeck", {"device": device})
+    config = resolve_train_config("limbeck-small", {"device": device})
     if fits:
         check_gpus(config, 2)
         return

@@ -5,10 +5,12 @@ from distill.config.recipes import RECIPES, variant
 
 
 def test_main_and_changed_settings_beside_those_of_the_recipe() -> None:
-    config = variant(RECIPES["limbeck"](), epochs=9, augmentation={"flip": False}, device="cpu").model_dump(mode="json")
-    shown = settings_markdown({"recipe": "limbeck", "config": config})
+    config = variant(RECIPES["limbeck-small"](), epochs=9, augmentation={"flip": False}, device="cpu").model_dump(
+        mode="json"
+    )
+    shown = settings_markdown({"recipe": "limbeck-small", "config": config})
     for row in (
-        "| setting | value | recipe limbeck |",
+        "| setting | value | recipe limbeck\\-small |",
         "| `schedule.epochs` | 9 | 6 |",
         "| `data.augmentation.flip` | false | true |",
         "| `optimizer.lr` | 0\\.002 |  |",
@@ -31,7 +33,7 @@ def test_long_lists_are_shown_by_their_length() -> None:
     split = {"by": "list", "id": labels, "ood": labels[:200], "held_out": 0.3}
     config = {"student": {"architecture": "resnet18"}, "schedule": {"milestones": list(range(100))}}
     config["other"] = {f"field_{n}": n for n in range(100)}
-    shown = settings_markdown({"recipe": "limbeck", "config": config, "dataset": {"digest": "x", "split": split}})
+    shown = settings_markdown({"recipe": "limbeck-small", "config": config, "dataset": {"digest": "x", "split": split}})
     assert "`schedule.milestones` | 100 values | 2 values" not in shown
     assert "| `schedule.milestones` | 100 values |" in shown
     assert "by list; id 300 values; ood 200 values; held\\_out 0\\.3." in shown

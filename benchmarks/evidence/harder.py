@@ -1,0 +1,181 @@
+"""Students that generalise, on the beetles: trains the arms, and writes the section of `docs/evidence.md` on them.
+
+    make evidence-harder                                                # one seed, 40 epochs, validation
+    python -m benchmarks.evidence.harder --arms live,phrases --epochs 100 --seeds 0,1,2
+    python -m benchmarks.evidence.harder --arms phrases --epochs 300 --groups validation,test    # once, at the end
+
+Results are kept in `--out` as by `python -m benchmarks.evidence`: a finished arm is not repeated, an interrupted one
+resumes. `test` is for the final figure only.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.documents import put_part
+from benchmarks.evidence.arms import BASE, TrainingArm, only_losses
+from benchmarks.evidence.beetle_world import POOL, BeetleWorld, prepare_beetles
+from benchmarks.evidence.report import unseen_accuracy
+from benchmarks.evidence.run import ArmRecord, run_arm
+from benchmarks.evidence.statistics import Mean, mean_of
+from distill import Stopped
+from distill.cli.console import Console, duration
+from distill.cli.stop_signal import StopSignal
+from distill.texts.text_templates import TextKind
+from distill.training.hooks import TrainHooks
+
+PART = "students that generalise"
+THREE = ("cls", "mse", "im_cst")
+STRONG = {"rand_ops": 1, "rand_magnitude": 6, "colour": 0.3, "erase": 0.25, "teacher": "all"}
+
+
+def _arm(name: str, title: str, *, text: TextKind = "sentence", num_pool: int = 0, **changes: object) -> TrainingArm:
+    settings = {**BASE, "view": "live", "measured_epochs": 1, "threads": 1, "losses": only_losses(*THREE)} | changes
+    return TrainingArm(
+        name=name,
+        title=title,
+        section="harder",
+        changes=settings,
+        text=text,
+        uses_base=False,
+        num_images=3,
+        num_pool=num_pool,
+    )
+
+
+_ARMS = [
+    _arm("limbeck", "today's `limbeck`: three terms, 20 cached views", view="same", num_views=20),
+    _arm("live", "three terms, a new view in each epoch; every arm below changes one thing of it"),
+    _arm("phrases", "a bank of the phrases of seen labels", losses=only_losses(*THREE, "phrase_kl"), phrase_top_k=256),
+    _arm(
+        "phrases of all",
+        "a bank of the phrases of all labels",
+        losses=only_losses(*THREE, "phrase_kl"),
+        phrase_top_k=256,
+        phrases="all",
+    ),
+    _arm("vlalign", "L-vlalign, the paper's fourth term", losses=only_losses(*THREE, "vlalign")),
+    _arm("mixup", "mixup of half of the images", mix="mixup"),
+    _arm("cutmix", "CutMix of half of the images", mix="cutmix"),
+    _arm("strong views", "RandAugment, colour and erasing, seen by both", augmentation=STRONG),
+    _arm(
+        "strong views of the student",
+        "the same, seen by the student alone",
+        augmentation=STRONG | {"teacher": "crop"},
+    ),
+    _arm("pool", f"{POOL:,} images without labels, a third of each batch", num_pool=POOL, unlabelled_share=1 / 3),
+    _arm("averaged", "exponential moving average of the weights", average="ema", ema_decay=0.99),
+    _arm("mean of phrases", "the mean over a text for each phrase as target", text="phrases"),
+    _arm(
+        "each phrase",
+        "a text for each phrase as a target of its own",
+        text="phrases",
+        losses=only_losses("cls_texts", "mse", "im_cst"),
+    ),
+]
+HARDER_ARMS: Mapping[str, TrainingArm] = {arm.name: arm for arm in _ARMS}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns 0, or 130 if it was stopped."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.evidence.harder", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--arms", default=",".join(HARDER_ARMS), help="comma-separated list; all if not given")
+    parser.add_argument("--epochs", type=int, default=40, help="epochs of each arm")
+    parser.add_argument("--seeds", default="0", help="comma-separated list of seeds")
+    parser.add_argument("--groups", default="validation", help="groups of unseen species to measure on")
+    parser.add_argument("--out", type=Path, default=Path("evidence-harder"), help="folder for images and results")
+    parser.add_argument("--write", type=Path, metavar="DOCS", help="write the section of evidence.md to this folder")
+    parser.add_argument("--list", action="store_true", help="list the arms")
+    options = parser.parse_args(argv)
+    if options.list:
+        print("\n".join(f"{arm.name:28} {arm.title}" for arm in HARDER_ARMS.values()))
+        return 0
+    names, groups = options.arms.split(","), options.groups.split(",")
+    if unknown := [name for name in names if name not in HARDER_ARMS]:
+        parser.error(f'no arm is called "{unknown[0]}"; --list shows all arms')
+    console, world = Console(sys.stderr), prepare_beetles(options.out)
+    should_stop, records = StopSignal(), list[ArmRecord]()
+    try:
+        for seed in map(int, options.seeds.split(",")):
+            for name in names:
+                console.begin(name)
+                arm = with_epochs(HARDER_ARMS[name], options.epochs)
+                hooks = TrainHooks(on_step=console.step, should_stop=should_stop)
+                records.append(run_arm(arm, seed, world, groups, options.out / "results", hooks=hooks))
+                console.message(_line(records[-1:], world, groups))
+    except Stopped as stopped:
+        print(f"stopped: {stopped}; run the same command again to resume", file=sys.stderr)
+        return 130
+    finally:
+        should_stop.restore()
+    command = (
+        f"python -m benchmarks.evidence.harder --arms '{options.arms}' --epochs {options.epochs} "
+        f"--seeds {options.seeds} --groups {options.groups}"
+    )
+    text = report(records, world, groups, epochs=options.epochs, command=command)
+    print(text)
+    if options.write:
+        put_part(options.write / "evidence.md", f"{PART}, {options.epochs} epochs", text)
+    return 0
+
+
+def with_epochs(arm: TrainingArm, epochs: int) -> TrainingArm:
+    """The arm with this number of epochs."""
+    return replace(arm, changes={**arm.changes, "epochs": epochs})
+
+
+def report(
+    records: Sequence[ArmRecord], world: BeetleWorld, groups: Sequence[str], *, epochs: int, command: str
+) -> str:
+    """The section: the teacher, and a row for each arm."""
+    head = "".join(f" | unseen, {group} | of its teacher" for group in groups)
+    seeds = ", ".join(dict.fromkeys(str(one["seed"]) for one in records))
+    introduction = (
+        f"Accuracy on the beetles (`examples/beetles`), by `{command}`. The student is `{BASE['student']}` at "
+        f"{BASE['image_px']} px with three pictures a species; {records[0]['steps']:,} steps of {BASE['batch_size']} "
+        f"images, seeds {seeds}; {duration(sum(one['seconds'] for one in records))} in total on "
+        f"{records[0]['machine']}. After ±: half of the 95% interval by Student's t over seeds."
+    )
+    rows = [
+        f"| arm | texts | seen{head} | minutes |",
+        f"|---|---|---{'|---|---' * len(groups)}|---|",
+        *_teacher(world, groups),
+        *(
+            _line([one for one in records if one["arm"] == name], world, groups)
+            for name in dict.fromkeys(one["arm"] for one in records)
+        ),
+    ]
+    return "\n\n".join([f"## Students that generalise, {epochs} epochs", introduction, "\n".join(rows)])
+
+
+def _teacher(world: BeetleWorld, groups: Sequence[str]) -> list[str]:
+    rows = []
+    for text in ("sentence", "phrases"):
+        measured = [world.measured_teacher(group, text) for group in groups]
+        cells = "".join(f" | {unseen:.1%} | " for _, unseen in measured)
+        rows.append(f"| the teacher | {text} | {measured[0][0]:.1%}{cells} | |")
+    return rows
+
+
+def _line(records: Sequence[ArmRecord], world: BeetleWorld, groups: Sequence[str]) -> str:
+    arm = HARDER_ARMS[records[0]["arm"]]
+    seen = [part["accuracy"] for one in records if (part := one["groups"][groups[0]]["id"]) is not None]
+    cells = [f"{arm.name}: {arm.title}", arm.text, _shown(mean_of(seen))]
+    for group in groups:
+        mean = mean_of([value for one in records if (value := unseen_accuracy(one, group)) is not None])
+        teacher = world.measured_teacher(group, arm.text)[1]
+        cells += [_shown(mean), f"{mean.value / teacher:.0%}"]
+    cells.append(f"{sum(one['seconds'] for one in records) / len(records) / 60:.1f}")
+    return f"| {' | '.join(cells)} |"
+
+
+def _shown(mean: Mean) -> str:
+    return f"{mean.value:.1%}" + ("" if mean.half is None else f" ± {100 * mean.half:.1f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

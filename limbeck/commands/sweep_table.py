@@ -1,0 +1,123 @@
+"""The table of a sweep: differing settings, accuracies with 95% intervals, and the best training by held-out images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from limbeck.commands.sweep_settings import Combination, shown
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from limbeck.models import Job
+
+COLUMNS = {"id": "seen, held out", "ood": "unseen", "joint": "harmonic mean, among all"}
+"""Part of an evaluation → its heading."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An accuracy with its 95% interval over other images of the same labels."""
+
+    value: float
+    interval: tuple[float, float] | None
+
+    def __str__(self) -> str:
+        if self.interval is None:
+            return f"{self.value:.1%}"
+        low, high = self.interval
+        return f"{self.value:.1%} ({low:.1%} to {high:.1%})"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a training ended. `evaluation`: None if it failed, `status` then says how. `chosen`: by its worker."""
+
+    combination: Combination
+    job_id: str
+    status: str
+    checkpoint_id: str | None
+    evaluation: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, combination: Combination, job: "Job") -> "Result":
+        """The result of an ended job."""
+        result = job.result or {}
+        succeeded = job.status == "succeeded"
+        reason = f": {job.error.message}" if job.error is not None else ""
+        return cls(
+            combination,
+            job.id,
+            job.status + reason,
+            result.get("checkpoint_id"),
+            result.get("evaluation") if succeeded else None,
+        )
+
+    def figure(self, part: str) -> Figure | None:
+        """Accuracy of `id` or `ood`, of `joint` the harmonic mean; None if it was not measured."""
+        found = (self.evaluation or {}).get(part)
+        if not found:
+            return None
+        value = found["harmonic_mean" if part == "joint" else "accuracy"]
+        interval = (found.get("harmonic_intervals" if part == "joint" else "intervals") or {}).get("images")
+        return Figure(value, (interval[0], interval[1]) if interval else None)
+
+    def text(self) -> str:
+        """`seen, held out 71.2% (69.0% to 73.4%), …`, or how the job ended."""
+        figures = [f"{heading} {figure}" for part, heading in COLUMNS.items() if (figure := self.figure(part))]
+        return ", ".join(figures) or (self.status if self.evaluation is None else "not measured")
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        figures = {part: self.figure(part) for part in COLUMNS}
+        return {
+            "settings": dict(self.combination.changed),
+            "job_id": self.job_id,
+            "status": self.status,
+            "checkpoint_id": self.checkpoint_id,
+            **{
+                part: None if figure is None else {"value": figure.value, "interval": figure.interval}
+                for part, figure in figures.items()
+            },
+        }
+
+
+def sweep_table(results: Sequence[Result]) -> "Table":
+    """A row for each training, the best by held-out images first."""
+    from rich.table import Table
+
+    names = list(results[0].combination.changed)
+    parts = [part for part in COLUMNS if any(result.figure(part) for result in results)]
+    table = Table(*names, title="mean per-class accuracy, 95% intervals", title_style="bold")
+    for part in parts:
+        table.add_column(COLUMNS[part], justify="right")
+    table.add_column("job", no_wrap=True)
+    for result in ranked(results):
+        settings = [shown(value) for value in result.combination.changed.values()]
+        figures = [str(result.figure(part) or "") for part in parts]
+        if result.evaluation is None and figures:
+            figures[0] = result.status.partition(":")[0]
+        table.add_row(*settings, *figures, result.job_id)
+    return table
+
+
+def ranked(results: Sequence[Result]) -> list[Result]:
+    """By the accuracy on held-out images of seen labels, the best first, trainings without one last."""
+    return sorted(results, key=lambda result: -(figure.value if (figure := result.figure("id")) else -1.0))
+
+
+def best_line(results: Sequence[Result]) -> str:
+    """The best training, and the others that its held-out images do not tell apart from it."""
+    best = ranked(results)[0]
+    figure = best.figure("id")
+    if figure is None:
+        return "no training was measured on held-out images, so that none is best"
+    student = f", student {best.checkpoint_id}" if best.checkpoint_id else ""
+    line = f"best by held-out images of seen labels: {best.combination} ({figure}){student}"
+    low = figure.interval[0] if figure.interval else figure.value
+    near = [
+        str(result.combination)
+        for result in ranked(results)[1:]
+        if (other := result.figure("id")) and (other.interval[1] if other.interval else other.value) >= low
+    ]
+    return f"{line}; within its interval: {'; '.join(near)}" if near else line

@@ -1,0 +1,75 @@
+"""The arms on the beetles: each is another training, the pool has no label, and the report has their figures."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.evidence import beetle_world, harder, run
+from benchmarks.evidence.arms import only_losses
+from benchmarks.evidence.beetle_world import BeetleWorld, prepare_beetles
+from benchmarks.evidence.harder import HARDER_ARMS, main, with_epochs
+from examples.beetles import world as beetles
+
+
+def test_every_arm_is_a_different_training_for_the_same_epochs() -> None:
+    arms = [with_epochs(arm, 7) for arm in HARDER_ARMS.values()]
+    assert len({repr((arm.config(0), arm.text, arm.num_pool)) for arm in arms}) == len(arms)
+    assert {arm.config(3).schedule.epochs for arm in arms} == {7}
+    assert {arm.config(3).system.seed for arm in arms} == {3}
+    assert not any("," in name for name in HARDER_ARMS)
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BeetleWorld:
+    """Three species of each group, and a pool of six images."""
+    few = [one for group in beetles.GROUP_SIZES for one in beetles.species(group)[:3]]
+    monkeypatch.setattr(beetles, "species", lambda group=None: [one for one in few if group in (None, one.group)])
+    monkeypatch.setattr(beetle_world, "POOL", 6)
+    monkeypatch.setattr(run, "DISTILL", Path(run.__file__).parent)  # hashing all of distill/ takes long
+    return prepare_beetles(tmp_path / "out")
+
+
+def test_three_images_are_trained_on_and_the_pool_has_no_label(small: BeetleWorld) -> None:
+    counts = small.image_index("validation", num_pool=6).counts
+    assert counts == {"train": 9, "held_out": 3, "ood": 12, "unlabelled": 6, "id_labels": 3, "ood_labels": 3}
+    assert small.image_index("validation").counts.get("unlabelled", 0) == 0
+    index = small.image_index("test", num_pool=6)
+    assert all(index.file(row).is_file() for row in range(len(index)))
+    with pytest.raises(ValueError, match="a species has three training images"):
+        small.image_index("test", 4)
+
+
+@pytest.mark.slow
+def test_the_command_trains_reports_and_repeats_nothing(
+    small: BeetleWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(
+        harder,
+        "HARDER_ARMS",
+        {
+            "live": harder._arm("live", "a view", batch_size=4),
+            "pool": harder._arm(
+                "pool", "a pool", num_pool=6, batch_size=6, losses=only_losses("cls", "mse", "phrase_kl")
+            ),
+        },
+    )
+    command = ["--arms", "live,pool", "--epochs", "1", "--out", str(small.folder), "--write", str(tmp_path)]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    for text in ("| the teacher | sentence |", "| live: a view | sentence |", "| pool: a pool | sentence |"):
+        assert text in printed
+    assert "## Students that generalise, 1 epochs" in (tmp_path / "evidence.md").read_text()
+
+    def fail(*_arguments: Any, **_named: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(run, "train", fail)
+    assert main(command) == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_an_unknown_arm_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--arms", "live,nothing"])
+    assert 'no arm is called "nothing"' in capsys.readouterr().err
