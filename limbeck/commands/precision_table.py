@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from limbeck.commands.evaluations import Row
 
+def precision_table(rows: Sequence[tuple[str, str, Mapping[str, Any]]], parts: Mapping[str, str]) -> "Table":
+    """mAP and F1 of each row, and the mAP of a random order.
 
-def precision_table(rows: "Sequence[Row]", parts: Mapping[str, str]) -> "Table":
-    """mAP and F1 of each row, and the mAP of a random order. `parts`: name of a part -> how its labels are called."""
+    `rows`: model, text, evaluation. `parts`: name of a part -> how its labels are called.
+    """
     from rich.table import Table
 
     table = Table("", "text", title="mean average precision (F1 at the threshold)", title_style="bold")
