@@ -9,14 +9,16 @@ Batches begin at the start of a range and not where a worker begins, because ker
 another place of a batch: features do not depend on the number of workers. N images, D embedding width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from safetensors.numpy import save_file
+from torch import Tensor
 
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
@@ -28,7 +30,7 @@ from distill.data.image_store import ImageConsumer, pixel_digests, read_images
 from distill.data.row_cache import Keys, RowCache, key_of
 from distill.evaluation.measured_images import evaluation_rows
 from distill.hooks import PipelineHooks
-from distill.teacher.image_features import FeatureEncoder, image_cache, image_keys
+from distill.teacher.image_features import FeatureEncoder, image_cache, image_features, image_keys
 from distill.teacher.teacher import Teacher, View
 from distill.teacher.view_encoder import ViewEncoder
 from distill.teacher.view_features import view_cache, view_keys
@@ -87,6 +89,9 @@ def training_uses(config: TrainConfig, image_index: ImageIndex) -> list[ImageUse
         num_workers=config.system.num_workers,
     )
     trained, unlabelled = image_index.part("train"), image_index.part("unlabelled")
+    if chooses_unlabelled(config, len(unlabelled)):  # by whole images; only the training knows which are chosen
+        compared = np.array(sorted([*trained, *unlabelled]), dtype=np.int64)
+        common, unlabelled = replace(common, rows=np.union1d(common.rows, compared)), []
     rows = np.array(sorted([*trained, *unlabelled, *few_shot_rows(config, image_index)]), dtype=np.int64)
     view = config.data.view
     if not config.encodes_ahead:
@@ -109,6 +114,56 @@ def few_shot_rows(config: TrainConfig, image_index: ImageIndex) -> list[int]:
     # Selected for every protocol, so that too many shots are an error before the training and not after it.
     support = support_rows(image_index, config.data.shots) if config.data.shots else []
     return support if config.data.trains_on_shots else []
+
+
+def chooses_unlabelled(config: TrainConfig, num_unlabelled: int) -> bool:
+    """Whether only some of the unlabelled images are trained on."""
+    wanted = config.data.unlabelled_nearest
+    return wanted is not None and wanted < num_unlabelled
+
+
+def chosen_unlabelled(
+    config: TrainConfig,
+    image_index: ImageIndex,
+    teacher: Teacher,
+    paths_of: Callable[[Sequence[int]], Sequence[Path]],
+    *,
+    cache: Path,
+    hooks: PipelineHooks,
+) -> list[int]:
+    """The rows of the unlabelled images to train on: all, or `unlabelled_nearest` of them, ascending.
+
+    An image is as near as the training image of a label that the teacher's feature of the whole image is nearest to; of
+    equal ones the first is taken, and unusable images are left out. `paths_of`: the files of rows. Raises Stopped and
+    TeacherError.
+    """
+    trained, unlabelled = image_index.part("train"), image_index.part("unlabelled")
+    wanted = config.data.unlabelled_nearest
+    if wanted is None or not chooses_unlabelled(config, len(unlabelled)):
+        return list(unlabelled)
+    found = image_features(
+        teacher,
+        paths_of([*trained, *unlabelled]),
+        cache=cache,
+        threads=config.system.num_workers,
+        background=config.data.background,
+        hooks=hooks,
+    )
+    good = ~found.bad
+    of_labels, of_pool = found.features[: len(trained)][good[: len(trained)]], found.features[len(trained) :]
+    nearness = nearest_similarity(of_pool, of_labels)
+    nearness[~good[len(trained) :]] = -2.0  # below every cosine
+    order = torch.argsort(nearness, descending=True, stable=True)[: min(wanted, int(good[len(trained) :].sum()))]
+    return sorted(unlabelled[at] for at in order.tolist())
+
+
+def nearest_similarity(features: Tensor, others: Tensor, *, rows_at_once: int = 4096) -> Tensor:
+    """The largest cosine (N,) float32 of each of `features` (N, D) to one of `others` (M, D); -1 if there are none."""
+    if len(others) == 0:
+        return torch.full((len(features),), -1.0)
+    unit = torch.nn.functional.normalize(others.float(), dim=1).T
+    blocks = [torch.nn.functional.normalize(block.float(), dim=1) for block in torch.split(features, rows_at_once)]
+    return torch.cat([torch.zeros(0), *((block @ unit).amax(dim=1) for block in blocks)])
 
 
 def shared_views(config: TrainConfig, *, has_unlabelled: bool) -> SharedViews:

@@ -45,7 +45,7 @@ from distill.evaluation.none_of_these import none_of_these
 from distill.evaluation.samples import Predicted
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
-from distill.image_encoding import few_shot_rows, shared_views
+from distill.image_encoding import chosen_unlabelled, few_shot_rows, shared_views
 from distill.losses.label_matrix import teacher_offset
 from distill.student.features import student_features
 from distill.student.init_from_bundle import InitialStudentError
@@ -142,8 +142,10 @@ def training_data(
     if image_index.is_multi_label:
         check_multi_label(config)
     few = few_shot_rows(config, image_index)
-    trained, unlabelled = image_index.part("train"), image_index.part("unlabelled")
-    check_unlabelled_used(config.objective.losses.above_zero(), len(unlabelled))
+    trained = image_index.part("train")
+    check_unlabelled_used(config.objective.losses.above_zero(), len(image_index.part("unlabelled")))
+    paths_of = partial(image_paths, image_index, root=root)
+    unlabelled = chosen_unlabelled(config, image_index, teacher, paths_of, cache=cache, hooks=hooks)
     rows = [*trained, *unlabelled, *few]
     texts = student_texts(config, image_index, teacher, targets)
     banks = text_banks(config, teacher, targets, phrases, texts.labels, cache=cache, hooks=hooks)

@@ -72,10 +72,11 @@ def file_response(request: Request, artefacts: Artefacts, file: StoredFile) -> R
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    return StreamingResponse(_blocks(_open_at(artefacts, file, start), stop - start), status, headers)
+    return StreamingResponse(_blocks(open_at(artefacts, file, start), stop - start), status, headers)
 
 
-def _open_at(artefacts: Artefacts, file: StoredFile, start: int) -> IO[bytes] | ComposedStream:
+def open_at(artefacts: Artefacts, file: StoredFile, start: int) -> IO[bytes] | ComposedStream:
+    """The content from byte `start`. Raises ProblemError 410 if it is gone."""
     try:
         stream = open_content(artefacts, file.content)
     except FileNotFoundError as error:

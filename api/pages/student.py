@@ -78,6 +78,7 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
             "can_classify": any(file.path == "onnx/image.onnx" for file in files),
             "has_words": any(file.path == TEXT_GRAPH for file in files),
             "downloads": _downloads(id, files),
+            "size_of_files": sum(file.size for file in files),
             "snippets": _snippets(str(request.base_url).rstrip("/"), id, {file.path for file in files}),
         }
     return page(request, "student.html.jinja", **values)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from api.http import deletions, downloads
+from api.http import deletions, downloads, zip_download
 from api.http.dependencies import IdempotencyDep, OwnerFilter, ServicesDep
 from api.http.problems import ProblemError
 from api.http.schemas import OWNER, After, Limit, Page, ResponseModel, Timestamp, page
@@ -153,6 +153,24 @@ def samples_of(artefacts: Artefacts, row: Checkpoint, label: str) -> list[Sample
 def delete(services: ServicesDep, idempotency: IdempotencyDep, id: str, force: deletions.Force = False) -> Response:
     """Delete a checkpoint and the files of its bundle."""
     return deletions.delete(services, idempotency, "checkpoint", id, force=force)
+
+
+@router.get("/{id}/archive", response_class=Response, responses=zip_download.RESPONSES)
+def archive(services: ServicesDep, id: str) -> Response:
+    """Download all files of the bundle as one ZIP archive, in a folder with the id of the checkpoint.
+
+    It is made while it is sent: an interrupted download starts again. The single files can be resumed.
+    """
+    with services.db.read() as tx:
+        checkpoint = resources.checkpoint_without_evaluation(tx, id)
+        members = [
+            zip_download.Member(
+                row.path,
+                downloads.StoredFile(content_of(tx, row), row.sha256, row.size, row.path.rpartition("/")[2]),
+            )
+            for row in resources.checkpoint_files(tx, id)
+        ]
+    return zip_download.zip_response(services.artefacts, members, name=id, made_at=checkpoint.created_at)
 
 
 @router.get("/{id}/files/{path:path}", response_class=Response, responses=downloads.RESPONSES)

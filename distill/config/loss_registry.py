@@ -24,6 +24,7 @@ TermInput = Literal[
     "phrases",
     "label_texts",
     "text_labels",
+    "ema",
     "label_matrix",
 ]
 """An input of a loss term.
@@ -32,7 +33,8 @@ Features `student` and `teacher` (B, D); `labels` (B,); text features `texts` (K
 and the mask `captioned` (B,); teacher features of this and earlier batches, `queue` (Q, D); the numbers of their
 images, `queue_images` (Q,), and of the images of the batch, `images` (B,); text features of unseen labels, `unseen` (U,
 D); `class_weights` (K,), None if all labels have the same weight; text features of attribute phrases, `phrases` (P, D);
-those of every text of every label, `label_texts` (N, D), and their labels, `text_labels` (N,); `label_matrix` (B, K),
+those of every text of every label, `label_texts` (N, D), and their labels, `text_labels` (N,); those of the student's
+moving average, `ema` (B, D); `label_matrix` (B, K),
 whether an image has a label, for images with several.
 """
 
@@ -131,6 +133,11 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
         inputs=("student", "teacher", "phrases"),
         settings={"temperature": "phrase_temperature", "top_k": "phrase_top_k"},
     ),
+    "ema_mse": LossTerm(
+        title="distance to the features of the student's own moving average (mean teacher)",
+        function="feature_mse:feature_mse",
+        inputs=("student", "ema"),
+    ),
     "cls_texts": LossTerm(
         title="L-cls with each text of a label as a target, in the place of their mean",
         function="several_texts:several_texts",
@@ -176,6 +183,12 @@ def check_unlabelled_used(names: Iterable[str], num_unlabelled: int) -> None:
 def needs_labels(name: str) -> bool:
     """Whether a loss term uses the labels of images."""
     return not {"labels", "label_matrix"}.isdisjoint(LOSS_TERMS[name].inputs)
+
+
+def compares_images_only(name: str) -> bool:
+    """Whether a loss term compares image features of student and teacher, and nothing else, as a projector needs."""
+    inputs = set(LOSS_TERMS[name].inputs)
+    return "teacher" in inputs and inputs <= {"student", "teacher", "images", "queue", "queue_images"}
 
 
 def fits_multi_label(name: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from distill.config.loss_registry import LOSS_TERMS
+from distill.config.loss_registry import LOSS_TERMS, compares_images_only, needs_labels
 from distill.config.sections.augmentation import Augmentation as Augmentation
 from distill.config.sections.base import ConfigSection, error_details, unknown_name
 from distill.config.sections.data import DataConfig as DataConfig
@@ -182,13 +182,24 @@ class TrainConfig(TrainSettings):
         return self
 
     @model_validator(mode="after")
+    def _projector_fits(self) -> Self:
+        if self.objective.projector != "none" and not any(
+            map(compares_images_only, self.objective.losses.above_zero())
+        ):
+            usable = ", ".join(filter(compares_images_only, LOSS_TERMS))
+            raise ValueError(
+                f"projector is for the losses {usable}, and none has a weight: give one a weight, or set it to none"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _mixtures_fit(self) -> Self:
         if self.data.mix == "none":
             return self
         if self.data.view != "live" or self.data.protocol == "closed_set":
             raise ValueError(f"mix {self.data.mix} needs a teacher that encodes the mixtures: set view to live")
         names = self.objective.losses.above_zero()
-        if all("labels" in LOSS_TERMS[name].inputs for name in names):
+        if all(map(needs_labels, names)):
             raise ValueError(
                 f"mix {self.data.mix} is for loss terms without labels, and {', '.join(names)} need them: give mse or "
                 "im_cst a weight, or set mix to none"

@@ -23,8 +23,8 @@ from distill.config.image_size import ImageSize, Size
 from distill.data.counter_rng import Ints
 from distill.data.crops import Views, crop_views
 from distill.data.decoded_images import PixelRows, train_size
+from distill.data.draws.mixtures import Mixture
 from distill.data.row_cache import Keys, RowCache, key_of, stack_keys
-from distill.data.views.mixture import Mixture
 from distill.hooks import PipelineHooks
 from distill.teacher.image_features import CPU_BATCH, FLUSH_EVERY_ROWS, FLUSH_EVERY_S, GPU_BATCH, Features, encode_rows
 from distill.teacher.teacher import Teacher, TeacherError

@@ -26,11 +26,11 @@ from distill.data.counter_rng import Ints, shuffled, shuffled_in_windows
 from distill.data.crops import Views, sample_augmentations, sample_views
 from distill.data.decoded_images import PixelRows
 from distill.data.draws.by_label import Draws, draw_by_label
+from distill.data.draws.mixtures import Mixture, draw_mixtures
 from distill.data.draws.unlabelled import draw_unlabelled, spread
 from distill.data.few_shot import few_shot_rows
 from distill.data.row_cache import KEY_BYTES, Keys
 from distill.data.splits import NO_LABEL
-from distill.data.views.mixture import Mixture, draw_mixtures
 from distill.data.views.retouching import sample_retouching
 from distill.losses.label_matrix import label_matrix
 from distill.teacher.view_features import LiveTeacher

@@ -28,6 +28,7 @@ from distill.training.metrics import MetricsLog
 from distill.training.objective import ObjectiveInputs
 from distill.training.schedules import set_learning_rate
 from distill.training.setup import TrainingRun, prepare_training
+from distill.training.weight_average import WeightAverage
 
 __all__ = ["NonFiniteLoss", "OutOfMemory", "TrainHooks", "TrainResult", "train"]
 
@@ -122,6 +123,8 @@ def training_step(run: TrainingRun, batch: Batch) -> tuple[dict[str, float], flo
     run.scaler.update()
     position.step += 1
     run.average.update(position.step)
+    if run.ema is not None:
+        run.ema.update(position.step)
     return losses, lr
 
 
@@ -134,7 +137,9 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
             partners = crop_views(part.mixture.pixels, part.mixture.views, run.config.student.size)
             crops = part.mixture.mixed(crops, partners)
         images = run.student.normalise(crops)
-        features = run.forward(images.contiguous(memory_format=torch.channels_last))  # (B, D)
+        images = images.contiguous(memory_format=torch.channels_last)
+        features = run.forward(images)  # (B, D)
+        averaged = None if run.ema is None else _features_of_average(run, run.ema, images, features)
     terms: dict[str, Tensor] = run.objective(
         ObjectiveInputs(
             student=features,
@@ -146,6 +151,7 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
             captions=part.captions,
             captioned=part.captioned,
             class_weights=run.class_weights,
+            ema=averaged,
             phrases=run.phrases,
             label_texts=run.label_texts.features if run.label_texts else None,
             text_labels=run.label_texts.labels if run.label_texts else None,
@@ -158,6 +164,21 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
     loss = run.objective.total(terms) / run.config.schedule.accumulate
     run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     return terms
+
+
+@torch.no_grad()
+def _features_of_average(run: TrainingRun, ema: WeightAverage, images: Tensor, features: Tensor) -> Tensor:
+    """Features (B, D) of the moving average of the student, in evaluation mode; those of the student before step 1."""
+    averages = ema.student_tensors()
+    if not averages:
+        return features.detach()
+    model = run.student.model
+    model.eval()
+    try:
+        found: Tensor = torch.func.functional_call(model, averages, (images,))
+    finally:
+        model.train()
+    return found
 
 
 def _end_epoch(run: TrainingRun, epoch: int, hooks: TrainHooks) -> None:

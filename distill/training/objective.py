@@ -16,13 +16,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.config.loss_registry import LOSS_TERMS, LossTerm, TermInput, needs_labels, required_inputs
+from distill.config.loss_registry import (
+    LOSS_TERMS,
+    LossTerm,
+    TermInput,
+    compares_images_only,
+    needs_labels,
+    required_inputs,
+)
 from distill.config.train_config import ObjectiveConfig, TrainConfig
 from distill.data.splits import NO_LABEL
 from distill.losses.gather import gather_rows
 from distill.losses.precision import no_autocast, to_full_precision
+from distill.losses.projector import Projector
 
-PER_IMAGE = ("student", "teacher", "labels", "images", "captions", "captioned", "label_matrix")
+PER_IMAGE = ("student", "teacher", "ema", "labels", "images", "captions", "captioned", "label_matrix")
 """The tensors with a row for each image of the batch."""
 
 BANKS = frozenset[TermInput]({"phrases", "label_texts", "text_labels"})
@@ -65,6 +73,7 @@ class ObjectiveInputs:
     text_labels: Tensor | None = None
     has_unlabelled: bool = False
     label_matrix: Tensor | None = None
+    ema: Tensor | None = None
 
 
 class Predictions(NamedTuple):
@@ -106,6 +115,8 @@ class Objective(nn.Module):
         self._prompted = prompted
         self.predicted: Predictions | None = None  # of the last step, over all ranks
         self.context = nn.Parameter(prompted.initial(config.system.seed)) if prompted else None  # (M, W)
+        kind = config.objective.projector
+        self.projector = None if kind == "none" else Projector(kind, width, seed=config.system.seed)
         if "queue" in self._required:
             size = queue_size(config, num_images)
             self.register_buffer("queue", torch.zeros(size, width))
@@ -137,11 +148,20 @@ class Objective(nn.Module):
                 tensors |= {"images": images, "queue_images": self._update_queue_images(images)}
             if "queue" in self._required:
                 tensors["queue"] = self._update_queue(teacher)
+            if "ema" in self._required:
+                tensors["ema"] = gather_rows(to_full_precision(_required(inputs.ema, "ema")))
             if "label_matrix" in self._required:
                 tensors["label_matrix"] = gather_rows(_label_matrix(inputs))
             labelled = _labelled(tensors) if inputs.has_unlabelled else tensors
             self.predicted = None if inputs.label_matrix is not None else _predicted(labelled)
-            return {name: term(labelled if needs_labels(name) else tensors) for name, term in self._terms.items()}
+            projected = tensors
+            if self.projector is not None:
+                own = self.projector(to_full_precision(inputs.student))
+                projected = {**tensors, "student": gather_rows(own)}
+            return {
+                name: term(labelled if needs_labels(name) else projected if compares_images_only(name) else tensors)
+                for name, term in self._terms.items()
+            }
 
     def _texts(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
         if self._prompted is None or self.context is None:

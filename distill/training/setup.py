@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from distill.config.train_config import ObjectiveConfig, TrainConfig
+from distill.config.loss_registry import required_inputs
+from distill.config.train_config import ObjectiveConfig, TrainConfig, WeightAverageConfig
 from distill.json_types import JSONObject
 from distill.losses.class_weights import class_weights
 from distill.student.init_from_bundle import InitialStudent
@@ -37,8 +38,8 @@ class TrainingRun:
     `learner`: student and objective in one module, whose parameters are trained and saved. `parallel`: the student's
     model, inside DistributedDataParallel if there are several ranks. `forward`: the same, compiled if that saves time.
     `built`: the student as built, which receives the final weights. `identity`: what a resumed run must have in common.
-    `texts` (K, D), `unseen` (U, D), `phrases` (P, D). `class_weights` (K,), None for equal weights. `label_texts`:
-    every text of every label, with the label of each.
+    `ema`: the moving average that the term `ema_mse` compares with. `texts` (K, D), `unseen` (U, D), `phrases` (P, D).
+    `class_weights` (K,), None for equal weights. `label_texts`: every text of every label, with the label of each.
     """
 
     config: TrainConfig
@@ -54,6 +55,7 @@ class TrainingRun:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: WeightAverage
+    ema: WeightAverage | None
     position: TrainingPosition
     train_accuracy: TrainAccuracy
     identity: JSONObject
@@ -73,6 +75,7 @@ class TrainingRun:
             self.position,
             self.identity,
             average=self.average,
+            ema=self.ema,
             scaler=self.scaler,
         )
 
@@ -125,10 +128,14 @@ def prepare_training(
     optimizer = build_optimizer(learner, config.optimizer)
     scaler = torch.amp.GradScaler(device.type, enabled=config.system.precision == "float16")
     average = WeightAverage(learner, config.weight_average, plan.total_steps)
+    ema: WeightAverage | None = None
+    if "ema" in required_inputs(config.objective.losses.above_zero()):
+        decay = WeightAverageConfig(kind="ema", ema_decay=config.weight_average.ema_decay)
+        ema = WeightAverage(learner, decay, plan.total_steps)
     identity: JSONObject = {"config": config.flat(), "width": built.width, "data": digests}
     position = TrainingPosition(initial=built.initial)
     if resume is not None:
-        position = load_state(resume, learner, optimizer, identity, average=average, scaler=scaler)
+        position = load_state(resume, learner, optimizer, identity, average=average, ema=ema, scaler=scaler)
         built = replace(built, initial=position.initial)
     exact = config.system.deterministic or device.type == "cpu"
     parallel = ranks.data_parallel(model, device, exact=exact)
@@ -148,6 +155,7 @@ def prepare_training(
         optimizer=optimizer,
         scaler=scaler,
         average=average,
+        ema=ema,
         position=position,
         train_accuracy=TrainAccuracy(len(data.texts), device, position.train_counts),
         identity=identity,

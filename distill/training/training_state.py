@@ -54,6 +54,7 @@ def save_state(
     identity: JSONObject,
     *,
     average: WeightAverage | None = None,
+    ema: WeightAverage | None = None,
     scaler: torch.amp.GradScaler | None = None,
 ) -> None:
     """Write the state of a run to `path`, atomically and flushed to disk.
@@ -65,6 +66,7 @@ def save_state(
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{name}": _cpu_copy(tensor) for name, tensor in values.items()}
     tensors |= {f"average/{name}": _cpu_copy(tensor) for name, tensor in (average.tensors if average else {}).items()}
+    tensors |= {f"ema/{name}": _cpu_copy(tensor) for name, tensor in (ema.tensors if ema else {}).items()}
     metadata = {
         "format": FORMAT,
         "position": json.dumps(asdict(position)),
@@ -102,9 +104,10 @@ def load_state(
     identity: JSONObject,
     *,
     average: WeightAverage | None = None,
+    ema: WeightAverage | None = None,
     scaler: torch.amp.GradScaler | None = None,
 ) -> TrainingPosition:
-    """Load a saved state into `model`, `optimizer`, `average` and `scaler`, on their devices; returns the position.
+    """Load a saved state into `model`, `optimizer`, the averages and `scaler`, on their devices; returns the position.
 
     Raises StateError for a file that is truncated, altered, no training state, or of another run; then nothing changes.
     """
@@ -128,6 +131,8 @@ def load_state(
     _restore_optimizer(optimizer, _with_prefix(tensors, "optimizer/"))
     if average is not None:
         average.load(_with_prefix(tensors, "average/"))
+    if ema is not None:
+        ema.load(_with_prefix(tensors, "ema/"))
     if scaler is not None:
         scaler.load_state_dict(json.loads(metadata["scaler"]))
     return position

@@ -44,6 +44,11 @@ class WeightAverage:
         current = self._current()
         self.tensors = {name: torch.empty_like(current[name]).copy_(tensor) for name, tensor in saved.items()}
 
+    def student_tensors(self) -> dict[str, Tensor]:
+        """The averages of the student's own weights, by their names in the student; empty before the first update."""
+        prefix = "student."
+        return {name.removeprefix(prefix): own for name, own in self.tensors.items() if name.startswith(prefix)}
+
     def swap_in(self) -> dict[str, Tensor] | None:
         """Copy the average into the learner; returns the student's weights before that, on the CPU.
 

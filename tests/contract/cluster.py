@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, TypeVar
 
 import httpx2
@@ -138,8 +139,18 @@ class Cluster:
 
 
 @contextmanager
-def running(mode: Mode, folder: Path, *, num_species: int = 8, images_per_species: int = 10) -> Iterator[Cluster]:
-    """A cluster with all its processes, images of a few species below its data root, and the tiny teacher."""
+def running(
+    mode: Mode,
+    folder: Path,
+    *,
+    num_species: int = 8,
+    images_per_species: int = 10,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Cluster]:
+    """A cluster with all its processes, images of a few species below its data root, and the tiny teacher.
+
+    `settings`: further environment variables.
+    """
     with ExitStack() as stack:
         llm = stack.enter_context(serve(latency_ms=30))
         redis_port = free_port()
@@ -172,6 +183,7 @@ def running(mode: Mode, folder: Path, *, num_species: int = 8, images_per_specie
             "LIMBECK_REDIS_URL": "",
             "OMP_NUM_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
+            **settings,
         }
         if mode == "distributed":
             env["LIMBECK_REDIS_URL"] = f"redis://127.0.0.1:{redis_port}/0"

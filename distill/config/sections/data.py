@@ -1,6 +1,6 @@
 """Training images, their augmentation, and the teacher's view of them. Imports no torch."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -43,6 +43,11 @@ class DataConfig(ConfigSection):
     mix_share: float = Field(0.5, gt=0, le=0.5, description="Share of the images of a batch that are mixed by `mix`.")
     unlabelled_share: Fraction = Field(
         0.5, description="Share of each batch that is unlabelled images, if the dataset has some."
+    )
+    unlabelled_nearest: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Of the unlabelled images, use only so many: those nearest to a training image by the teacher's "
+        "features. If null, all.",
     )
     sampling: Sampling = Field(
         "uniform",

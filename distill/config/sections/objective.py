@@ -9,6 +9,7 @@ from distill.config.sections.losses import LossWeights
 
 ClassWeights = Literal["none", "inverse", "inverse_sqrt", "effective"]
 Phrases = Literal["seen", "all"]
+ProjectorKind = Literal["linear", "mlp"]
 
 
 class ObjectiveConfig(ConfigSection):
@@ -41,6 +42,11 @@ class ObjectiveConfig(ConfigSection):
     phrase_top_k: int = Field(256, ge=1, description="Phrases per image in the term `phrase_kl`: the teacher's top k.")
     phrase_temperature: float = Field(
         0.07, ge=0.001, le=100, allow_inf_nan=False, description="Softmax temperature of the term `phrase_kl`."
+    )
+    projector: Literal["none", "linear", "mlp"] = Field(
+        "none",
+        description="A learned map of the student's features for the terms of image features alone (`mse`, `im_cst`, "
+        "`queue_kl`, `fd`, `neighbour`); it starts as the identity and is dropped after the training.",
     )
     cap_temperature: float = Field(
         1.0, ge=0.001, le=100, allow_inf_nan=False, description="Softmax temperature of L-cap."

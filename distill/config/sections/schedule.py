@@ -71,4 +71,9 @@ class WeightAverageConfig(ConfigSection):
         "off", description="Deliver the last weights, their mean over steps, or their exponential moving average."
     )
     average_from: Fraction = Field(0.0, description="Share of all steps after which averaging starts.")
-    ema_decay: float = Field(0.999, gt=0, lt=1, description="Decay of the exponential moving average.")
+    ema_decay: float = Field(
+        0.999,
+        gt=0,
+        lt=1,
+        description="Decay of the exponential moving average, of the one that is delivered and of that of `ema_mse`.",
+    )

@@ -1,1 +1,1 @@
-"""Which images a step draws: by label, unlabelled ones in turns."""
+"""Which images a step draws: by label, unlabelled ones in turns, and mixtures of two images."""

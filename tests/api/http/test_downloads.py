@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import io
 import random
+import zipfile
 from collections.abc import Callable
 
 import httpx2
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.api.conftest import Service
 from tests.api.live import served
-from tests.api.published import CONTENT, ETAG, FILE, publish
+from tests.api.published import BUNDLE, CONTENT, ETAG, FILE, publish
 
 
 def test_get_and_head(published: Service) -> None:
@@ -96,6 +98,24 @@ def test_a_download_resumed_many_times_is_byte_identical(published: Service) -> 
 def test_a_deleted_artefact_returns_410(published: Service) -> None:
     published.artefacts.delete_below("parts")
     response = published.http.get(FILE)
+    assert (response.status_code, response.json()["code"]) == (410, "file_gone")
+
+
+def test_all_files_are_downloaded_as_one_archive(published: Service) -> None:
+    response = published.http.get("/v1/checkpoints/ckp_1/archive")
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/zip")
+    assert response.headers["content-disposition"] == "attachment; filename*=UTF-8''ckp_1.zip"
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            f"ckp_1/{path}": content for path, content in BUNDLE.items()
+        }
+        assert all(one.external_attr >> 16 == 0o644 for one in archive.infolist())
+    assert published.http.get("/v1/checkpoints/ckp_2/archive").status_code == 404
+
+
+def test_an_archive_of_which_a_file_is_gone_returns_410_before_it_begins(published: Service) -> None:
+    published.artefacts.delete_below("parts")
+    response = published.http.get("/v1/checkpoints/ckp_1/archive")
     assert (response.status_code, response.json()["code"]) == (410, "file_gone")
 
 

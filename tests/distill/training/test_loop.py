@@ -296,3 +296,23 @@ def test_float16_skips_overflowing_steps_but_reports_permanent_overflow(
 def test_training_loop_is_short() -> None:
     assert len(inspect.getsource(train).splitlines()) <= 50
     assert len(inspect.getsource(training_step).splitlines()) <= 35
+
+
+def test_projector_and_moving_average_resume_to_the_bit_and_are_not_delivered(tmp_path: Path) -> None:
+    config = small_config(losses={"ema_mse": 2.0}, projector="mlp", ema_decay=0.5, average="mean", accumulate=2)
+    whole, steps = run(config)
+    assert whole is not None
+    assert steps[0].losses["ema_mse"] == pytest.approx(0, abs=1e-6)
+    assert steps[-1].losses["ema_mse"] > 1e-4
+    states = SavedStates(tmp_path)
+    assert run(config, stop_at=4, save=states)[0] is None
+    resumed, _ = run(config, resume=states.paths[-1])
+    assert weights(whole).keys() == weights(run(small_config())[0]).keys()
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+
+
+def test_the_moving_average_leaves_the_statistics_of_the_student_alone() -> None:
+    plain, averaged = (run(small_config(losses={"ema_mse": weight}))[0] for weight in (0.0, 1e-12))
+    for name, tensor in weights(plain).items():
+        torch.testing.assert_close(weights(averaged)[name], tensor, atol=1e-4, rtol=1e-3)

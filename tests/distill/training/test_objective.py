@@ -34,6 +34,7 @@ def random_inputs(batch: int = B) -> dict[str, Tensor]:
         "captions": normal(batch, D),
         "captioned": torch.arange(batch) != 2,
         "unseen": normal(3, D),
+        "ema": normal(batch, D),
         "phrases": normal(5, D),
         "label_texts": normal(7, D),
         "text_labels": torch.tensor([0, 1, 1, 2, 2, 3, 3]),
@@ -129,7 +130,13 @@ def test_queue_shorter_than_the_batch_is_filled() -> None:
 
 @pytest.mark.parametrize(
     ("name", "missing"),
-    [("cap", "captions"), ("unseen", "unseen"), ("phrase_kl", "phrases"), ("cls_texts", "label_texts")],
+    [
+        ("cap", "captions"),
+        ("unseen", "unseen"),
+        ("phrase_kl", "phrases"),
+        ("cls_texts", "label_texts"),
+        ("ema_mse", "ema"),
+    ],
 )
 def test_missing_input_of_a_term_is_an_error(name: str, missing: str) -> None:
     given = {key: t for key, t in random_inputs().items() if key != missing}
@@ -188,3 +195,26 @@ def test_predictions_are_those_of_the_nearest_text() -> None:
     expected = (unit(given["student"]) @ unit(given["texts"]).T).argmax(dim=1)
     assert torch.equal(objective.predicted.predicted, expected)
     assert torch.equal(objective.predicted.labels, given["labels"])
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_a_projector_starts_as_the_identity_and_serves_terms_of_images_alone(kind: str) -> None:
+    plain, projected = objective_of(losses=all_terms()), objective_of(losses=all_terms(), projector=kind)
+    given = random_inputs()
+    before, after = (objective(ObjectiveInputs(**given)) for objective in (plain, projected))
+    for name, value in before.items():
+        assert after[name].item() == pytest.approx(value.item(), abs=1e-5)
+    weights = list(projected.projector.parameters()) if projected.projector else []
+    with torch.no_grad():
+        for weight in weights:
+            weight += 0.3
+    changed = projected(ObjectiveInputs(**given))
+    differs = {name for name, value in changed.items() if abs(value.item() - before[name].item()) > 1e-4}
+    assert differs == {"mse", "im_cst", "queue_kl", "fd", "neighbour"}
+    projected.total(changed).backward()
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in weights)
+
+
+def test_a_projector_without_a_term_is_refused() -> None:
+    with pytest.raises(ValueError, match="projector is for the losses mse, im_cst, queue_kl, fd, neighbour"):
+        config(losses={"mse": 0, "im_cst": 0}, projector="linear")

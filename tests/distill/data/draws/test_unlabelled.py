@@ -69,7 +69,7 @@ def test_terms_that_need_a_label_use_labelled_images_only() -> None:
     both = objective()(ObjectiveInputs(**{**inputs, "labels": mixed}, has_unlabelled=True))
     kept = torch.tensor([0, 2, 3, 5])
     per_image = {
-        name: inputs[name][kept] for name in ("student", "teacher", "labels", "images", "captions", "captioned")
+        name: inputs[name][kept] for name in ("student", "teacher", "ema", "labels", "images", "captions", "captioned")
     }
     only = objective()(ObjectiveInputs(**{**inputs, **per_image}))
     every = objective()(ObjectiveInputs(**inputs))

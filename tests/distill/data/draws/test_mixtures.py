@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill.data.crops import Views
-from distill.data.views.mixture import MixDraws, Mixture, draw_mixtures
+from distill.data.draws.mixtures import MixDraws, Mixture, draw_mixtures
 
 LABELS = np.array([0, 1, -1, 2, 0, -1, 1, 2, -1, 0, 1, -1])
 
