@@ -30,6 +30,7 @@ from distill.data.image_store import ImageConsumer, pixel_digests, read_images
 from distill.data.row_cache import Keys, RowCache, key_of
 from distill.evaluation.measured_images import evaluation_rows
 from distill.hooks import PipelineHooks
+from distill.losses.teacher_map import fitted_map
 from distill.teacher.image_features import FeatureEncoder, image_cache, image_features, image_keys
 from distill.teacher.teacher import Teacher, View
 from distill.teacher.view_encoder import ViewEncoder
@@ -82,8 +83,11 @@ class FeatureRows:
 
 def training_uses(config: TrainConfig, image_index: ImageIndex) -> list[ImageUse]:
     """What a training of this config and its evaluation need. Raises FewShotError."""
+    whole = [*evaluation_rows(image_index, config.data.shots)]
+    if config.objective.tuned_teacher is not None:
+        whole += image_index.part("train")
     common = ImageUse(
-        rows=np.array(evaluation_rows(image_index, config.data.shots), dtype=np.int64),
+        rows=np.array(sorted(whole), dtype=np.int64),
         view="center",
         background=config.data.background,
         num_workers=config.system.num_workers,
@@ -155,6 +159,39 @@ def chosen_unlabelled(
     nearness[~good[len(trained) :]] = -2.0  # below every cosine
     order = torch.argsort(nearness, descending=True, stable=True)[: min(wanted, int(good[len(trained) :].sum()))]
     return sorted(unlabelled[at] for at in order.tolist())
+
+
+def tuned_teacher_map(
+    config: TrainConfig,
+    image_index: ImageIndex,
+    teacher: Teacher,
+    trained: Sequence[int],
+    texts: Tensor,
+    paths_of: Callable[[Sequence[int]], Sequence[Path]],
+    *,
+    cache: Path,
+    hooks: PipelineHooks,
+) -> Tensor | None:
+    """The map (D, D) of the teacher's image features that the config asks for, or None.
+
+    Learned from whole training images. `texts` (K, D) of the labels `trained`, positions in the index. Raises Stopped
+    and TeacherError.
+    """
+    pull, rows = config.objective.tuned_teacher, image_index.part("train")
+    if pull is None:
+        return None
+    found = image_features(
+        teacher,
+        paths_of(rows),
+        cache=cache,
+        threads=config.system.num_workers,
+        background=config.data.background,
+        hooks=hooks,
+    )
+    row_of_label = {label: row for row, label in enumerate(trained)}
+    labels = torch.tensor([row_of_label[image_index.label_indices[row]] for row in rows])
+    good = ~found.bad
+    return fitted_map(found.features[good].float(), labels[good], texts, scale=teacher.logit_scale, pull=pull)
 
 
 def nearest_similarity(features: Tensor, others: Tensor, *, rows_at_once: int = 4096) -> Tensor:

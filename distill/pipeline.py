@@ -45,7 +45,7 @@ from distill.evaluation.none_of_these import none_of_these
 from distill.evaluation.samples import Predicted
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
-from distill.image_encoding import chosen_unlabelled, few_shot_rows, shared_views
+from distill.image_encoding import chosen_unlabelled, few_shot_rows, shared_views, tuned_teacher_map
 from distill.losses.label_matrix import teacher_offset
 from distill.student.features import student_features
 from distill.student.init_from_bundle import InitialStudentError
@@ -149,6 +149,9 @@ def training_data(
     rows = [*trained, *unlabelled, *few]
     texts = student_texts(config, image_index, teacher, targets)
     banks = text_banks(config, teacher, targets, phrases, texts.labels, cache=cache, hooks=hooks)
+    teacher_map = tuned_teacher_map(
+        config, image_index, teacher, texts.labels, texts.texts, paths_of, cache=cache, hooks=hooks
+    )
     paths = image_paths(image_index, rows, root)
     images, views = _images_and_views(
         config, teacher, paths, cache, hooks, num_labels=len(texts.labels), has_unlabelled=bool(unlabelled)
@@ -196,6 +199,7 @@ def training_data(
         digests=digests,
         teacher_scale=teacher.logit_scale,
         phrases=banks.phrases,
+        teacher_map=teacher_map,
         label_texts=banks.label_texts,
         label_sets=label_sets,
         label_offset=teacher_offset(config, views.features, texts.texts, labels, label_sets, usable),
@@ -349,6 +353,7 @@ def measure_student(
     of_seen = none_of_these(features[torch.from_numpy(seen)], targets.features, numbers)
     evaluation = replace(evaluation, none_of_these=of_seen)
     if options.further is not None:
+        of_bundle, of_images = options.further.threshold, None if of_seen is None else of_seen.threshold
         known = MeasuredFeatures(
             features=features,
             rows=of_index,
@@ -356,7 +361,7 @@ def measure_student(
             image_index=image_index,
             targets=targets.features,
             root=root,
-            threshold=None if of_seen is None else of_seen.threshold,
+            threshold=of_images if of_bundle is None else of_bundle,
         )
         measurement = FurtherMeasurement(
             student, options.further, options.temperature, cache, choose_device(options.device), num_workers, hooks
@@ -484,12 +489,13 @@ def measure_teacher(
     shots: int = 0,
     num_workers: int = 4,
     background: str = WHITE,
+    teacher_map: Tensor | None = None,
     hooks: PipelineHooks | None = None,
 ) -> Evaluation:
     """Evaluate the teacher on the same images, as a baseline; its confidence uses its own logit scale.
 
-    `background`: shown by transparent parts, as for the student that it is compared with. Raises NoImages,
-    TeacherError, FewShotError, Stopped.
+    `background`: shown by transparent parts, as for the student that it is compared with. `teacher_map` (D, D): of a
+    tuned teacher. Raises NoImages, TeacherError, FewShotError, Stopped.
     """
     rows = evaluation_rows(image_index, shots)
     if not rows:
@@ -504,10 +510,22 @@ def measure_teacher(
     )
     usable = np.flatnonzero(~of_teacher.bad.numpy()).astype(np.int64)
     features = of_teacher.features[torch.from_numpy(usable)]
+    if teacher_map is not None:
+        features = features.float() @ teacher_map
     if image_index.is_multi_label:
         return evaluate_sets(text, features, [rows[at] for at in usable.tolist()], image_index, targets)
     measured = measured_rows(image_index, rows, usable, root)
     return evaluate_measured(text, features, measured, image_index, targets, 1 / teacher.logit_scale)
+
+
+def tuned_teacher_cost(before: Evaluation, after: Evaluation) -> str:
+    """One line on what the map of a tuned teacher changed. `before`, `after`: evaluations without and with it."""
+    parts = [
+        f"{name} {100 * own.accuracy:.1f}% -> {100 * tuned.accuracy:.1f}%"
+        for name, own, tuned in (("seen labels", before.id, after.id), ("unseen labels", before.ood, after.ood))
+        if own is not None and tuned is not None
+    ]
+    return f"the tuned teacher: {', '.join(parts) or 'there are no images to measure it on'}"
 
 
 def _shard_numbers(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:

@@ -49,7 +49,9 @@ class Settings(BaseSettings):
     upload_quota_bytes: int = Field(
         20 * 2**30, ge=1, description="Largest sum of all uploads; each file counts as at least 4 KiB."
     )
-    upload_max_files: int = Field(200_000, ge=1, le=1_000_000, description="Largest number of files in one upload.")
+    upload_max_files: int = Field(
+        200_000, ge=1, le=1_000_000, description="Largest number of files, and of folders, in one upload."
+    )
     keep_uploads_s: float = Field(
         7 * 86400.0, ge=60, description="Uploads that are not complete are removed so long after their last byte."
     )

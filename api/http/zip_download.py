@@ -1,7 +1,7 @@
 """Download several artefacts as one ZIP archive, with constant memory: nothing is compressed, and nothing is kept.
 
-The archive is made while it is sent, so it has no Content-Length and no ranges. The transfer ends without its last chunk
-if a file cannot be read, so that no client takes a part for the whole.
+The archive is made while it is sent, so it has no Content-Length and no ranges. The transfer ends without its last
+chunk if a file cannot be read, so that no client takes a part for the whole.
 """
 
 import io
@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 
 from starlette.responses import StreamingResponse
@@ -18,7 +19,7 @@ from store.artefacts import Artefacts
 
 _BLOCK_BYTES = 2**20
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)  # the format has no time before
-RESPONSES = {
+RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A ZIP archive of all files",
         "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
@@ -27,14 +28,16 @@ RESPONSES = {
 
 
 @dataclass(frozen=True)
-class Member:
+class ZippedFile:
     """A file of the archive, and its path there."""
 
     path: str
     file: StoredFile
 
 
-def zip_response(artefacts: Artefacts, members: Sequence[Member], *, name: str, made_at: float) -> StreamingResponse:
+def zip_response(
+    artefacts: Artefacts, members: Sequence[ZippedFile], *, name: str, made_at: float
+) -> StreamingResponse:
     """The archive `name`.zip, with all members in the folder `name`. `made_at`: their time, in seconds of the epoch.
 
     Raises ProblemError 410 if a file is gone.
@@ -68,7 +71,7 @@ class _Written(io.RawIOBase):
         return found
 
 
-def _blocks(artefacts: Artefacts, members: Sequence[Member], name: str, made_at: float) -> Iterator[bytes]:
+def _blocks(artefacts: Artefacts, members: Sequence[ZippedFile], name: str, made_at: float) -> Iterator[bytes]:
     at = max(datetime.fromtimestamp(made_at, UTC), _EARLIEST)
     written = _Written()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:

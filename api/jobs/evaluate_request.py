@@ -61,7 +61,7 @@ class EvaluateIn(JobRequestModel):
     baseline_job_id: str | None = Field(
         None,
         description="With `corruption_images`: the distill job of a closed-set baseline (`protocol` `closed_set`) on "
-        "the same seen labels, by whose errors those of the checkpoint are divided.",
+        "the dataset of the checkpoint, by whose errors those of the checkpoint are divided.",
     )
     outlier_set_id: str | None = Field(
         None,
@@ -95,7 +95,8 @@ def further_sets(tx: Session, request: EvaluateIn, dataset: Dataset) -> Mapping[
         with not_found_at("/far_dataset_id"):
             resources.dataset(tx, request.far_dataset_id)
     if request.baseline_job_id is not None:
-        _check_baseline(tx, request.baseline_job_id)
+        assert request.checkpoint_id is not None  # by the model's validator
+        _check_baseline(tx, request.baseline_job_id, request.checkpoint_id)
     if request.outlier_set_id is not None:
         with not_found_at("/outlier_set_id"):
             outlier_set = attribute_sets.get(tx, request.outlier_set_id)
@@ -111,8 +112,11 @@ def further_sets(tx: Session, request: EvaluateIn, dataset: Dataset) -> Mapping[
     }
 
 
-def _check_baseline(tx: Session, job_id: str) -> None:
-    """Refuse a job that trained no closed-set baseline."""
+def _check_baseline(tx: Session, job_id: str, checkpoint_id: str) -> None:
+    """Refuse a job that trained no closed-set baseline of the checkpoint's training images.
+
+    Images that only the baseline was trained on would be measured, with an error that is too small.
+    """
     with not_found_at("/baseline_job_id"):
         job = jobs.get(tx, job_id)
     spec = parse_job_spec(job.kind, job.spec)
@@ -121,4 +125,12 @@ def _check_baseline(tx: Session, job_id: str) -> None:
         raise unprocessable("baseline_unfit", detail, "/baseline_job_id")
     if job.status != "succeeded":
         detail = f"job {job_id} is {job.status}: wait until it has succeeded, or name another"
+        raise unprocessable("baseline_unfit", detail, "/baseline_job_id")
+    with not_found_at("/checkpoint_id"):
+        trained_on = resources.dataset(tx, resources.checkpoint(tx, checkpoint_id).dataset_id)
+    if resources.dataset(tx, spec.dataset_id).digest != trained_on.digest:
+        detail = (
+            f"job {job_id} was trained on {spec.dataset_id}, and the checkpoint on {trained_on.id}: name a baseline of "
+            "the same images and split"
+        )
         raise unprocessable("baseline_unfit", detail, "/baseline_job_id")

@@ -18,6 +18,7 @@ from api.pages.evaluations import PARTS, part_of
 from api.pages.links import link, with_query
 from api.pages.rendering import page
 from api.pages.student_figures import LABEL_PARTS, Contender, LabelRow, StudentFigures, figures_of
+from api.pages.student_further import sections
 from api.readers.student_models import TEXT_GRAPH
 from api.routes.checkpoints import samples_of
 from limbeck.shared.labels import quoted
@@ -66,6 +67,7 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
             "figures": _figure_rows(figures),
             "charts_of_parts": _figure_charts(figures),
             "missing": _missing(tx, row, figures),
+            "further": sections(tx, row),
             "worst": [
                 (PARTS[part], [_label_cells(id, one) for one in _of_part(figures.labels, part)[:_WORST]])
                 for part in LABEL_PARTS
@@ -243,6 +245,7 @@ def _missing(tx: Session, row: Checkpoint, figures: StudentFigures) -> list[Mapp
         config = {
             **{name: getattr(spec.config, name).model_dump(mode="json") for name in same},
             "augmentation": spec.config.data.augmentation.model_dump(mode="json"),
+            "view": spec.config.data.view,
             "protocol": "closed_set",
         }
         body = {"kind": "distill", "teacher": figures.teacher_ref, "recipe": spec.recipe, "config": config, **at}

@@ -164,7 +164,7 @@ def archive(services: ServicesDep, id: str) -> Response:
     with services.db.read() as tx:
         checkpoint = resources.checkpoint_without_evaluation(tx, id)
         members = [
-            zip_download.Member(
+            zip_download.ZippedFile(
                 row.path,
                 downloads.StoredFile(content_of(tx, row), row.sha256, row.size, row.path.rpartition("/")[2]),
             )

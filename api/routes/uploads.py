@@ -212,7 +212,7 @@ def _check_list(body: UploadIn, paths: Sequence[str], settings: Settings) -> Non
         raise unprocessable("too_many_files", detail, "/files")
     if body.kind == "archive" and (len(paths) > 1 or "/" in paths[0]):
         raise unprocessable("not_one_archive", "an archive is one file: give its name and size", "/files")
-    if fault := first_fault(paths):
+    if fault := first_fault(paths, settings.upload_max_files):
         at, reason = fault
         raise unprocessable("path_invalid", f'"{paths[at][:200]}" {reason}', f"/files/{at}/path")
 

@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple, Self
 
 from api.http.limited_process import LimitedProcesses
 from api.http.problems import ProblemError, unprocessable
@@ -32,7 +32,7 @@ _GZIP, _ZIP, _EMPTY_ZIP = b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06"
 _ARCHIVES = (_GZIP, _ZIP, _EMPTY_ZIP, b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
 _SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_ENCRYPTED = 1
+_ENCRYPTED, _UTF8 = 1, 1 << 11  # flags of a member
 _KINDS = ".zip, .tar or .tar.gz"
 
 
@@ -112,7 +112,7 @@ def _copy(member: _Member, out: IO[bytes], name: str) -> None:
 
 def _members(file: Path, name: str, limits: ArchiveLimits) -> Iterator[_Member]:
     """The files in the archive, each checked; what a dataset leaves out by its name is passed over."""
-    paths, num_members, num_bytes = PathSet(), 0, 0
+    paths, num_members, num_bytes = PathSet(limits.num_files), 0, 0
     try:
         for member in _listed(file, name):
             num_members += 1
@@ -165,7 +165,7 @@ def _in_zip(file: Path, name: str) -> Iterator[_Member | None]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
-            path = info.orig_filename  # `filename` ends at a NUL character
+            path = _zip_name(info)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _refused(name, path, "is a link, a device or another special file")
             if info.flag_bits & _ENCRYPTED:
@@ -179,8 +179,19 @@ def _in_zip(file: Path, name: str) -> Iterator[_Member | None]:
                 yield _Member(path, info.file_size, content)
 
 
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The name of a member. macOS leaves out the flag for UTF-8, and zipfile then decodes code page 437."""
+    name = info.orig_filename  # `filename` ends at a NUL character
+    if info.flag_bits & _UTF8:
+        return name
+    try:
+        return name.encode("cp437").decode()
+    except UnicodeError:
+        return name
+
+
 def _in_tar(stream: BinaryIO | gzip.GzipFile, name: str) -> Iterator[_Member | None]:
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK, errors="surrogateescape") as archive:
+    with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK, errors="surrogateescape", tarinfo=_Header) as archive:
         while (info := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else a large tar takes a kilobyte per member
             path = info.name.removeprefix("./")
@@ -192,6 +203,25 @@ def _in_tar(stream: BinaryIO | gzip.GzipFile, name: str) -> Iterator[_Member | N
                 content = archive.extractfile(info)
                 assert content is not None  # a regular file
                 yield _Member(path, info.size, content)
+        assert archive.fileobj is not None
+        while block := archive.fileobj.read(_BLOCK):  # to the end, where gzip compares its checksum
+            if block.strip(b"\0"):
+                raise tarfile.ReadError("its end is followed by more, such as a second tar: pack it anew")
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar. tarfile takes a damaged or missing one for the end, and the members after it would be lost."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The header in a block. Raises ReadError unless it is one, or the block of zeros that ends a tar."""
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if bytes(buf) == bytes(tarfile.BLOCKSIZE):
+                raise
+            detail = str(error) if buf else "it ends without an end mark, and is truncated"
+            raise tarfile.ReadError(detail) from None
 
 
 def _without_archive(member: _Member, name: str) -> _Member:

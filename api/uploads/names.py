@@ -29,9 +29,13 @@ def path_fault(path: str) -> str | None:
 
 
 class PathSet:
-    """The paths of files in one folder, each once, and none of them a folder of another."""
+    """The paths of files in one folder, each once, and none of them a folder of another; with at most `max_folders`.
 
-    def __init__(self) -> None:
+    A folder takes disk too, and 31 folders for each file would take 31 times what the files count against the quota.
+    """
+
+    def __init__(self, max_folders: int) -> None:
+        self._max_folders = max_folders
         self._files: set[str] = set()
         self._folders: set[str] = set()
 
@@ -49,13 +53,15 @@ class PathSet:
             if folder in self._folders:
                 break
             self._folders.add(folder)
+        if len(self._folders) > self._max_folders:
+            return f"needs more than {self._max_folders:,} folders (LIMBECK_UPLOAD_MAX_FILES)"
         self._files.add(path)
         return None
 
 
-def first_fault(paths: Iterable[str]) -> tuple[int, str] | None:
+def first_fault(paths: Iterable[str], max_folders: int) -> tuple[int, str] | None:
     """Position and reason of the first path that is not allowed."""
-    known = PathSet()
+    known = PathSet(max_folders)
     for position, path in enumerate(paths):
         if reason := path_fault(path) or known.add(path):
             return position, reason

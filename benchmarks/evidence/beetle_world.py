@@ -6,16 +6,21 @@ beetles of no species, in all styles.
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from PIL import Image
 
 from benchmarks.evidence.world import World
+from distill.config.train_config import TrainConfig
 from distill.data.atomic_files import write_bytes
 from distill.data.dataset.scan import scan
 from distill.data.image_index import ImageIndex, Item
 from distill.data.splits import NO_LABEL, ByList
+from distill.evaluation.measured_images import image_paths
+from distill.hooks import PipelineHooks
+from distill.image_encoding import tuned_teacher_map
+from distill.pipeline import measure_teacher
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, TextKind, bank_texts, render
@@ -68,6 +73,24 @@ class BeetleWorld(World):
             assert evaluation.ood is not None
             self._measured[group, text] = evaluation.id.accuracy, evaluation.ood.accuracy
         return self._measured[group, text]
+
+    def measured_tuned_teacher(self, group: str, text: TextKind, config: TrainConfig) -> tuple[float, float]:
+        """The same of the tuned teacher of `config`."""
+        index, targets = self.image_index(group), self.targets(text)
+        teacher_map = tuned_teacher_map(
+            config,
+            index,
+            self.teacher,
+            index.id_labels,
+            targets.features[list(index.id_labels)],
+            partial(image_paths, index, root=None),
+            cache=self.cache,
+            hooks=PipelineHooks(),
+        )
+        evaluation = measure_teacher(self.teacher, index, targets, text, cache=self.cache, teacher_map=teacher_map)
+        assert evaluation.id is not None
+        assert evaluation.ood is not None
+        return evaluation.id.accuracy, evaluation.ood.accuracy
 
     @cached_property
     def _measured(self) -> dict[tuple[str, TextKind], tuple[float, float]]:

@@ -55,7 +55,7 @@ def _report(api: ApiProcess, job: str, step: int) -> None:
 
 
 async def _viewer(client: httpx2.AsyncClient, job: str) -> None:
-    """What api/pages/static/live.js does: an event stream, and both fragments after an event, at most every `_PAUSE_S`."""
+    """What api/pages/static/live.js does: an event stream; after an event both fragments, at most every `_PAUSE_S`."""
     is_due = asyncio.Event()
 
     async def listen() -> None:

@@ -11,7 +11,7 @@ from distill.bundle.common_files import encoded, write_json
 from distill.bundle.optional_parts import CARD_FILE
 from distill.bundle.verify import Manifest
 from distill.data.atomic_files import write_bytes
-from distill.json_types import FurtherJSON, StudentEvaluation
+from distill.json_types import FurtherJSON, OpenSetJSON, StudentEvaluation, UnknownResultJSON
 
 EVALUATION = "evaluation.json"
 
@@ -19,10 +19,13 @@ EVALUATION = "evaluation.json"
 def save_further(bundle: Path, manifest: Manifest, further: FurtherJSON) -> list[str]:
     """Write the results into the bundle, beside those that it has; returns the names of the changed files.
 
-    Its accuracies stay: they are of the images of its training. The manifest lists the new files. Raises OSError.
+    Its accuracies stay: they are of the images of its training. So do results for far unknowns and outlier labels that
+    were not measured again, if the known images are the same. The manifest lists the new files. Raises OSError.
     """
     before: StudentEvaluation = json.loads((bundle / EVALUATION).read_text(encoding="utf-8"))
     evaluation: StudentEvaluation = {**before, **further}
+    if (old := before.get("open_set")) and (new := further.get("open_set")):
+        evaluation["open_set"] = _with_open_set(old, new)
     with tempfile.TemporaryDirectory(prefix=f".{bundle.name}.", dir=bundle.absolute().parent) as folder:
         draft = Path(folder) / "draft"
         draft.mkdir()
@@ -30,5 +33,25 @@ def save_further(bundle: Path, manifest: Manifest, further: FurtherJSON) -> list
         draw_further(evaluation, draft)
         card = bundle / CARD_FILE
         if card.is_file():
-            write_bytes(draft / CARD_FILE, encoded(with_further(card.read_text(encoding="utf-8"), evaluation)))
+            write_bytes(draft / CARD_FILE, encoded(with_further(card.read_text(encoding="utf-8"), before, evaluation)))
         return add_files(bundle, draft, manifest, manifest.get("left_out", {}))
+
+
+def _with_open_set(before: OpenSetJSON, new: OpenSetJSON) -> OpenSetJSON:
+    """The new results, and the earlier ones of unknown images and scores that are not among them.
+
+    Those of other known images are left out: figures of different images are not comparable in one table.
+    """
+    if (before["num_labels"], before["num_images"]) != (new["num_labels"], new["num_images"]):
+        return new
+    measured = {one["kind"]: one for one in new["unknown"]}
+    unknown = [_with_scores(old, measured.pop(old["kind"], old)) for old in before["unknown"]] + [*measured.values()]
+    num_outliers = new["num_outliers"] or before["num_outliers"]
+    return {**new, "unknown": unknown, "num_outliers": num_outliers}
+
+
+def _with_scores(before: UnknownResultJSON, new: UnknownResultJSON) -> UnknownResultJSON:
+    if (before["source"], before["num_images"]) != (new["source"], new["num_images"]):
+        return new
+    names = {one["score"] for one in new["scores"]}
+    return {**new, "scores": new["scores"] + [one for one in before["scores"] if one["score"] not in names]}

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from torch import Tensor
+
 from distill.bundle.onnx.files import OnnxInputs
 from distill.bundle.preflight import BundleTrial, check_out
 from distill.bundle.verify import MANIFEST_FILE, verify_bundle
@@ -43,6 +45,7 @@ from distill.pipeline import (
     measure_student,
     measure_teacher,
     training_data,
+    tuned_teacher_cost,
 )
 from distill.student.init_from_bundle import InitialStudent, read_initial_student, trained_before
 from distill.student.model import Student, configured_student
@@ -280,12 +283,34 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> tuple[_Session, _Inp
             phrases=_bank_texts(arguments) if needs_phrases(config) else None,
             hooks=session.hooks,
         )
+    if data.teacher_map is not None:
+        _report_tuned_teacher(session, teacher, targets, data.teacher_map)
     if data.phrases is not None:
         console.message(f"a bank of {len(data.phrases):,} attribute phrases ({config.objective.phrases} labels)")
     if data.captioned is not None:
         console.message(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     session = replace(session, arguments=replace(arguments, config=choice.before_steps(data)))
     return session, _Inputs(teacher, {NAMES: names, arguments.text: targets}, data, initial_student, before, left_out)
+
+
+def _report_tuned_teacher(session: _Session, teacher: Teacher, targets: TextTargets, teacher_map: Tensor) -> None:
+    arguments = session.arguments
+    session.console.begin("measuring the tuned teacher")
+    before, after = (
+        measure_teacher(
+            teacher,
+            arguments.image_index,
+            targets,
+            arguments.text,
+            cache=arguments.cache,
+            shots=arguments.config.data.shots,
+            background=arguments.config.data.background,
+            teacher_map=of_run,
+            hooks=session.hooks,
+        )
+        for of_run in (None, teacher_map)
+    )
+    session.console.message(tuned_teacher_cost(before, after))
 
 
 def _bank_texts(arguments: RunArguments) -> list[tuple[str, ...]]:

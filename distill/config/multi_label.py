@@ -33,6 +33,11 @@ def check_multi_label(config: TrainConfig) -> None:
             f"{weights} to 0; these fit: {fitting} (asl or bce in place of cls)",
             ("objective", "losses", unfit[0]),
         )
+    if objective.tuned_teacher is not None:
+        raise MultiLabelUnfit(
+            "the images have several labels, and tuned_teacher is learned from one label an image: set it to null",
+            ("objective", "tuned_teacher"),
+        )
     if data.sampling != "uniform":
         raise MultiLabelUnfit(
             f"sampling {data.sampling} is by label, and the images have several labels: use uniform",

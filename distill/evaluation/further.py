@@ -51,7 +51,8 @@ class FurtherSets:
     """What to measure beside the accuracies. `trained_on`: what the student was trained on, to leave it out.
 
     `corruption_images`: the number of images for the corruptions; 0: none. `outliers` (M, D): text features of outlier
-    labels, by the teacher of the student.
+    labels, by the teacher of the student. `threshold`: that of the student's bundle for "none of these"; None: that of
+    the images of this evaluation.
     """
 
     domains: Sequence[NamedImages] = ()
@@ -59,6 +60,7 @@ class FurtherSets:
     corruption_images: int = 0
     baseline: Baseline | None = None
     outliers: Tensor | None = None
+    threshold: float | None = None
     trained_on: TrainedOn = field(default_factory=lambda: TrainedOn(()))
 
     @property
@@ -203,22 +205,22 @@ class FurtherMeasurement:
         if not is_known.any():
             return None
         numbers = known.numbers
-        first = np.zeros(len(numbers), dtype=np.bool_)  # one row of each image
+        first = np.zeros(len(numbers), dtype=np.bool_)  # the first row of each image
         first[np.unique(numbers, return_index=True)[1]] = True
         near = torch.from_numpy(first & ~is_known & ~np.isin(numbers, numbers[is_known]))
         unknown = [Unknown(kind="near", source=DATASET_UNKNOWNS, features=known.features[near])]
         if self.sets.far is not None:
             unknown.append(self._far(self.sets.far, known))
-        rows = first & is_known
         return open_set(
-            known.features[torch.from_numpy(rows)],
-            labels[rows],
+            known.features[torch.from_numpy(is_known)],
+            labels[is_known],
             known.targets,
             known.measured.id_labels,
             unknown,
             temperature=self.temperature,
             outliers=self.sets.outliers,
             threshold_among_all=known.threshold,
+            image_numbers=numbers[is_known],
         )
 
     def _far(self, named: NamedImages, known: MeasuredFeatures) -> Unknown:

@@ -7,13 +7,15 @@ images, and over labels from texts.
 
 Ties: of images of equal cosine, the one that comes first in the gallery is nearer, so that the figure does not depend
 on how a sort treats them. Queries are compared in batches, because N x N numbers may not fit in memory.
-N images, Q queries, K labels, D embedding width.
+An image with several labels is in the gallery once, and right for a query of any of its labels. N rows of images, each
+with one label, G images, Q queries, K labels, D embedding width.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,6 +27,8 @@ RANKS = (1, 5, 10)
 MAX_QUERIES = 5_000
 """Image queries beyond this number are a part of all, spread evenly; the gallery has all images."""
 ELEMENTS_AT_ONCE = 32_000_000
+
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,35 +58,62 @@ def retrieval(
     `label_subset`: the labels whose texts are queries; one without images is none. `image_numbers` (N,): equal for the
     rows of one image.
     """
-    gallery = F.normalize(features.float(), dim=-1)
+    rows_of_features = F.normalize(features.float(), dim=-1)
     numbers = np.arange(len(labels)) if image_numbers is None else image_numbers
+    gallery = _Gallery.of(rows_of_features, labels, numbers)
     images_of = np.bincount(labels, minlength=len(targets))
     rows = np.flatnonzero(images_of[labels] > 1)  # the others have no right image
     rows = rows[evenly_spread(len(rows), MAX_QUERIES)]
     subset = np.array([label for label in sorted(set(label_subset)) if images_of[label]], dtype=np.int64)
     texts = F.normalize(targets[torch.from_numpy(subset)].float(), dim=-1)
     return Retrieval(
-        image_to_image=_recall(gallery[torch.from_numpy(rows)], labels[rows], gallery, labels, numbers, numbers[rows]),
-        text_to_image=_recall(texts, subset, gallery, labels, numbers, None),
+        image_to_image=_recall(
+            rows_of_features[torch.from_numpy(rows)], labels[rows], gallery, gallery.image_of_row[rows]
+        ),
+        text_to_image=_recall(texts, subset, gallery, None),
     )
 
 
-def _recall(
-    queries: Tensor, query_labels: Ints, gallery: Tensor, labels: Ints, numbers: Ints, own: Ints | None
-) -> Recall | None:
-    """`own` (Q,): the number of the image of each query, which is left out of the gallery."""
-    size = max(1, ELEMENTS_AT_ONCE // max(1, len(gallery)))
+@dataclass(frozen=True, eq=False)
+class _Gallery:
+    """The images, in the order of their first rows: `features` (G, D). `labels`, `image_of_row` (N,): of the rows."""
+
+    features: Tensor
+    labels: Ints
+    image_of_row: Ints
+
+    @classmethod
+    def of(cls, features: Tensor, labels: Ints, numbers: Ints) -> "_Gallery":
+        """The gallery of rows, those of one image with equal `numbers`."""
+        _, first, image = np.unique(numbers, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        return cls(features[torch.from_numpy(first[order])], labels, np.argsort(order)[image])
+
+    def is_right(self, query_labels: Ints) -> Bools:
+        """Whether each image has the label of each query, (Q, G)."""
+        of_rows: Bools = query_labels[:, None] == self.labels
+        if len(self.features) == len(self.labels):
+            return of_rows  # each row is an image
+        order = np.argsort(self.image_of_row, kind="stable")
+        starts = np.searchsorted(self.image_of_row[order], np.arange(len(self.features)))
+        return np.logical_or.reduceat(of_rows[:, order], starts, axis=1)
+
+
+def _recall(queries: Tensor, query_labels: Ints, gallery: _Gallery, own: Ints | None) -> Recall | None:
+    """`own` (Q,): the position of the image of each query in the gallery, from which it is left out."""
+    num_images = len(gallery.features)
+    size = max(1, ELEMENTS_AT_ONCE // max(1, len(gallery.labels)))
     nearer, chances = [], []
     for start in range(0, len(queries), size):
         at = slice(start, start + size)
-        similarity = (queries[at] @ gallery.T).numpy()  # (q, N)
-        is_right = query_labels[at, None] == labels
-        is_in_gallery = np.ones_like(is_right) if own is None else own[at, None] != numbers
+        similarity = (queries[at] @ gallery.features.T).numpy()  # (q, G)
+        is_right = gallery.is_right(query_labels[at])
+        is_in_gallery = np.ones_like(is_right) if own is None else own[at, None] != np.arange(num_images)
         is_right &= is_in_gallery
         best = np.where(is_right, similarity, -np.inf).max(axis=1, keepdims=True)
         # The first right image among those of the best similarity.
         first = (is_right & (similarity == best)).argmax(axis=1)[:, None]
-        comes_before = (similarity > best) | ((similarity == best) & (np.arange(len(gallery)) < first))
+        comes_before = (similarity > best) | ((similarity == best) & (np.arange(num_images) < first))
         has_right = is_right.any(axis=1)
         nearer.append((comes_before & is_in_gallery).sum(axis=1)[has_right])
         num_right, num_all = is_right.sum(axis=1)[has_right], is_in_gallery.sum(axis=1)[has_right]
@@ -95,7 +126,7 @@ def _recall(
         recall=tuple(float((ranks < rank).mean()) for rank in RANKS),
         chance=tuple(float(value) for value in np.concatenate(chances, axis=1).mean(axis=1)),
         num_queries=len(ranks),
-        num_images=len(np.unique(numbers)),
+        num_images=num_images,
     )
 
 

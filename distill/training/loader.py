@@ -58,7 +58,8 @@ class TrainData:
     `shards`: (N,) the shard number of each image, if they are in shards: a pass reads a few shards at a time.
     `unlabelled`: the rows of `usable` without a label, whose `labels` are -1 (`distill.data.draws.unlabelled`).
     `contents`: (N, 32) uint8, the sha256 of each image file, for the record of what the student was trained on.
-    `teacher_scale`: the teacher's logit scale, for the losses that use it. `phrases`: (P, D), a bank of attribute
+    `teacher_scale`: the teacher's logit scale, for the losses that use it. `teacher_map`: (D, D), of a tuned teacher
+    (`distill.losses.teacher_map`), applied to its features. `phrases`: (P, D), a bank of attribute
     phrases; `label_texts`: every text of every label (`distill.texts.text_bank`). `label_sets`: the labels of each
     image of a multi-label dataset, as rows of `texts`; its `labels` are `LABEL_SET`. `label_offset`: what the setting
     "teacher" of this name means for these images.
@@ -82,6 +83,7 @@ class TrainData:
     unlabelled: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     teacher_scale: float | None = None
     phrases: Tensor | None = None
+    teacher_map: Tensor | None = None
     label_texts: LabelledTexts | None = None
     label_sets: LabelSets | None = None
     label_offset: float | None = None
@@ -154,6 +156,7 @@ def batches(
     """This rank's rows of the batches of steps `start` (from 0) to the last, read ahead in a thread."""
     reader = _BatchReader(data, config, device, ranks)
     total_steps, size = reader.plan.total_steps, _stored_size(data)
+    teacher_map = None if data.teacher_map is None else data.teacher_map.to(device)
     with ThreadPoolExecutor(1, "batches") as pool:
         ahead = [pool.submit(reader.read, step) for step in range(start, min(start + BATCHES_AHEAD, total_steps))]
         for step in range(start, total_steps):
@@ -165,6 +168,8 @@ def batches(
             teacher = rows.teacher
             if data.live is not None:
                 teacher = data.live.features(teacher, rows.views, size, rows.mixture)
+            if teacher_map is not None:
+                teacher = teacher @ teacher_map
             yield Batch(
                 pixels=rows.pixels,
                 labels=rows.labels,

@@ -4,7 +4,8 @@ out.
 `scripts/split_dataset.py` of that code copies the images of its lists into `train/`, `val_on_train/` (held out) and
 `val/` (unseen labels), a folder for each class. `label2text.txt` (names) and `chatgpt.txt` (a sentence for each) lie
 beside them, as its README says, and so does the data set as it was unpacked. `--paper` reads this layout, and sets the
-recipe, the teacher and the passes per epoch of the paper; an option that is given counts.
+recipe, the teacher and the passes per epoch of the paper; an option that is given counts, and with one of the LLM, the
+LLM describes the labels.
 """
 
 import os

@@ -161,7 +161,8 @@ def run(
     dataset = paper_dataset(paper) if paper else None
     if dataset is not None:
         labels, teacher, domain = labels or labels_file(images), teacher or TEACHER, domain or dataset.domain
-        if not attributes and kind == "sentence":
+        by_llm = strategies or endpoint or llm_model or language or system_prompt
+        if not attributes and not by_llm and kind == "sentence":
             attributes = sentences_file(labels)
         if split == DEFAULT_SPLIT:
             split = json.dumps(SPLIT)

@@ -1,5 +1,8 @@
 """Finished evaluations on a dataset, of students, teachers and closed-set baselines: the ids of their jobs."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
@@ -10,6 +13,19 @@ def newest_of_checkpoint(tx: Session, checkpoint_id: str, *, dataset_id: str, te
     """The newest succeeded evaluation of a student on a dataset by these texts."""
     query = _evaluations(dataset_id, text).where(Job.spec["subject"]["checkpoint_id"].as_string() == checkpoint_id)
     return tx.scalar(query)
+
+
+def of_checkpoint(tx: Session, checkpoint_id: str, *, dataset_id: str, limit: int) -> list[str]:
+    """The succeeded evaluations of a student on a dataset, by any texts, the newest first."""
+    of_student = Job.spec["subject"]["checkpoint_id"].as_string() == checkpoint_id
+    return list(tx.scalars(_succeeded("evaluate", dataset_id).where(of_student).limit(limit)))
+
+
+def fields(tx: Session, job_id: str, names: Sequence[str]) -> dict[str, Any]:
+    """Fields of the evaluation of a job, without the rest of it; None for those that it does not have."""
+    evaluation = Job.result["evaluation"]
+    row = tx.execute(select(*(evaluation[name].as_json() for name in names)).where(Job.id == job_id)).one()
+    return dict(zip(names, row, strict=True))
 
 
 def newest_of_teacher(

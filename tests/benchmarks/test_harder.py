@@ -48,7 +48,7 @@ def test_the_command_trains_reports_and_repeats_nothing(
         harder,
         "HARDER_ARMS",
         {
-            "live": harder._arm("live", "a view", batch_size=4),
+            "live": harder._arm("live", "a view", batch_size=4, tuned_teacher=5.0),
             "pool": harder._arm(
                 "pool", "a pool", num_pool=6, batch_size=6, losses=only_losses("cls", "mse", "phrase_kl")
             ),
@@ -57,7 +57,12 @@ def test_the_command_trains_reports_and_repeats_nothing(
     command = ["--arms", "live,pool", "--epochs", "1", "--out", str(small.folder), "--write", str(tmp_path)]
     assert main(command) == 0
     printed = capsys.readouterr().out
-    for text in ("| the teacher | sentence |", "| live: a view | sentence |", "| pool: a pool | sentence |"):
+    for text in (
+        "| the teacher | sentence |",
+        "| live: a view | sentence |",
+        "| the teacher of live | sentence |",
+        "| pool: a pool | sentence |",
+    ):
         assert text in printed
     assert "## Students that generalise, 1 epochs" in (tmp_path / "evidence.md").read_text()
 

@@ -1,4 +1,4 @@
-"""From an empty server to a student on one's own disk, in the browser alone: labels and pictures are dropped on its pages.
+"""From an empty server to a student on one's own disk, in the browser alone: labels and pictures are dropped on pages.
 
 With real processes, the stand-in LLM and the tiny teacher. Nothing is called but what the pages call.
 """

@@ -20,8 +20,10 @@ from distill.data.image_source import ImageSource
 from distill.data.image_store import file_digests
 from distill.data.shards import read_image
 from distill.data.splits import SPLIT, Part
+from distill.evaluation import none_of_these
 from distill.evaluation.agreement import agreement
 from distill.evaluation.epochs import measure_epochs
+from distill.evaluation.further import Further, FurtherMeasurement, FurtherSets, MeasuredFeatures, RetrievalParts
 from distill.hooks import PipelineHooks
 from distill.pipeline import (
     MeasureOptions,
@@ -155,6 +157,29 @@ def test_evaluations_use_held_out_and_ood_images(
         assert (evaluation.id.num_images, evaluation.ood.num_images) == (4, 16)
         assert set(evaluation.id.per_label) == {"crane", "red finch"}
         assert set(evaluation.ood.per_label) == {"blue jay", "heron"}
+
+
+@pytest.mark.parametrize("of_bundle", [None, 0.25])
+def test_unknown_images_are_judged_by_the_threshold_of_the_bundle(
+    of_bundle: float | None,
+    image_index: ImageIndex,
+    targets: TextTargets,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used: list[float | None] = []
+
+    def measure(self: FurtherMeasurement, known: MeasuredFeatures) -> Further:
+        used.append(known.threshold)
+        return Further(domains=None, corruptions=None, recall=RetrievalParts(id=None, ood=None), open_set=None)
+
+    monkeypatch.setattr(FurtherMeasurement, "measure", measure)
+    monkeypatch.setattr(none_of_these, "MIN_IMAGES", 4)
+    student = build_student("test_resnet", width=32, image_px=32, seed=0)
+    options = MeasureOptions(temperature=0.07, further=FurtherSets(threshold=of_bundle))
+    found = measure_student(student, image_index, targets, "names", options, cache=tmp_path / "cache")
+    assert found.none_of_these is not None
+    assert used == [of_bundle or found.none_of_these.threshold]
 
 
 @pytest.mark.image_input(

@@ -19,7 +19,7 @@ from distill.evaluation.epochs import measure_epochs
 from distill.fitting.choice import TrainingChoice
 from distill.hooks import PipelineHooks
 from distill.json_types import EpochLine
-from distill.pipeline import check_bundle, check_start, training_data
+from distill.pipeline import check_bundle, check_start, measure_teacher, training_data, tuned_teacher_cost
 from distill.student.init_from_bundle import (
     CONFIG,
     TARGETS,
@@ -180,6 +180,23 @@ def _train(
         )
     if images.contents is not None:
         note_changed_images(lease, images.contents, data.trained_contents())
+    if data.teacher_map is not None and ranks.is_first:
+        untuned, tuned = (
+            measure_teacher(
+                teacher,
+                images.image_index,
+                targets,
+                spec.text,
+                cache=context.settings.cache,
+                root=images.root,
+                shots=config.data.shots,
+                background=config.data.background,
+                teacher_map=of_run,
+                hooks=hooks,
+            )
+            for of_run in (None, data.teacher_map)
+        )
+        lease.note(tuned_teacher_cost(untuned, tuned))
     if data.phrases is not None:
         lease.note(f"a bank of {len(data.phrases):,} attribute phrases ({config.objective.phrases} labels)")
     if data.captioned is not None:

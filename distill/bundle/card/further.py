@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from distill.bundle.card.facts import escape, share, table
 from distill.bundle.card.metrics import PART_NAMES
+from distill.bundle.card.weaknesses import limits_by_further
 from distill.json_types import CorruptionErrorsJSON, DomainShiftJSON, EvaluationJSON, OpenSetJSON, RetrievalPartsJSON
 
 HEADING = "## Robustness and retrieval"
@@ -39,8 +40,13 @@ def further_markdown(evaluation: EvaluationJSON, *, has_plots: bool = True) -> s
     return "\n\n".join(blocks) or NOT_MEASURED
 
 
-def with_further(card: str, evaluation: EvaluationJSON) -> str:
-    """The card with the section of this evaluation; a card of an earlier release gets one before its weaknesses."""
+def with_further(card: str, before: EvaluationJSON, evaluation: EvaluationJSON) -> str:
+    """The card with the section and the limits of this evaluation; `before`: the evaluation that it was written for.
+
+    A card of an earlier release gets a section before its weaknesses.
+    """
+    for old, new in zip(limits_by_further(before), limits_by_further(evaluation), strict=True):
+        card = card.replace(f"\n- {old}\n", f"\n- {new}\n")
     section = f"{HEADING}\n\n{further_markdown(evaluation)}\n\n"
     replaced, number = re.subn(
         rf"{HEADING}\n.*?(?=^## )", lambda _: section, card, count=1, flags=re.DOTALL | re.MULTILINE

@@ -30,6 +30,24 @@ def weaknesses_markdown(facts: CardFacts) -> str:
     return "\n\n".join(blocks)
 
 
+def limits_by_further(evaluation: EvaluationJSON) -> Sequence[str]:
+    """The limits that depend on what was measured beside accuracy: of other domains, and of images of other things."""
+    domains = "Differences between groups of people were not measured."
+    if not evaluation.get("domains"):
+        domains = (
+            "Images of other cameras, backgrounds, regions or seasons than those of the dataset, and differences "
+            "between groups of people, were not measured."
+        )
+    threshold = evaluation.get("none_of_these")
+    if not threshold:
+        return domains, "An image that shows none of the labels is classified as one of them."
+    return domains, (
+        "An image shows none of the labels if its largest cosine to their texts is below "
+        f"{threshold['threshold']:.3f}. This rejects {share(threshold['false_alarm_rate'])} of "
+        f"{threshold['num_images']:,} held-out images of seen labels too (false alarms). {_rejected(evaluation)}"
+    )
+
+
 def wilson_interval(accuracy: float, num_images: int) -> tuple[float, float]:
     """95% interval of a share of `num_images`, at least 1."""
     z2 = Z_95**2 / num_images
@@ -129,19 +147,4 @@ def _limits(facts: CardFacts, parts: Sequence[LabelSetJSON]) -> Iterator[str]:
     few = sum(1 for part in parts for num in (part.get("images_per_label") or {}).values() if num < FEW_IMAGES)
     if few:
         yield f"{few:,} labels were measured on fewer than {FEW_IMAGES} images each: their accuracies are uncertain."
-    if evaluation.get("domains"):
-        yield "Differences between groups of people were not measured."
-    else:
-        yield (
-            "Images of other cameras, backgrounds, regions or seasons than those of the dataset, and differences "
-            "between groups of people, were not measured."
-        )
-    threshold = evaluation.get("none_of_these")
-    if threshold:
-        yield (
-            "An image shows none of the labels if its largest cosine to their texts is below "
-            f"{threshold['threshold']:.3f}. This rejects {share(threshold['false_alarm_rate'])} of "
-            f"{threshold['num_images']:,} held-out images of seen labels too (false alarms). {_rejected(evaluation)}"
-        )
-    else:
-        yield "An image that shows none of the labels is classified as one of them."
+    yield from limits_by_further(evaluation)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from distill.bundle.add_further import save_further
+from distill.bundle.add_further import EVALUATION, save_further
 from distill.bundle.card.further import further_markdown
 from distill.cli.classifier import load_classifier
 from distill.cli.commands.evaluate_arguments import EvaluateArguments
@@ -14,7 +14,7 @@ from distill.cli.report import accuracy_table
 from distill.data.atomic_files import write_bytes
 from distill.evaluation.further import FurtherSets
 from distill.hooks import PipelineHooks
-from distill.json_types import JSONObject, ModelEvaluation
+from distill.json_types import JSONObject, ModelEvaluation, StudentEvaluation
 from distill.pipeline import MeasureOptions, measure_student, measure_teacher, unseen_images
 from distill.student.init_from_bundle import TARGETS
 from distill.student.saved_student import load_bundled_student
@@ -63,7 +63,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
         MeasureOptions(
             temperature=_temperature(arguments),
             device=arguments.device,
-            further=_further_sets(arguments, teacher, console, hooks),
+            further=further_sets(arguments, teacher, console, hooks),
         ),
         cache=arguments.cache,
         teacher=teacher,
@@ -89,7 +89,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
             console.message(f"wrote {arguments.bundle / name}")
 
 
-def _further_sets(
+def further_sets(
     arguments: EvaluateArguments, teacher: Teacher | None, console: Console, hooks: PipelineHooks
 ) -> FurtherSets:
     """What is measured beside the accuracies; outlier labels are encoded as names."""
@@ -105,6 +105,7 @@ def _further_sets(
         corruption_images=arguments.corruption_images,
         baseline=None if arguments.baseline is None else load_classifier(arguments.baseline),
         outliers=outliers,
+        threshold=None if arguments.given else _threshold(arguments),
         trained_on=arguments.trained_on,
     )
 
@@ -125,8 +126,8 @@ def _targets(
     """The text targets of the given labels, with the learned vectors of the bundle; else those of the bundle."""
     stored = TextTargets.load(arguments.bundle / TARGETS)
     if arguments.given is None:
-        recorded = json.loads((arguments.bundle / "evaluation.json").read_text(encoding="utf-8"))
-        return recorded["text"], stored
+        text: TextKind = _recorded(arguments)["text"]  # type: ignore[assignment]  # of a verified bundle
+        return text, stored
     encoder = teacher or load_teacher(f"local-dir:{arguments.bundle / 'pairing'}")
     console.begin(f"texts ({arguments.text})")
     prompts = [
@@ -135,6 +136,18 @@ def _targets(
     ]
     targets = encode_text_targets(encoder, prompts, cache=arguments.cache, hooks=hooks)
     return arguments.text, targets_with_context(encoder, targets, stored.context, second_stop=stored.second_stop)
+
+
+def _threshold(arguments: EvaluateArguments) -> float | None:
+    """The threshold for "none of these" that the bundle has, for its own labels and texts."""
+    found = _recorded(arguments).get("none_of_these")
+    return None if found is None else found["threshold"]
+
+
+def _recorded(arguments: EvaluateArguments) -> StudentEvaluation:
+    """The evaluation that the bundle has."""
+    recorded: StudentEvaluation = json.loads((arguments.bundle / EVALUATION).read_text(encoding="utf-8"))
+    return recorded
 
 
 def _temperature(arguments: EvaluateArguments) -> float:

@@ -43,6 +43,12 @@ class ObjectiveConfig(ConfigSection):
     phrase_temperature: float = Field(
         0.07, ge=0.001, le=100, allow_inf_nan=False, description="Softmax temperature of the term `phrase_kl`."
     )
+    tuned_teacher: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Before the training, learn a linear map of the teacher's image features on the seen labels, "
+        "pulled to the identity with this weight; if null, none. It can cost accuracy on unseen labels: the run prints "
+        "how much.",
+    )
     projector: Literal["none", "linear", "mlp"] = Field(
         "none",
         description="A learned map of the student's features for the terms of image features alone (`mse`, `im_cst`, "

@@ -5,7 +5,10 @@ Far unknowns are images of another dataset. Every image is classified among the 
 
 The threshold of a score accepts `1 - TARGET_RATE` of the held-out images of known labels. It is cross-fitted, as in
 `distill.evaluation.none_of_these`: each half of the known images is judged by the threshold of the other half, and the
-unknown images by the mean of both rates. N known images, U unknown images, K known labels, D embedding width.
+unknown images by the mean of both rates. N rows of known images, U unknown images, K known labels, D embedding width.
+
+A known image with several labels has a row under each, as in `distill.evaluation.accuracy`: it is right if it is
+closest to the text of any of them, and counts once in every curve and threshold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,19 +96,26 @@ def open_set(
     temperature: float,
     outliers: Tensor | None = None,
     threshold_among_all: float | None = None,
+    image_numbers: Ints | None = None,
 ) -> OpenSet | None:
     """The open-set results of known images (N, D) of `labels` (N,), indices of `targets`.
 
+    `image_numbers` (N,): equal for the rows of one image; None if each row is an image of its own.
     `threshold_among_all`: of the largest cosine to any of the targets, as in the bundle.
     None without unknown images, or with fewer than `MIN_IMAGES` known ones.
     """
     unknown = [one for one in unknown if len(one.features)]
+    numbers = np.arange(len(labels)) if image_numbers is None else image_numbers
+    _, first, image = np.unique(numbers, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # the images in the order of their first rows
+    image, features = np.argsort(order)[image], features[torch.from_numpy(first[order])]
     if len(features) < MIN_IMAGES or not unknown:
         return None
     subset = np.unique(np.asarray(known_labels, dtype=np.int64))
     of_known = targets[torch.from_numpy(subset)]
     truth = np.searchsorted(subset, labels)
-    is_correct = _closest(features, of_known) == truth
+    is_correct = np.zeros(len(features), dtype=np.bool_)
+    np.logical_or.at(is_correct, image, _closest(features, of_known)[image] == truth)
     known_scores = open_set_scores(features, of_known, temperature=temperature, outliers=outliers)
     results = []
     for one in unknown:
@@ -115,7 +125,7 @@ def open_set(
                 kind=one.kind,
                 source=one.source,
                 num_images=len(one.features),
-                scores=tuple(_results(known_scores, truth, is_correct, unknown_scores)),
+                scores=tuple(_results(known_scores, truth, image, is_correct, unknown_scores)),
                 rejected_among_all=_rejected(one, targets, threshold_among_all, temperature),
             )
         )
@@ -137,9 +147,11 @@ def _rejected(unknown: Unknown, targets: Tensor, threshold: float | None, temper
 def _results(
     known_scores: Mapping[OpenSetScore, Scores],
     truth: Ints,
+    image: Ints,
     is_correct: Bools,
     unknown_scores: Mapping[OpenSetScore, Scores],
 ) -> list[ScoreResult]:
+    """`truth`, `image` (N,): the label and the image of each row; the scores and `is_correct` are of images."""
     results = []
     for name, known in known_scores.items():
         unknown = unknown_scores[name]
@@ -147,7 +159,7 @@ def _results(
         by_other_half = np.where(np.arange(len(known)) % 2 == 0, halves[1], halves[0])
         is_right = is_correct & (known >= by_other_half)
         rejected = float(np.mean([(unknown < threshold).mean() for threshold in halves]))
-        accuracy = _mean_per_class(is_right, truth)
+        accuracy = _mean_per_class(is_right[image], truth)
         results.append(
             ScoreResult(
                 score=name,

@@ -483,6 +483,16 @@ def test_further_sets_of_an_evaluation_are_checked(service: Service, subtests: p
     assert {name: spec[name] for name in given} == given
     # What is not asked for is not stored.
     assert {"domain_dataset_ids", "outlier_set_id"}.isdisjoint(spec)
+    # Another split: images that the checkpoint is measured on can be those that the baseline was trained on.
+    split = {"by": "seed", "seed": 1, "id_fraction": 1}
+    dataset = {"path": "images", "vocabulary_id": vocabulary_id, "split": split}
+    other_id = service.post("/v1/datasets", dataset)["id"]
+    other = service.post("/v1/jobs", baseline | {"dataset_id": other_id}, status=202)
+    with service.db.write() as tx:
+        tx.get_one(Job, other["id"]).status = "succeeded"
+    problem = service.rejection("/v1/jobs", evaluate | given | {"baseline_job_id": other["id"]})
+    assert problem["code"] == "baseline_unfit"
+    assert "name a baseline of the same images and split" in problem["errors"][0]["detail"]
 
 
 def test_the_loss_cap_needs_captions(service: Service) -> None:

@@ -13,6 +13,7 @@ from store.removal.delete import delete_resource
 from tests.api.conftest import Service
 from tests.api.pages.evaluated import add_job, add_student, evaluation, part
 from tests.distill.bundle.card.multi_label.test_markdown import evaluation as multi_label_evaluation
+from tests.further_evaluation import FURTHER
 
 STUDENT = evaluation(
     part({"crane": 0.5, "<b>heron": 0.9}, [("crane", "<b>heron", 5, 0.5)]),
@@ -162,3 +163,23 @@ def test_a_student_of_images_with_several_labels_shows_average_precision(service
     label = _text(service.http.get(f"/students/{id}/label?name=car").text)
     assert "no sample images of a student whose images have several labels" in label
     assert "81.2% mAP" in _text(service.http.get("/students").text)
+
+
+def test_what_was_measured_beside_accuracy_is_shown(service: Service) -> None:
+    figures = evaluation(part({"crane": 0.9}), part({"heron": 0.5}), recall=FURTHER["recall"])
+    id = add_student(service, figures)
+    spec = {"dataset_id": "dst_1", "text": "names", "subject": {"checkpoint_id": id}}
+    further = {field: FURTHER[field] for field in ("open_set", "domains")}
+    add_job(service.db, "job_8", "evaluate", spec, {**figures, **further}, "succeeded")
+    add_job(service.db, "job_9", "evaluate", spec, {**figures, "corruptions": FURTHER["corruptions"]}, "succeeded")
+    shown = service.http.get(f"/students/{id}").text
+    section = shown[shown.index("Beyond accuracy") : shown.index("Try it")]
+    assert section.count("Measured by") == section.count("/jobs/job_8") + section.count("/jobs/job_9") >= 3
+    for text in ("unseen | labels", "93.4%", "sketch", "35.0%", "jpeg compression", "mCE 0.75", "image to image"):
+        assert text in section, text
+    assert "<svg" in section
+
+
+def test_without_further_results_there_is_no_section(service: Service) -> None:
+    id = add_student(service, evaluation(part({"crane": 0.9}), None))
+    assert "Beyond accuracy" not in service.http.get(f"/students/{id}").text

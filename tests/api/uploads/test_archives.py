@@ -1,5 +1,6 @@
 """Archives: hostile ones are refused before anything is unpacked, and usual ones are unpacked as plain files."""
 
+import gzip
 import io
 import struct
 import tarfile
@@ -58,6 +59,15 @@ def _patched_size(archive: bytes) -> bytes:
     return archive[:at] + struct.pack("<I", size - 1) + archive[at + 4 :]
 
 
+def _damaged_header(archive: bytes) -> bytes:
+    """A tar whose second header has a wrong checksum."""
+    at = archive.index(b"b/2.jpg") + 160
+    return archive[:at] + b"7" + archive[at + 1 :]
+
+
+WHOLE = tar_of("a/1.jpg", "b/2.jpg", "c/3.jpg")
+
+
 HOSTILE = {
     "zip: absolute": (zip_of("/etc/passwd"), "archive_member_refused"),
     "zip: ..": (zip_of("crane/../../x.jpg"), "archive_member_refused"),
@@ -81,6 +91,13 @@ HOSTILE = {
     "tar: device": (tar_of("a/1.jpg", special("a/null", tarfile.CHRTYPE)), "archive_member_refused"),
     "tar: FIFO": (tar_of("a/1.jpg", special("a/pipe", tarfile.FIFOTYPE)), "archive_member_refused"),
     "tar: nested": (tar_of("a/1.jpg", "b.tar.gz"), "archive_member_refused"),
+    "tar: header damaged": (_damaged_header(WHOLE), "archive_damaged"),
+    "tar: truncated before a header": (WHOLE[: WHOLE.index(b"b/2.jpg")], "archive_damaged"),
+    "tar: truncated in a header": (WHOLE[: WHOLE.index(b"b/2.jpg") + 100], "archive_damaged"),
+    "tar: truncated in a member": (WHOLE[: WHOLE.index(b"b/2.jpg") + 520], "archive_damaged"),
+    "tar: a second one behind": (WHOLE + tar_of("d/4.jpg"), "archive_damaged"),
+    "tar.gz: header damaged": (gzip.compress(_damaged_header(WHOLE)), "archive_damaged"),
+    "tar.gz: checksum after the end": (gzip.compress(WHOLE + bytes(200_000))[:-8] + bytes(8), "archive_damaged"),
     "tar.gz: truncated": (tar_of("a/1.jpg", mode="w:gz")[:120], "archive_damaged"),
     "tar.bz2": (tar_of("a/1.jpg", mode="w:bz2"), "unknown_archive"),
     "no archive": (IMAGE * 20, "unknown_archive"),
@@ -166,3 +183,12 @@ def test_a_tar_of_samples_is_a_shard(tmp_path: Path) -> None:
             archive.addfile(info, io.BytesIO(content))
     (tmp_path / "archive").write_bytes(out.getvalue())
     assert read_contents(tmp_path / "archive", "birds.tar", PLENTY)[0].is_shard
+
+
+@pytest.mark.parametrize(("stored", "name"), [("Kräuter".encode(), "Kräuter"), (b"Kr\x84uter", "Kräuter")])
+def test_names_in_a_zip_without_the_flag_of_utf_8(tmp_path: Path, stored: bytes, name: str) -> None:
+    """macOS writes UTF-8 without it, older programs of Windows code page 437."""
+    plain = b"x" * len(stored)
+    (tmp_path / "archive").write_bytes(zip_of(f"{plain.decode()}/1.jpg").replace(plain, stored))
+    write_contents(tmp_path / "archive", "birds.zip", PLENTY, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]

@@ -48,4 +48,10 @@ def test_a_path_that_is_allowed(path: str) -> None:
     ],
 )
 def test_files_that_cannot_lie_beside_each_other(paths: list[str], fault: tuple[int, str] | None) -> None:
-    assert first_fault(paths) == fault
+    assert first_fault(paths, 100) == fault
+
+
+def test_folders_are_limited_too() -> None:
+    paths = ["a/b/1", "a/c/2", "a/c/3"]
+    assert first_fault(paths, 3) is None
+    assert first_fault(paths, 2) == (1, "needs more than 2 folders (LIMBECK_UPLOAD_MAX_FILES)")

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -43,11 +44,12 @@ def raising(error: Exception) -> Any:
 
 @pytest.mark.slow
 def test_whole_run_is_not_repeated(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command += ["--set", "losses.phrase_kl=1"]
+    command += ["--set", "losses.phrase_kl=1", "--set", "tuned_teacher=10"]
     assert main(command) == 0
     first = capsys.readouterr()
     assert "training: epoch 2/2" in first.err
     assert "a bank of 2 attribute phrases (seen labels)" in first.err
+    assert re.search(r"the tuned teacher: seen labels [\d.]+% -> [\d.]+%, unseen labels [\d.]+% -> [\d.]+%", first.err)
     assert "1 labels have no attributes for phrases; their names alone are used: blue jay" in first.err
     assert "24 tokens, weights open_clip_model.safetensors (" in first.err
     table = first.out.splitlines()

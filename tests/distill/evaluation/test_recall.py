@@ -77,3 +77,29 @@ def test_labels_of_one_image_have_no_neighbours() -> None:
     assert found.image_to_image is None
     assert found.text_to_image is not None
     assert found.text_to_image.recall[0] == 1.0
+
+
+def test_an_image_with_several_labels_is_one_neighbour() -> None:
+    """Five images of label 1 are nearer than the right one, and each has a second row: its rank is 5, not 10."""
+    nearer = torch.tensor([[1.0, 0.1]]).repeat(5, 1)
+    features = torch.cat([torch.tensor([[1.0, 0.0]]), nearer, torch.tensor([[0.0, 1.0]]), nearer])
+    labels = np.array([0, 1, 1, 1, 1, 1, 0, 2, 2, 2, 2, 2])
+    numbers = np.array([0, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5])
+    found = retrieval(features, labels, torch.eye(2)[[0, 1, 0]], (0,), numbers)
+    assert found.image_to_image is not None
+    assert found.text_to_image is not None
+    assert found.text_to_image.num_images == 7
+    own = retrieval(features[:7], labels[:7], torch.eye(2), (0,))
+    assert own.image_to_image is not None
+    assert own.text_to_image is not None
+    assert found.text_to_image.recall == own.text_to_image.recall
+    assert found.text_to_image.chance == own.text_to_image.chance
+    # Of 12 queries, the two of label 0 find each other at rank 5; all others have a neighbour of their label at rank 0.
+    assert found.image_to_image.recall == (10 / 12, 10 / 12, 1.0)
+
+
+def test_a_neighbour_is_right_by_any_of_its_labels() -> None:
+    features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, 0.1], [0.0, 1.0]])
+    found = retrieval(features, np.array([1, 0, 1, 0]), torch.eye(2), (0, 1), np.array([0, 1, 1, 2]))
+    assert found.image_to_image is not None
+    assert (found.image_to_image.recall[0], found.image_to_image.num_images) == (0.75, 3)

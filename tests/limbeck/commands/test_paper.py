@@ -146,3 +146,19 @@ def test_the_plan_of_a_data_set_of_the_paper(tmp_path: Path, capsys: Capture, mo
     assert distill["teacher"] == "ViT-L-14:openai"
     assert (distill["recipe"], distill["config"]) == ("li2023_resnet", {"passes_per_epoch": 5})
     assert "unlike the published split: 99 unseen labels, the paper has 100" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", [["--strategies", "sentence"], ["--endpoint", "local"], ["--llm-model", "m"]])
+def test_an_option_of_the_llm_counts_beside_the_published_sentences(
+    given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_miniature("cub", tmp_path / "cub")
+    monkeypatch.chdir(tmp_path)
+    dataset = {"counts": dict.fromkeys(("train", "held_out", "ood", "id_labels", "ood_labels"), 1)}
+    dataset |= {"warnings": [], "labels": [0, 1, 2, 3], "same_id": None}
+    planned = {"vocabulary": {"num_labels": 4, "same_id": None}, "dataset": dataset, "jobs": []}
+    with scripted([Say(200, planned)]) as server:
+        command = ["run", "--paper", "cub", "--images", "cub", "--out", "student", "--dry-run", "--url", server.url]
+        assert main([*command, *given]) == 0
+    kinds = [job["kind"] for job in json.loads(server.seen[0].body)["jobs"]]
+    assert kinds == ["enrich", "distill"]

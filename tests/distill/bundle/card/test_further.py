@@ -1,16 +1,21 @@
 """The section of the model card on robustness and retrieval, its plots, and its replacement in an existing card."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from distill.bundle.card.further import HEADING, NOT_MEASURED, further_markdown, further_plots, with_further
 from distill.bundle.card.further_plots import draw_further
+from distill.bundle.card.model_card import model_card
 from distill.json_types import EvaluationJSON
+from tests.distill.bundle.card.test_model_card import FACTS
 from tests.further_evaluation import FURTHER
 
 EVALUATION: EvaluationJSON = {"text": "names", "id": None, "ood": None, **FURTHER}  # type: ignore[typeddict-item]
+NOTHING: EvaluationJSON = {"text": "names", "id": None, "ood": None}
 CARD = f"# a\n\n{HEADING}\n\nSTALE\n\n![x](y.png)\n\n## Weaknesses\n\nmany\n"
 
 
@@ -31,19 +36,29 @@ def test_the_section_has_every_result() -> None:
 
 
 def test_without_a_result_the_section_says_so() -> None:
-    nothing: EvaluationJSON = {"text": "names", "id": None, "ood": None}
-    assert further_markdown(nothing) == NOT_MEASURED
-    assert further_plots(nothing) == []
+    assert further_markdown(NOTHING) == NOT_MEASURED
+    assert further_plots(NOTHING) == []
 
 
 @pytest.mark.parametrize("card", [CARD, CARD.replace(f"{HEADING}\n\nSTALE\n\n![x](y.png)\n\n", "")])
 def test_the_section_of_a_card_is_replaced(card: str) -> None:
-    changed = with_further(card, EVALUATION)
+    changed = with_further(card, NOTHING, EVALUATION)
     assert "STALE" not in changed
     assert changed.count(HEADING) == 1
     assert changed.index(HEADING) < changed.index("mCE 0.75") < changed.index("## Weaknesses")
     assert changed.endswith("## Weaknesses\n\nmany\n")
-    assert with_further(changed, EVALUATION) == changed
+    assert with_further(changed, EVALUATION, EVALUATION) == changed
+
+
+def test_the_limits_of_a_card_follow_what_was_measured() -> None:
+    threshold = {"threshold": 0.25, "false_alarm_rate": 0.05, "num_images": 80}
+    before: Any = {**NOTHING, "none_of_these": threshold}
+    far = {**FURTHER["open_set"]["unknown"][0], "kind": "far", "source": "tools", "rejected_among_all": 0.875}
+    after: Any = {**before, **FURTHER, "open_set": {**FURTHER["open_set"], "unknown": [far]}}
+    card = with_further(model_card(replace(FACTS, evaluation=before)), before, after)
+    assert card == model_card(replace(FACTS, evaluation=after))
+    assert "It rejects 87.5% of 30 images of tools." in card
+    assert "other cameras" not in card
 
 
 @pytest.mark.slow

@@ -1,16 +1,22 @@
 """`python -m distill evaluate`: a bundle on other images and labels, without training images, and its errors."""
 
+import io
 import json
 import shutil
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from distill.bundle.verify import verify_bundle
+from distill.cli.commands.evaluate import further_sets
+from distill.cli.console import Console
 from distill.cli.train_process import main
 from distill.evaluation import further
+from distill.hooks import PipelineHooks
 
 pytestmark = pytest.mark.slow
 
@@ -90,6 +96,14 @@ def test_further_sets_are_added_to_the_bundle(
     assert "| oil |" in (bundle / "README.md").read_text()
     assert main(["evaluate", str(bundle), *images[:2], "--baseline", str(tmp_path / "closed" / "classifier")]) == 2
     assert "give --corruptions too" in capsys.readouterr().err
+
+
+def test_the_threshold_is_that_of_the_bundle_for_its_own_labels(tmp_path: Path) -> None:
+    (tmp_path / "evaluation.json").write_text(json.dumps({"text": "names", "none_of_these": {"threshold": 0.25}}))
+    nothing: Any = dict.fromkeys(("far", "baseline", "trained_on")) | {"outliers": (), "domains": ()}
+    for given, expected in ((None, 0.25), ("other labels", None)):
+        arguments: Any = SimpleNamespace(bundle=tmp_path, given=given, corruption_images=0, **nothing)
+        assert further_sets(arguments, None, Console(io.StringIO()), PipelineHooks()).threshold == expected
 
 
 def test_other_labels_are_encoded_by_the_pairing_or_the_teacher(

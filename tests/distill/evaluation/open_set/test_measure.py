@@ -78,3 +78,28 @@ def test_few_images_give_no_result() -> None:
     enough = images(0, MIN_IMAGES, 0.1, 0)
     nothing = Unknown(kind="far", source="there", features=TEXTS[:0])
     assert open_set(enough, np.zeros(len(enough), np.int64), TEXTS, (0,), [nothing], temperature=0.07) is None
+
+
+def test_an_image_with_several_labels_is_one_image_and_right_by_any_of_them() -> None:
+    """Ten images show labels 0 and 2 and are closest to the text of 2; their first row is that of label 0."""
+    both, plain = images(2, 10, 0.1, 0), images(0, 30, 0.1, 1)
+    far = Unknown(kind="far", source="there", features=images(5, 20, 0.1, 3))
+    found = open_set(
+        torch.cat([both, plain, both]),
+        np.repeat([0, 2], [40, 10]),
+        TEXTS,
+        KNOWN_LABELS,
+        [far],
+        temperature=0.07,
+        image_numbers=np.concatenate([np.arange(40), np.arange(10)]),
+    )
+    as_one_label = open_set(
+        torch.cat([both, plain]), np.repeat([2, 0], [10, 30]), TEXTS, KNOWN_LABELS, [far], temperature=0.07
+    )
+    assert found is not None
+    assert as_one_label is not None
+    assert found.num_images == 40
+    for one, other in zip(found.unknown[0].scores, as_one_label.unknown[0].scores, strict=True):
+        assert (one.oscr, one.auroc, one.threshold, one.roc) == (other.oscr, other.auroc, other.threshold, other.roc)
+        assert one.oscr == pytest.approx(1.0)
+        assert one.known_accuracy > 0.9
