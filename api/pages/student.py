@@ -237,6 +237,7 @@ def _missing(tx: Session, row: Checkpoint, figures: StudentFigures) -> list[Mapp
         config = {
             **{name: getattr(spec.config, name).model_dump(mode="json") for name in same},
             "augmentation": spec.config.data.augmentation.model_dump(mode="json"),
+            "view": spec.config.data.view,
             "protocol": "closed_set",
         }
         body = {"kind": "distill", "teacher": figures.teacher_ref, "recipe": spec.recipe, "config": config, **at}

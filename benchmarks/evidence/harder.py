@@ -151,13 +151,13 @@ def report(
     seeds = ", ".join(dict.fromkeys(str(one["seed"]) for one in records))
     introduction = (
         f"Accuracy on the beetles (`examples/beetles`), by `{command}`. The student is `{BASE['student']}` at "
-        f"{BASE['image_px']} px with three pictures a species; {records[0]['steps']:,} steps of {BASE['batch_size']} "
-        f"images, seeds {seeds}; {duration(sum(one['seconds'] for one in records))} in total on "
-        f"{records[0]['machine']}. After ±: half of the 95% interval by Student's t over seeds."
+        f"{BASE['image_px']} px with three pictures a species, batches of {BASE['batch_size']} images, seeds {seeds}; "
+        f"{duration(sum(one['seconds'] for one in records))} in total on {records[0]['machine']}. After ±: half of "
+        "the 95% interval by Student's t over seeds."
     )
     rows = [
-        f"| arm | texts | seen{head} | minutes |",
-        f"|---|---|---{'|---|---' * len(groups)}|---|",
+        f"| arm | texts | seen{head} | steps | minutes |",
+        f"|---|---|---{'|---|---' * len(groups)}|---|---|",
         *_teacher(world, groups),
         *_tuned_teacher(records, world, groups),
         *(
@@ -173,7 +173,7 @@ def _teacher(world: BeetleWorld, groups: Sequence[str]) -> list[str]:
     for text in ("sentence", "phrases"):
         measured = [world.measured_teacher(group, text) for group in groups]
         cells = "".join(f" | {unseen:.1%} | " for _, unseen in measured)
-        rows.append(f"| the teacher | {text} | {measured[0][0]:.1%}{cells} | |")
+        rows.append(f"| the teacher | {text} | {measured[0][0]:.1%}{cells} | | |")
     return rows
 
 
@@ -185,7 +185,7 @@ def _tuned_teacher(records: Sequence[ArmRecord], world: BeetleWorld, groups: Seq
         arm = HARDER_ARMS[name]
         measured = [world.measured_tuned_teacher(group, arm.text, arm.config(0)) for group in groups]
         cells = "".join(f" | {unseen:.1%} | " for _, unseen in measured)
-        rows.append(f"| the teacher of {name} | {arm.text} | {measured[0][0]:.1%}{cells} | |")
+        rows.append(f"| the teacher of {name} | {arm.text} | {measured[0][0]:.1%}{cells} | | |")
     return rows
 
 
@@ -197,6 +197,7 @@ def _line(records: Sequence[ArmRecord], world: BeetleWorld, groups: Sequence[str
         mean = mean_of([value for one in records if (value := unseen_accuracy(one, group)) is not None])
         teacher = world.measured_teacher(group, arm.text)[1]
         cells += [_shown(mean), f"{mean.value / teacher:.0%}"]
+    cells.append(f"{records[0]['steps']:,}")
     cells.append(f"{sum(one['seconds'] for one in records) / len(records) / 60:.1f}")
     return f"| {' | '.join(cells)} |"
 

@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DISTILL = ROOT / "distill"
 # These show, store or start a run, and do not affect its numbers.
 EXCLUDED_MODULES = {"__main__", "benefit", "bundle", "cli", "model_names", "loggers"}
-OWN_FILES = Path(__file__).resolve(), Path(__file__).resolve().with_name("world.py")
+OWN_FILES = tuple(Path(__file__).resolve().with_name(name) for name in ("run.py", "world.py", "beetle_world.py"))
 SAVE_EVERY_S = 20.0
 NO_HOOKS = TrainHooks()
 

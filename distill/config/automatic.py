@@ -46,7 +46,7 @@ CHOSEN = ("epochs", "milestones", "num_views", "batch_size", "lr", "precision")
 
 USABLE_MEMORY = {"cuda": 0.85, "cpu": 0.5}
 """Share of the free memory that a training may plan with."""
-STEP_OVERHEAD = 1.5
+STEP_OVERHEAD = 1.1
 """Memory of a step over that of the outputs of all layers: gradients of activations, workspaces, the images."""
 
 

@@ -107,13 +107,15 @@ def _too_short(least: Duration, plan: BatchPlan, config: TrainConfig, seconds: f
             f"of the time budget of {budget}, {left} are left after the teacher's views, and one epoch takes {steps}: "
             "start again, which finds the views in the cache, or give more time"
         )
-    needed = least.total / (1 - MARGIN)
-    parts = [f"{time_text(least.decoding)} to read the images"] if least.decoding else []
+    spent = max((config.schedule.time_budget_s or seconds) - seconds, 0)
+    needed = math.ceil(spent + least.total / (1 - MARGIN))
+    parts = [f"{time_text(spent)} to measure"] if spent >= 1 else []
+    parts += [f"{time_text(least.decoding)} to read the images"] if least.decoding else []
     parts += [f"{time_text(least.views)} for one teacher view of each"] if least.views else []
+    least_text = f"{needed}s" if needed < 60 else f"{math.ceil(needed / 60)}m"
     return (
         f"a time budget of {budget} is too short for one epoch, which takes about {time_text(needed)} here "
-        f"({', '.join([*parts, steps])}): give at least {math.ceil(needed / 60)}m, or choose a smaller student, "
-        "image_px or teacher"
+        f"({', '.join([*parts, steps])}): give at least {least_text}, or choose a smaller student, image_px or teacher"
     )
 
 

@@ -137,8 +137,9 @@ class TrainConfig(TrainSettings):
             )
         if "cls_texts" in names and self.objective.context_tokens:
             raise ValueError("loss cls_texts has each text as it is written, and context_tokens learns its beginning")
-        if protocol == "closed_set" and self.objective.tuned_teacher is not None:
-            raise ValueError("tuned_teacher changes the teacher, and protocol closed_set has none: set it to null")
+        if protocol in ("closed_set", "retrieval") and self.objective.tuned_teacher is not None:
+            reason = "has none" if protocol == "closed_set" else "compares with its own features"
+            raise ValueError(f"tuned_teacher changes the teacher, and protocol {protocol} {reason}: set it to null")
         if protocol == "closed_set" and self.objective.context_tokens:
             raise ValueError("context_tokens are for texts, and protocol closed_set has none: set context_tokens to 0")
         return self

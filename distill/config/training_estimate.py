@@ -69,7 +69,7 @@ def estimate_training(
     """
     data, schedule = config.data, config.schedule
     few = _num_few(config, counts)
-    unlabelled = counts.get("unlabelled", 0)
+    unlabelled = _num_unlabelled(config, counts)
     labelled = counts["train"] + few
     plan = plan_batches(config, labelled, num_ranks, num_few=few, has_unlabelled=unlabelled > 0)
     if rates is not None and schedule.time_budget_s is not None:
@@ -83,7 +83,7 @@ def estimate_training(
     shared = data.num_views if data.sampling != "uniform" or unlabelled else min(data.num_views, passes)
     num_views = {"same": shared, "live": 0}.get(data.view, 1)
     has_teacher = data.protocol != "closed_set"
-    teacher_before = images * num_views if has_teacher else 0
+    teacher_before = images * num_views + _num_compared(config, counts) if has_teacher else 0
     # Views are cut from images of the teacher's size, which most often is 224 px.
     sizes = [config.student.size] + (
         [ImageSize.of(TEACHER_PX)] if has_teacher and data.view in ("same", "live") else []
@@ -111,7 +111,23 @@ def estimate_training(
 
 def num_trained(config: TrainConfig, counts: Mapping[str, int]) -> int:
     """The images that a training of `config` uses, with few-shot and unlabelled ones."""
-    return counts["train"] + _num_few(config, counts) + counts.get("unlabelled", 0)
+    return counts["train"] + _num_few(config, counts) + _num_unlabelled(config, counts)
+
+
+def _num_unlabelled(config: TrainConfig, counts: Mapping[str, int]) -> int:
+    """The unlabelled images that are trained on."""
+    found, wanted = counts.get("unlabelled", 0), config.data.unlabelled_nearest
+    return found if wanted is None else min(found, wanted)
+
+
+def _num_compared(config: TrainConfig, counts: Mapping[str, int]) -> int:
+    """The whole images that the teacher encodes only to choose unlabelled images or to be tuned."""
+    left_out = counts.get("unlabelled", 0) - _num_unlabelled(config, counts)
+    if config.data.view == "center":  # the features of the images that are trained on serve both
+        return left_out
+    if left_out:
+        return counts["train"] + counts["unlabelled"]
+    return counts["train"] if config.objective.tuned_teacher is not None else 0
 
 
 def _num_few(config: TrainConfig, counts: Mapping[str, int]) -> int:

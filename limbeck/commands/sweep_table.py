@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from limbeck.models import Job
 
-COLUMNS = {"id": "seen, held out", "ood": "unseen", "joint": "harmonic mean, among all"}
-"""Part of an evaluation → its heading."""
+COLUMNS = {"id": "seen", "ood": "unseen", "joint": "H"}
+"""Part of an evaluation → its heading; H is the harmonic mean of both among all labels."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Figure:
         if self.interval is None:
             return f"{self.value:.1%}"
         low, high = self.interval
-        return f"{self.value:.1%} ({low:.1%} to {high:.1%})"
+        return f"{self.value:.1%} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,10 @@ def sweep_table(results: Sequence[Result]) -> "Table":
 
     names = list(results[0].combination.changed)
     parts = [part for part in COLUMNS if any(result.figure(part) for result in results)]
-    table = Table(*names, title="mean per-class accuracy, 95% intervals", title_style="bold")
+    title = "mean per-class accuracy of held-out images, with 95% intervals; H: harmonic mean among all labels"
+    table = Table(*names, title=title, title_style="bold", box=None)
     for part in parts:
-        table.add_column(COLUMNS[part], justify="right")
+        table.add_column(COLUMNS[part], justify="right", no_wrap=True)
     table.add_column("job", no_wrap=True)
     for result in ranked(results):
         settings = [shown(value) for value in result.combination.changed.values()]
@@ -113,7 +114,7 @@ def best_line(results: Sequence[Result]) -> str:
     if figure is None:
         return "no training was measured on held-out images, so that none is best"
     student = f", student {best.checkpoint_id}" if best.checkpoint_id else ""
-    line = f"best by held-out images of seen labels: {best.combination} ({figure}){student}"
+    line = f"best by held-out images of seen labels: {best.combination}, {figure}{student}"
     low = figure.interval[0] if figure.interval else figure.value
     near = [
         str(result.combination)

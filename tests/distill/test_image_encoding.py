@@ -9,7 +9,8 @@ import torch
 from distill.config.train_config import TrainConfig
 from distill.data.image_index import ImageIndex, Item
 from distill.data.splits import NO_LABEL
-from distill.image_encoding import nearest_similarity, training_uses
+from distill.hooks import PipelineHooks
+from distill.image_encoding import encode_use, nearest_similarity, training_uses
 from distill.pipeline import training_data
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
@@ -87,3 +88,21 @@ def test_nearest_similarity_in_blocks() -> None:
     expected = torch.nn.functional.cosine_similarity(one[:, None], other[None], dim=-1).amax(dim=1)
     torch.testing.assert_close(nearest_similarity(one, other, rows_at_once=3), expected)
     assert nearest_similarity(one, other[:0]).tolist() == [-1.0] * 7
+
+
+def test_a_features_part_encodes_the_strong_views_that_the_training_uses(
+    with_pool: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    augmentation = {"rand_ops": 1, "colour": 0.3, "erase": 0.5, "teacher": "all"}
+    strong = config(view="same", num_views=2, augmentation=augmentation)
+    use, _ = training_uses(strong, with_pool)
+    paths = [with_pool.file(row) for row in use.rows.tolist()]
+    encode_use(use, tiny_teacher, paths, cache=tmp_path / "cache", hooks=PipelineHooks())
+    expected = training_data(strong, with_pool, tiny_teacher, targets, cache=tmp_path / "other").teacher
+
+    def fail(*_arguments: object) -> None:
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(Teacher, "encode_images", fail)
+    found = training_data(strong, with_pool, tiny_teacher, targets, cache=tmp_path / "cache")
+    torch.testing.assert_close(found.teacher, expected, atol=2e-3, rtol=2e-3)

@@ -28,6 +28,7 @@ PAGES = [
     "docs/how-to/own-data.md",
     "docs/how-to/uploads.md",
     "docs/how-to/attributes.md",
+    "docs/how-to/training.md",
     "docs/how-to/production.md",
     "docs/how-to/new-words.md",
     "docs/how-to/evaluation.md",

@@ -20,7 +20,7 @@ from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.train_config import TrainConfig
 
 # Those of a ResNet-18 at 224 px, as `distill.fitting.device_facts.student_facts` finds them.
-RESNET18 = StudentFacts(num_parameters=11_439_168, num_activations=7_000_000)
+RESNET18 = StudentFacts(num_parameters=11_439_168, num_activations=9_400_000)
 GB = 10**9
 
 
@@ -153,6 +153,12 @@ def test_two_lengths_are_refused_where_they_are_given(settings: dict[str, Any], 
 def test_budgets_set_the_epochs_of_every_recipe() -> None:
     assert resolved(1000, "li2023_resnet", images_seen=150_000).schedule.epochs == 30
     assert resolved(1000, "limbeck-small", time_budget_s=60).schedule.automatic == ("epochs",)
+
+
+def test_views_of_a_time_budget_are_encoded_by_the_training() -> None:
+    """No other worker encodes them ahead, because their number is not known."""
+    assert resolved(1000).encodes_ahead
+    assert not resolved(1000, time_budget_s=60).encodes_ahead
 
 
 def test_a_short_name_of_a_student() -> None:

@@ -65,10 +65,18 @@ def test_less_than_one_epoch_is_refused_with_what_fits() -> None:
         fit_to_time(config, plan, NUM_IMAGES, RATES, 20)
     assert str(error.value) == (
         "a time budget of 20 s is too short for one epoch, which takes about 48 s here (10 s to read the images, 20 s "
-        "for one teacher view of each, 16 s for 31 steps): give at least 1m, or choose a smaller student, image_px or "
+        "for one teacher view of each, 16 s for 31 steps): give at least 48s, or choose a smaller student, image_px or "
         "teacher"
     )
-    assert fit_to_time(config, plan, NUM_IMAGES, RATES, 60).schedule.epochs >= 1
+    assert fit_to_time(config, plan, NUM_IMAGES, RATES, 48).schedule.epochs == 1
+    with pytest.raises(TimeBudgetTooShort, match=r"takes about 4 min here \(2 min to measure, 80 s to .*at least 5m"):
+        fit_to_time(
+            config.model_copy(update={"schedule": config.schedule.model_copy(update={"time_budget_s": 120})}),
+            plan,
+            NUM_IMAGES,
+            replace(RATES, decode_s=0.08),
+            -20,
+        )
     with pytest.raises(TimeBudgetTooShort, match=r"2.0 s are left after .*: start again, which finds the views"):
         fit_to_time(config, plan, NUM_IMAGES, RATES, 2, has_views=True)
 

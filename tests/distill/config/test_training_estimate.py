@@ -38,6 +38,25 @@ def test_passes_of_the_teacher(settings: dict[str, Any], before: int, during: in
     assert (found.teacher_before, found.teacher_during) == (before, during)
 
 
+@pytest.mark.parametrize(
+    ("settings", "before", "images"),
+    [
+        ({"view": "center"}, 6122, 6122),
+        ({"view": "center", "unlabelled_nearest": 500}, 6122, 4622),
+        ({"view": "live", "unlabelled_nearest": 500}, 6122, 4622),
+        ({"view": "live", "unlabelled_nearest": 5000}, 0, 6122),
+        ({"view": "center", "tuned_teacher": 1.0}, 6122, 6122),
+        ({"view": "squash", "tuned_teacher": 1.0}, 6122 + 4122, 6122),
+    ],
+)
+def test_chosen_images_and_a_tuned_teacher_cost_passes_over_whole_images(
+    settings: dict[str, Any], before: int, images: int
+) -> None:
+    found = estimated("limbeck-small", {"unlabelled": 2000}, student="test_resnet", image_px=64, **settings)
+    assert found.teacher_before == before
+    assert found.decoded_bytes % images == 0
+
+
 def test_few_shot_images_are_trained_on_and_not_measured() -> None:
     found = estimated("li2023_resnet_5shot")
     assert found.measured == 7666 - 500

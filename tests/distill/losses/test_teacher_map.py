@@ -1,6 +1,7 @@
 """The map of a tuned teacher: near the identity under a strong pull, a fit under a weak one, used for every view."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -83,6 +84,13 @@ def test_its_cost_on_unseen_labels_is_stated(
     assert stated in tuned_teacher_cost(before, after)
 
 
-def test_a_closed_set_has_no_teacher_to_tune() -> None:
-    with pytest.raises(ValueError, match="tuned_teacher changes the teacher, and protocol closed_set has none"):
-        small_config(protocol="closed_set", tuned_teacher=1)
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"protocol": "closed_set"}, "has none"),
+        ({"protocol": "retrieval", "shots": 2}, "compares with its own features"),
+    ],
+)
+def test_a_protocol_without_a_teacher_to_tune_is_refused(settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=f"tuned_teacher changes the teacher, and protocol .* {reason}"):
+        small_config(tuned_teacher=1, **settings)

@@ -89,7 +89,7 @@ def test_jobs_run_one_after_the_other_and_the_best_is_that_of_the_held_out_image
     ]
     printed = capsys.readouterr().out
     # The second one is better on unseen labels, which choose nothing.
-    assert "best by held-out images of seen labels: lr=0.001 (80.0% (78.0% to 82.0%)), student ckp_1\n" in printed
+    assert "best by held-out images of seen labels: lr=0.001, 80.0% (78.0 to 82.0), student ckp_1\n" in printed
 
 
 def test_jobs_that_exist_are_used_and_as_many_run_as_are_allowed(capsys: Capture) -> None:
