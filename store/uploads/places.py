@@ -53,6 +53,11 @@ class UploadPlace:
         """The folder of the files, which datasets may name."""
         return self.folder / "files"
 
+    @property
+    def has_bytes(self) -> bool:
+        """Whether bytes of the stream lie in it."""
+        return self.archive.exists() or self.files.exists()
+
     def remove(self) -> None:
         """Delete everything of the upload."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -38,9 +38,14 @@ def delete_expired(db: Database, settings: Settings, *, grace_s: float = GRACE_S
 
 
 def _abandoned(db: Database, root: Path, grace_s: float) -> list[Path]:
-    """Folders of uploads without a row. They are listed before the rows are read."""
+    """Folders of uploads without a row. They are listed before the rows are read.
+
+    If the database knows none of the folders, it can be another one than that of the uploads: images then stay.
+    """
     before = time.time() - grace_s
-    folders = [path for path in root.glob("upl_*") if path.is_dir() and path.stat().st_mtime < before]
+    folders = [path for path in root.glob("upl_*") if path.is_dir()]
+    old = [path for path in folders if path.stat().st_mtime < before]
     with db.read() as tx:
         known = set(tx.scalars(select(Upload.id)))
-    return [path for path in folders if path.name not in known]
+    is_ours = any(path.name in known for path in folders)
+    return [path for path in old if path.name not in known and (is_ours or not UploadPlace(path).has_bytes)]

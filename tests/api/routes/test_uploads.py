@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from httpx2 import Response
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from starlette.testclient import TestClient
 
 from api.app import create_app
@@ -323,6 +323,21 @@ def test_uploads_that_are_not_completed_expire(on: Service, tmp_path: Path) -> N
     assert upkeep.delete_expired(on.db, on.settings, grace_s=-60) == 1
     assert {path.name for path in (tmp_path / "uploads").iterdir()} == {kept, new, "of the operator"}
     assert {row["id"] for row in on.get("/v1/uploads")["data"]} == {kept, new}
+
+
+def test_images_stay_if_the_database_is_another_one_than_that_of_the_uploads(local: Service, tmp_path: Path) -> None:
+    id = uploaded(local)["id"]
+    with local.db.write() as tx:
+        tx.execute(delete(Upload))
+    folder = tmp_path / "uploads"
+    (folder / "upl_of_a_crash").mkdir()
+    assert upkeep.delete_expired(local.db, local.settings, grace_s=-60) == 1
+    assert {path.name for path in folder.iterdir()} == {id}
+    assert (folder / id / "files").is_dir()
+    # A folder that it knows: what it does not know was deleted, and its removal was interrupted.
+    other = local.post("/v1/uploads", {"name": "new", "files": listed()})["id"]
+    assert upkeep.delete_expired(local.db, local.settings, grace_s=-60) == 1
+    assert {path.name for path in folder.iterdir()} == {other}
 
 
 def test_without_the_setting_a_problem_names_it(service: Service) -> None:
