@@ -17,8 +17,9 @@ ONE_FILE_EACH = ("api/pages", "api/routes", "limbeck/commands", "distill/losses"
 SAME_CONCEPT = """
     AgainEstimate AttributeSet AuditRecord BundleError BundleFile Call CaptionSet ChatBody Checkpoint Conflict
     CountedLabel Dataset Draft EpochCheckpoint Event Guess ImageURL InvalidRequest Job LLMAnswer Label LabelCoverage
-    Line LineJSON LineViolation NamedSchema NoneOfThese NotFound Page Problem Progress Range Report ResponseFormat
-    Sample Stage StatsJSON StrategyEstimate Teacher TextTargets Upload UsdRange Vocabulary Webhook WebhookDelivery
+    LabelThreshold Line LineJSON LineViolation NamedSchema NoneOfThese NotFound Page Problem Progress Range Report
+    ResponseFormat Sample Stage StatsJSON StrategyEstimate Teacher TextTargets Upload UsdRange Vocabulary Webhook
+    WebhookDelivery
 """.split()  # noqa: SIM905
 
 

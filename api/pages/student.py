@@ -73,6 +73,8 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
                 for part in LABEL_PARTS
                 if _of_part(figures.labels, part)
             ],
+            "measure": _measure(figures),
+            "is_multi_label": figures.student.is_multi_label,
             "gain": _gain(figures),
             "confusions": [(PARTS[part], _pair_rows(id, _confusions(figures, part)[:_WORST])) for part in LABEL_PARTS],
             "can_classify": any(file.path == "onnx/image.onnx" for file in files),
@@ -111,10 +113,11 @@ def labels_page(
         q=q,
         rows=[_label_cells(id, one) for one in shown],
         gain=_gain(figures),
+        measure=_measure(figures),
         first=start + 1,
         last=start + len(shown),
         total=len(rows),
-        histogram=_histogram(rows),
+        histogram=_histogram(rows, _measure(figures).lower()),
         next_url=with_query(path, **query, start=start + _ROWS) if len(rows) > start + _ROWS else "",
         first_url=with_query(path, **query) if start else "",
     )
@@ -162,6 +165,7 @@ def label_page(
         label=name,
         rows=[_label_cells(id, one) for one in rows],
         gain=_gain(figures),
+        measure=_measure(figures),
         samples=samples,
         confusions=_confusion_rows(id, figures, part, name, is_exact=True),
     )
@@ -207,12 +211,16 @@ def _figure_charts(figures: StudentFigures) -> list[tuple[str, Markup]]:
             title,
             charts.intervals(
                 [(one.name, one.accuracy(part), one.interval(part)) for one in figures.shown],
-                title=f"Accuracy, {title.lower()}",
+                title=f"{_measure(figures)}, {title.lower()}",
             ),
         )
         for part, title in FIGURE_PARTS
         if figures.student.accuracy(part) is not None
     ]
+
+
+def _measure(figures: StudentFigures) -> str:
+    return "Average precision" if figures.student.is_multi_label else "Accuracy"
 
 
 def _missing(tx: Session, row: Checkpoint, figures: StudentFigures) -> list[Mapping[str, Any]]:
@@ -230,7 +238,7 @@ def _missing(tx: Session, row: Checkpoint, figures: StudentFigures) -> list[Mapp
         text = "This student was not evaluated by the names of the labels alone, without attributes."
         body = {"kind": "evaluate", "checkpoint_id": row.id, "text": "names", **at}
         found.append({"text": text, "button": "Evaluate it by names", "body": body})
-    if figures.closed_set is None:
+    if figures.closed_set is None and not figures.student.is_multi_label:
         spec = jobs.distill_spec(tx, row.job_id)
         # All that the baseline shares with the student: a recipe may have other values today.
         same = ("student", "schedule", "optimizer", "weight_average", "system")
@@ -310,12 +318,12 @@ def signed(value: float | None) -> Markup:
     return Markup('<span class="{}">{}</span>').format(kind, f"{100 * value:+.1f}" if value else "0")
 
 
-def _histogram(rows: Sequence[LabelRow]) -> Markup:
-    """How many labels have which accuracy, in 20 steps."""
+def _histogram(rows: Sequence[LabelRow], measure: str) -> Markup:
+    """How many labels have which accuracy (or another `measure`), in 20 steps."""
     counts = [0] * _BARS
     for row in rows:
         counts[min(int(row.accuracy * _BARS), _BARS - 1)] += 1
-    return charts.histogram(counts, title="Number of labels by accuracy", x_label="accuracy", y_label="labels")
+    return charts.histogram(counts, title=f"Number of labels by {measure}", x_label=measure, y_label="labels")
 
 
 def _confusions(figures: StudentFigures, part: str) -> Sequence[Mapping[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 from sqlalchemy.orm import Session
 
-from api.pages.evaluations import part_of
+from api.pages.evaluations import is_multi_label, part_of
 from distill.data.image_files.parquet_rows import SharedLRU
 from store import resources
 from store.jobs import evaluations, jobs
@@ -32,6 +32,11 @@ class Contender:
         found = part_of(self.figures, part)
         value = None if found is None else found.get("harmonic_mean" if part == "joint" else "accuracy")
         return None if value is None else float(value)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether the accuracies are average precisions, of images with several labels."""
+        return is_multi_label(self.figures)
 
     def interval(self, part: str, over: Literal["images", "labels"] = "images") -> tuple[float, float] | None:
         """The 95% interval of `accuracy` over other images of the same labels, or over other labels."""

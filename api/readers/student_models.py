@@ -59,7 +59,8 @@ class StudentModels:
     def classify(
         self, picture: bytes, digest: str, files: Mapping[str, Composed], words: Sequence[str], *, top: int
     ) -> "Classification":
-        """The best labels of a picture, among those of the bundle with this digest and `words`.
+        """The best labels of a picture, among those of the bundle with this digest and `words`; all that it shows, if
+        pictures can have several.
 
         Raises ProblemError: `image_unreadable` and `image_too_costly` (422), `bundle_unusable` (409),
         `onnxruntime_missing` (503).
@@ -70,7 +71,7 @@ class StudentModels:
             with self._running:
                 if words:
                     student = self._with_words(student, digest, words)
-                return student.classify_pixels(pixels, top=top)
+                return student.classify_pixels(pixels, top=None if student.is_multi_label else top)
         except ModuleNotFoundError:
             raise ProblemError(503, "onnxruntime_missing", _ONNX_MISSING) from None
         except BundleError as error:

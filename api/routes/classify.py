@@ -29,14 +29,19 @@ Words = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=200)]] | None,
     Query(max_length=_MAX_WORDS, description="New labels beside those of the student; repeat it for several."),
 ]
-Top = Annotated[int, Query(ge=1, le=100, description="Number of labels.")]
+Top = Annotated[
+    int, Query(ge=1, le=100, description="Number of labels; a multi-label student gives all above its threshold.")
+]
 
 
 class LabelScoreOut(ResponseModel):
     """A label and its score."""
 
     label: str
-    confidence: float = Field(description="Softmax over all labels and words at the student's temperature; 0 to 1.")
+    confidence: float = Field(
+        description="Softmax over all labels and words at the student's temperature, or the probability of this label "
+        "by itself if pictures can have several; 0 to 1."
+    )
     is_new: bool = Field(description="Whether it is a word of the request.")
 
 
@@ -44,10 +49,13 @@ class ClassificationOut(ResponseModel):
     """What a student sees in a picture."""
 
     object: Literal["classification"] = "classification"
-    labels: list[LabelScoreOut] = Field(description="Best first.")
+    labels: list[LabelScoreOut] = Field(
+        description="Best first. Of a multi-label student all labels above its threshold; none if there are none."
+    )
     cosine: float = Field(description="Largest cosine between the picture and the text of a label.")
     none_of_these: bool | None = Field(
-        description="Whether no label fits, by the student's threshold; null without one, and with new words."
+        description="Whether no label fits, by the student's threshold; null without one, and with new words unless "
+        "pictures can have several labels."
     )
 
 

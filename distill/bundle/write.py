@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -28,6 +29,7 @@ from distill.bundle.card import plots
 from distill.bundle.card.facts import CardFacts
 from distill.bundle.card.further_plots import draw_further
 from distill.bundle.card.model_card import model_card
+from distill.bundle.card.multi_label.markdown import precision_parts
 from distill.bundle.common_files import (
     BundleFile,
     bundle_origin,
@@ -159,6 +161,10 @@ def _check_inputs(
 def _draw_plots(draft: Path, training_log: Path, evaluation: StudentEvaluation) -> None:
     parts = {name: part for name in plots.PARTS if (part := evaluation.get(name))}
     plots.draw_loss(plots.read_curve(training_log), draft / "loss.png")
+    if several := evaluation.get("multi_label"):
+        levels = {name: {**part, "accuracy": part["mean_ap"]} for name, part in precision_parts(several).items()}
+        plots.draw_accuracy(cast(plots.EvaluationParts, levels), draft / "accuracy.png", "average precision")
+        return
     plots.draw_accuracy(parts, draft / "accuracy.png")
     plots.draw_reliability(parts, draft / "reliability.png")
     plots.draw_confusions(parts, draft / "confusions.png")

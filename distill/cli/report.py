@@ -20,13 +20,35 @@ class RunReport(TypedDict):
 
 
 def accuracy_table(teachers: Sequence[ModelEvaluation], student: ModelEvaluation) -> str:
-    """Accuracies of the teacher for each text kind, of the student, and of guessing, as lines of text."""
+    """Accuracies of the teacher for each text kind, of the student, and of guessing, as lines of text.
+
+    Of images with several labels it is the mean average precision.
+    """
+    if student.get("multi_label"):
+        return _aligned(_precision_rows(teachers, student))
     rows = [["", "text", "ID", "OOD"]]
     rows += [_row(f"teacher {teacher['run']}", teacher, "accuracy") for teacher in teachers]
     rows += [_row(f"student {student['run']}", student, "accuracy")]
     if retrieval := student.get("retrieval"):
         rows += [_row("with retrieval", {**student, "id": None, "ood": retrieval}, "accuracy")]
-    rows += [_row("chance", {**student, "text": ""}, "chance")]
+    return _aligned([*rows, _row("chance", {**student, "text": ""}, "chance")])
+
+
+def _precision_rows(teachers: Sequence[ModelEvaluation], student: ModelEvaluation) -> list[list[str]]:
+    def row(name: str, one: ModelEvaluation, key: Literal["mean_ap", "chance"] = "mean_ap") -> list[str]:
+        found = one.get("multi_label")
+        parts = (found["id"], found["ood"]) if found else (None, None)
+        return [name, one["text"], *(f"{part[key]:.1%}" if part else "-" for part in parts)]
+
+    return [
+        ["", "text", "mAP, ID", "mAP, OOD"],
+        *(row(f"teacher {teacher['run']}", teacher) for teacher in teachers),
+        row(f"student {student['run']}", student),
+        row("chance", {**student, "text": ""}, "chance"),
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         f"{name:<{widths[0]}}  {text:<{widths[1]}}  {seen:>{widths[2]}}  {unseen:>{widths[3]}}"

@@ -51,6 +51,23 @@ class NoneOfThese:
 
 
 @dataclass(frozen=True)
+class LabelThreshold:
+    """An image of a multi-label student shows each label whose cosine is at least `threshold`.
+
+    `slope`, `intercept`: the probability of a label is the sigmoid of slope * cosine + intercept. `precision`,
+    `recall`: of the labels, measured on `num_images` held-out images of seen labels; None for a threshold of the
+    user's.
+    """
+
+    threshold: float
+    slope: float
+    intercept: float
+    precision: float | None = None
+    recall: float | None = None
+    num_images: int | None = None
+
+
+@dataclass(frozen=True)
 class TextTowerConfig:
     """The text tower in `onnx/config.json`.
 
@@ -138,11 +155,35 @@ class Bundle:
             )
         return features
 
+    def is_multi_label(self) -> bool:
+        """Whether the images of the training have several labels each."""
+        return bool(self._measured("multi_label"))
+
+    def label_threshold(self) -> LabelThreshold | None:
+        """The threshold of a multi-label student; None if it was measured on too few images, and for another one."""
+        found = (self._measured("multi_label") or {}).get("threshold")
+        if not found:
+            return None
+        try:
+            decisions = found["decisions"]
+            return LabelThreshold(
+                float(found["threshold"]),
+                float(found["slope"]),
+                float(found["intercept"]),
+                float(decisions["precision"]),
+                float(decisions["recall"]),
+                int(found["num_images"]),
+            )
+        except (TypeError, KeyError, ValueError):
+            raise BundleError(f"{self.folder}/evaluation.json has a multi_label that has no threshold") from None
+
+    def _measured(self, name: str) -> Any:
+        """A part of the evaluation; None if the bundle does not have it."""
+        return self.json("evaluation.json").get(name) if "evaluation.json" in self.files else None
+
     def none_of_these(self) -> NoneOfThese | None:
         """The threshold that was chosen on held-out images; None if the bundle has none."""
-        if "evaluation.json" not in self.files:
-            return None
-        found = self.json("evaluation.json").get("none_of_these")
+        found = self._measured("none_of_these")
         if not found:
             return None
         try:

@@ -4,14 +4,19 @@
     photos/1.jpg   crested auklet        61.0%  least auklet 20.1%, parakeet auklet 8.0%
     photos/2.jpg   none of these                crested auklet 12.5%
 
-The columns of the table get their widths from the paths and labels, which are known before the first row.
+The columns of the table get their widths from the paths and labels, which are known before the first row. A student of
+images with several labels has all labels of an image in one cell:
+
+    image          labels
+    photos/1.jpg   cat 91.0%, dog 70.2%
+    photos/2.jpg   none of these (nearest: bus 12.1%)
 """
 
 import csv
 from collections.abc import Iterable, Sequence
 from typing import Literal, TextIO, get_args
 
-from limbeck.classify.bundle import NoneOfThese
+from limbeck.classify.bundle import LabelThreshold, NoneOfThese
 from limbeck.classify.student import Classification, LoadedStudent, ScoredLabel
 from limbeck.shared.images.file_names import json_line, shown_path
 
@@ -27,6 +32,7 @@ class RowWriter:
     def __init__(self, out: TextIO, format: Format, images: Sequence[str], student: LoadedStudent) -> None:
         self._out, self._format = out, format
         self._threshold = student.none_of_these
+        self._labels = student.label_threshold if student.is_multi_label else None
         self._csv = csv.writer(out, lineterminator="\n")
         texts = (*student.labels, NONE_OF_THESE) if student.none_of_these else student.labels
         self._widths = [_width("image", images), _width("label", texts)]
@@ -35,11 +41,13 @@ class RowWriter:
         """Write the head of a table or of CSV."""
         if self._format == "csv":
             self._csv.writerow(["image", "rank", "label", "confidence", "cosine", "none_of_these"])
+        elif self._format == "table" and self._labels is not None:
+            self._write_columns("image", "labels", "", "")
         elif self._format == "table":
             self._write_columns("image", "label", "confidence", "next")
 
     def write(self, image: str, found: Classification) -> None:
-        """Write the row of an image; in CSV a row for each of its labels."""
+        """Write the row of an image; in CSV a row for each of its labels, and one without a label if it has none."""
         if self._format == "jsonl":
             self._out.write(json_line(_as_json(image, found)))
         elif self._format == "csv":
@@ -47,6 +55,11 @@ class RowWriter:
             for rank, one in enumerate(found.labels, start=1):
                 row = [shown_path(image), rank, one.label, f"{one.confidence:.6f}", f"{found.cosine:.6f}", none]
                 self._csv.writerow(row)
+            if not found.labels:
+                self._csv.writerow([shown_path(image), "", "", "", f"{found.cosine:.6f}", none])
+        elif self._labels is not None:
+            nearest = f" (nearest: {_listed([found.nearest])})" if found.nearest else ""
+            self._write_columns(shown_path(image), _listed(found.labels) or f"{NONE_OF_THESE}{nearest}", "", "")
         elif found.none_of_these:
             self._write_columns(shown_path(image), NONE_OF_THESE, "", _listed(found.labels))
         else:
@@ -55,7 +68,11 @@ class RowWriter:
 
     def end(self) -> None:
         """Write the meaning of the threshold below a table."""
-        if self._format == "table" and self._threshold is not None:
+        if self._format != "table":
+            return
+        if self._labels is not None:
+            self._out.write(f"\n{label_threshold_text(self._labels)}\n")
+        elif self._threshold is not None:
             self._out.write(f"\n{threshold_text(self._threshold)}\n")
 
     def _write_columns(self, image: str, label: str, confidence: str, others: str) -> None:
@@ -70,6 +87,17 @@ def threshold_text(threshold: NoneOfThese) -> str:
         return text
     images = f"{threshold.num_images:,} held-out images" if threshold.num_images else "held-out images"
     return f"{text}. Of {images} of known labels, {threshold.false_alarm_rate:.1%} are wrongly called so"
+
+
+def label_threshold_text(threshold: LabelThreshold) -> str:
+    """Which labels an image has, with their measured precision and recall."""
+    text = f"labels: those with a cosine of at least {threshold.threshold:.3f}"
+    if threshold.precision is None or threshold.recall is None:
+        return text
+    return (
+        f"{text}. On {threshold.num_images:,} held-out images, {threshold.precision:.1%} of such seen labels are "
+        f"right, and {threshold.recall:.1%} of the right ones are found"
+    )
 
 
 def _as_json(image: str, found: Classification) -> dict[str, object]:

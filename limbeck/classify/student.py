@@ -1,6 +1,8 @@
 """A student of a bundle, ready to classify: loading, embedding, and scores of labels. Needs no torch.
 
-A confidence is the softmax over the candidate labels at the student's training temperature. N images, B of a batch, K
+A confidence is the softmax over the candidate labels at the student's training temperature. A student of images with
+several labels judges each label by itself: an image has all labels above one threshold of the cosine, and a confidence
+is the probability of one label. N images, B of a batch, K
 labels, D embedding width; C, H, W channels, height and width of the student's input.
 """
 
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import numpy as np
 from PIL import Image
 
-from limbeck.classify.bundle import CONFIG, IMAGE_GRAPH, Among, Bundle, Floats, NoneOfThese
+from limbeck.classify.bundle import CONFIG, IMAGE_GRAPH, Among, Bundle, Floats, LabelThreshold, NoneOfThese
 from limbeck.classify.preprocessing import ImageTransform
 from limbeck.classify.sessions import Graph, num_cpus
 from limbeck.shared.bundle.files import BundleError
@@ -25,7 +27,7 @@ from limbeck.shared.images.unreadable import UnreadableImage
 if TYPE_CHECKING:
     from limbeck.classify.text_encoder import OnProgress
 
-BATCH = 32
+BATCH, TOP = 32, 3
 READ_AHEAD = 2 * BATCH
 
 ImageSource: TypeAlias = str | Path | bytes | Image.Image
@@ -40,7 +42,7 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True)
 class ScoredLabel:
-    """A label and its confidence, 0 to 1; the confidences of all candidates add up to 1."""
+    """A label and its confidence, 0 to 1; unless images have several labels, those of all candidates add up to 1."""
 
     label: str
     confidence: float
@@ -50,12 +52,14 @@ class ScoredLabel:
 class Classification:
     """The best labels of an image, best first. `cosine`: the largest one that the student's threshold is compared with.
 
-    `none_of_these`: whether it is below the threshold, so that no label fits; None without a threshold.
+    `none_of_these`: whether it is below the threshold, so that no label fits; None without a threshold. Of a
+    multi-label student `labels` are all labels above its threshold, and `nearest` the best label if there are none.
     """
 
     labels: tuple[ScoredLabel, ...]
     cosine: float
     none_of_these: bool | None
+    nearest: ScoredLabel | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +67,8 @@ class LoadedStudent:
     """A student with candidate labels.
 
     `targets`: (K, D), the text targets of `labels`. `known_targets`: of all labels that the threshold of
-    `none_of_these` is about, which are more than the candidates if these are `seen` or `unseen`.
+    `none_of_these` is about, which are more than the candidates if these are `seen` or `unseen`. `is_multi_label`:
+    whether an image can have several labels; those above `label_threshold`.
     """
 
     bundle: Bundle
@@ -74,15 +79,17 @@ class LoadedStudent:
     targets: Floats
     known_targets: Floats
     none_of_these: NoneOfThese | None
+    is_multi_label: bool = False
+    label_threshold: LabelThreshold | None = None
 
     def with_labels(
         self, labels: Sequence[str], on_progress: "OnProgress | None" = None, *, cache: Path | None = None
     ) -> "LoadedStudent":
         """The same student with other candidate labels, encoded by the text tower of the bundle.
 
-        It has no threshold, because that of the bundle was chosen for the bundle's labels. `cache`: a folder that keeps
-        the text targets (`limbeck.classify.target_cache`). Raises BundleError without a text tower, and ValueError
-        without labels.
+        It has no threshold of `none_of_these`, because that of the bundle was chosen for the bundle's labels; that of a
+        multi-label student serves every label. `cache`: a folder that keeps the text targets
+        (`limbeck.classify.target_cache`). Raises BundleError without a text tower, and ValueError without labels.
         """
         from limbeck.classify.target_cache import cached_targets
 
@@ -103,15 +110,25 @@ class LoadedStudent:
         return replace(self, labels=tuple(labels), targets=targets, known_targets=targets, none_of_these=None)
 
     def with_threshold(self, threshold: float | None) -> "LoadedStudent":
-        """The same student with another threshold of the cosine, or without one."""
-        return replace(self, none_of_these=None if threshold is None else NoneOfThese(threshold))
+        """The same student with another threshold of the cosine, or without one.
 
-    def classify(self, image: ImageSource, *, top: int = 3) -> Classification:
-        """The `top` labels of an image. Raises ImageError."""
+        Raises ValueError for a multi-label student without a threshold, which would have every label.
+        """
+        if not self.is_multi_label:
+            return replace(self, none_of_these=None if threshold is None else NoneOfThese(threshold))
+        if threshold is None:
+            raise ValueError("an image can have several labels, and without a threshold it would have all of them")
+        known = self.label_threshold
+        slope = 1 / self.temperature if known is None else known.slope
+        intercept = -threshold * slope if known is None else known.intercept
+        return replace(self, label_threshold=LabelThreshold(threshold, slope, intercept))
+
+    def classify(self, image: ImageSource, *, top: int | None = None) -> Classification:
+        """The `top` labels of an image: by default 3, or all of a multi-label student. Raises ImageError."""
         return self._classified(self.embed([image]), top)[0]
 
     def classify_many(
-        self, images: Iterable[SourceT], *, top: int = 3, batch_size: int = BATCH
+        self, images: Iterable[SourceT], *, top: int | None = None, batch_size: int = BATCH
     ) -> Iterator[tuple[SourceT, Classification | ImageError]]:
         """Each image in order with its labels, or why it cannot be read.
 
@@ -123,8 +140,8 @@ class LoadedStudent:
             for image, pixels in batch:
                 yield image, pixels if isinstance(pixels, ImageError) else next(found)
 
-    def classify_pixels(self, pixels: Floats, *, top: int = 3) -> Classification:
-        """The `top` labels of an input (C, H, W) of the student's `transform`."""
+    def classify_pixels(self, pixels: Floats, *, top: int | None = None) -> Classification:
+        """The `top` labels of an input (C, H, W) of the student's `transform`, as `classify`."""
         return self._classified(self.graph(pixels[None]), top)[0]
 
     def embed(self, images: Sequence[ImageSource]) -> Floats:
@@ -132,13 +149,20 @@ class LoadedStudent:
         found = [self.graph(np.stack([self._pixels(one) for one in batch])) for batch in _batches(images, BATCH)]
         return np.concatenate(found) if found else np.empty((0, self.targets.shape[1]), np.float32)
 
-    def _classified(self, embeddings: Floats, top: int) -> list[Classification]:
-        """For each of `embeddings` (B, D)."""
+    def _classified(self, embeddings: Floats, top: int | None) -> list[Classification]:
+        """For each of `embeddings` (B, D). Raises BundleError for a multi-label student without a threshold."""
+        if self.is_multi_label:
+            if self.label_threshold is None:
+                raise BundleError(
+                    f"{self.bundle.folder} has no threshold of its labels, which needs more held-out images: give one"
+                )
+            judged = embeddings @ self.targets.T  # (B, K)
+            return [self._all_labels(of_image, self.label_threshold, top) for of_image in judged]
         cosines = _cosines(embeddings, self.known_targets).max(axis=1)  # (B,)
         logits = _cosines(embeddings, self.targets) / np.float32(self.temperature)  # (B, K)
         scores = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores /= scores.sum(axis=1, keepdims=True)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+        best = np.argsort(-scores, axis=1, kind="stable")[:, : top or TOP]
         return [
             Classification(
                 tuple(ScoredLabel(self.labels[at], float(of_image[at])) for at in chosen),
@@ -147,6 +171,17 @@ class LoadedStudent:
             )
             for of_image, chosen, cosine in zip(scores, best, cosines, strict=True)
         ]
+
+    def _all_labels(self, cosines: Floats, by: LabelThreshold, top: int | None) -> Classification:
+        """The labels whose cosines (K,) reach the threshold; at most `top`."""
+        order = np.argsort(-cosines, kind="stable")
+        logits = np.clip(by.slope * cosines[order].astype(np.float64) + by.intercept, -700, 700)
+        scored = [
+            ScoredLabel(self.labels[at], float(confidence))
+            for at, confidence in zip(order.tolist(), 1 / (1 + np.exp(-logits)), strict=True)
+        ]
+        shown = scored[: int((cosines >= by.threshold).sum())][:top]
+        return Classification(tuple(shown), float(cosines[order[0]]), not shown, nearest=None if shown else scored[0])
 
     def _decoded(self, images: Iterable[SourceT]) -> Iterator[tuple[SourceT, Floats | ImageError]]:
         def decode(image: ImageSource) -> Floats | ImageError:
@@ -229,6 +264,8 @@ def load_student(folder: str | Path, *, among: Among = "all") -> LoadedStudent:
         targets[chosen],
         targets,
         bundle.none_of_these(),
+        bundle.is_multi_label(),
+        bundle.label_threshold(),
     )
 
 

@@ -34,7 +34,12 @@ def classify(
     among: Annotated[
         str, typer.Option(metavar="LABELS", help="Candidate labels: all, seen (in training), or unseen.")
     ] = "all",
-    top: Annotated[int, typer.Option(metavar="N", min=1, help="Number of labels to show per image.")] = 3,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Labels per image: 3, or all above the threshold if it can have several."
+        ),
+    ] = None,
     threshold: Annotated[float | None, typer.Option(metavar="COSINE", min=-1, max=1, help=_THRESHOLD_HELP)] = None,
     no_threshold: Annotated[bool, typer.Option("--no-threshold", help="Never answer `none of these`.")] = False,
     format: Annotated[str, typer.Option(metavar="FORMAT", help="Output: table, jsonl or csv.")] = "table",
@@ -44,7 +49,8 @@ def classify(
     """Show the labels with the highest confidence for each image. Needs no service.
 
     An image is `none of these` if the cosine of its best label is below the threshold of the bundle, which was chosen
-    on held-out images. The line below the table says how often an image of a known label is wrongly called so.
+    on held-out images. The line below the table says how often an image of a known label is wrongly called so. A
+    student of images with several labels shows all labels above its threshold, each with its own probability.
 
         limbeck classify my-student photo.jpg
         limbeck classify my-student photos --format csv > photos.csv
@@ -67,7 +73,9 @@ def classify(
         raise BadInput(str(error)) from None
     student = _student(bundle, among, labels, verify=verify)
     if threshold is not None or no_threshold:
-        student = student.with_threshold(threshold)
+        student = _with_threshold(student, threshold)
+    elif student.is_multi_label and student.label_threshold is None:
+        raise BadInput(f"{bundle} has no threshold of its labels, which needs 20 held-out images: give --threshold")
     num_failed = _print_rows(student, paths, data, chosen, top)
     if num_failed:
         raise BadInput(f"{num_failed:,} of {len(paths):,} images could not be read")
@@ -92,6 +100,13 @@ def _student(folder: Path, among: str, labels: str | None, *, verify: bool) -> "
         raise BadInput(str(error)) from None
 
 
+def _with_threshold(student: "LoadedStudent", threshold: float | None) -> "LoadedStudent":
+    try:
+        return student.with_threshold(threshold)
+    except ValueError as error:
+        raise BadInput(f"--no-threshold: {error}") from None
+
+
 def _with_labels(student: "LoadedStudent", names: list[str]) -> "LoadedStudent":
     """The student with labels of the user. Prints progress on stderr."""
     from limbeck.classify.progress_line import ProgressLine
@@ -110,7 +125,7 @@ def _with_labels(student: "LoadedStudent", names: list[str]) -> "LoadedStudent":
     return student
 
 
-def _print_rows(student: "LoadedStudent", paths: list[str], stdin: bytes, format: "Format", top: int) -> int:
+def _print_rows(student: "LoadedStudent", paths: list[str], stdin: bytes, format: "Format", top: int | None) -> int:
     """Classify the images and print a row for each. Returns how many could not be read; each has a line on stderr."""
     from limbeck.classify import ImageError
     from limbeck.classify.inputs import STDIN

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
+from limbeck.commands.precision_table import precision_table
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -30,9 +32,11 @@ Row = tuple[str, str, Mapping[str, Any]]
 
 
 def results_table(rows: Sequence[Row]) -> "Table":
-    """Mean per-class accuracy of each row, and of random guessing."""
+    """Mean per-class accuracy of each row, and of random guessing; of images with several labels average precision."""
     from rich.table import Table
 
+    if rows[0][2].get("multi_label"):
+        return precision_table(rows, PARTS)
     table = Table("", "text", title="mean per-class accuracy", title_style="bold")
     parts = [part for part in PARTS if rows[0][2].get(part)]
     for part in parts:
@@ -44,8 +48,8 @@ def results_table(rows: Sequence[Row]) -> "Table":
 
 
 def is_measured(evaluation: Mapping[str, Any]) -> bool:
-    """Whether an evaluation has an accuracy: not that of a student trained on everything."""
-    return any(evaluation.get(part) for part in PARTS)
+    """Whether an evaluation has a result: not that of a student trained on everything."""
+    return any(found.get(part) for found in (evaluation, evaluation.get("multi_label") or {}) for part in PARTS)
 
 
 def names_are_better(text: str, by_text: Mapping[str, Any], by_names: Mapping[str, Any]) -> str:

@@ -71,7 +71,10 @@ class LabelScore(ServiceResponse):
 
 
 class PictureScores(ServiceResponse):
-    """What a student sees in a picture. `none_of_these`: None without a threshold, and with new words."""
+    """What a student sees in a picture. `none_of_these`: None without a threshold, and with new words.
+
+    A multi-label student gives all labels above its threshold, each with a probability of its own.
+    """
 
     labels: tuple[LabelScore, ...]
     cosine: float

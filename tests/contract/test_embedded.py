@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from distill.bundle.verify import file_sha256
 from distill.cli.train_process import main
+from limbeck.classify import load_student
 from limbeck.cli import main as limbeck
 from limbeck.errors import Problem
 from tests.contract.cluster import TEACHER, Cluster
@@ -129,3 +131,72 @@ def test_a_student_for_onnx_runtime_classifies_among_its_labels_and_new_ones(
     evaluation = json.loads((folder / "evaluation.json").read_text())
     assert evaluation["onnx"] == measured
     assert evaluation["onnx"] == json.loads((folder / "onnx/config.json").read_text())["int8"]
+
+
+def write_scenes(images: Path, scenes: Path, num_images: int = 84) -> list[str]:
+    """Pictures of two creatures side by side, with a table of their labels; returns the labels."""
+    species = sorted(folder for folder in images.iterdir() if folder.is_dir())[:6]
+    (scenes / "pictures").mkdir(parents=True)
+    lines = ["file_name,label"]
+    for number in range(num_images):
+        # A creature stands beside each of the others, and now and then alone.
+        first, second = number % 6, (number // 6 + number) % 6
+        scene = Image.new("RGB", (64, 32))
+        for place, one in enumerate((first, second)):
+            pictures = sorted(species[one].iterdir())
+            with Image.open(pictures[number % len(pictures)]) as picture:
+                scene.paste(picture.resize((32, 32)), (32 * place, 0))
+        scene.save(scenes / "pictures" / f"{number}.png")
+        names = dict.fromkeys(species[one].name.replace("_", " ") for one in (first, second))
+        lines.append(f"pictures/{number}.png,{'|'.join(names)}")
+    (scenes / "scenes.csv").write_text("\n".join(lines) + "\n")
+    return [folder.name.replace("_", " ") for folder in species]
+
+
+@pytest.mark.slow
+def test_pictures_with_several_labels_from_a_table_to_their_labels(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A multi-label dataset, a training with the asymmetric loss, mAP, and a student that names all labels."""
+    data = cluster.folder / "data"
+    labels = write_scenes(data / "images", data / "scenes")
+    client = cluster.client
+    vocabulary = client.vocabularies.create("creatures in scenes", labels)
+    images = {"layout": "table", "file": "scenes.csv", "label_separator": "|", "several_labels": "all"}
+    split = {"by": "list", "id": labels[:5], "ood": labels[5:], "held_out": 0.5}
+    dataset = client.datasets.create(vocabulary.id, "scenes", split=split, images=images, duplicates="move")
+    assert dataset.labels_per_image is not None
+    assert 1 < dataset.labels_per_image < 2
+    config = {**TINY_CONFIG, "onnx": True, "epochs": 2}
+    with pytest.raises(Problem, match=r"the loss cls need one label an image.*these fit: mse, im_cst") as refused:
+        start_distill(cluster, dataset.id, config)
+    assert (refused.value.status, refused.value.code) == (422, "multi_label_unfit")
+    done = client.jobs.wait(
+        start_distill(cluster, dataset.id, {**config, "losses": {"cls": 0, "asl": 1}}), timeout_s=120
+    )
+    assert done.result is not None
+    found = done.result["evaluation"]
+    assert (found["id"], found["ood"], found["joint"]) == (None, None, None)
+    measured = found["multi_label"]
+    assert set(measured["id"]["per_label"]) <= set(labels[:5])
+    assert set(measured["ood"]["per_label"]) == {labels[5]}
+    assert measured["ood"]["num_images"] == dataset.counts["ood"]
+    assert measured["threshold"]["num_images"] == dataset.counts["held_out"]
+    assert found["teacher"][0]["multi_label"]["id"]["num_labels"] == measured["id"]["num_labels"]
+    events = [event for event in client.jobs.events(done.id) if "losses" in event.data]
+    assert set(events[-1].data["losses"]) == {"asl", "mse", "im_cst"}
+
+    bundle = tmp_path / "student"
+    client.checkpoints.download(done.result["checkpoint_id"], bundle)
+    student = load_student(bundle)
+    assert student.label_threshold is not None
+    assert student.label_threshold.threshold == measured["threshold"]["threshold"]
+    picture = data / "scenes" / "pictures" / "1.png"
+    cosines = dict(zip(student.labels, (student.targets @ student.embed([picture])[0]).tolist(), strict=True))
+    expected = {label for label, cosine in cosines.items() if cosine >= student.label_threshold.threshold}
+    assert {one.label for one in student.classify(picture).labels} == expected
+    assert limbeck(["classify", str(bundle), str(picture), "--threshold", "-1", "--json"]) == 0
+    assert {one["label"] for one in json.loads(capsys.readouterr().out)["labels"]} == set(labels)
+    by_service = client.checkpoints.classify(done.result["checkpoint_id"], picture.read_bytes())
+    assert {one.label for one in by_service.labels} == expected
+    assert "Mean average precision (mAP)" in (bundle / "README.md").read_text()

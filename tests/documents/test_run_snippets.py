@@ -32,6 +32,7 @@ PAGES = [
     "docs/how-to/production.md",
     "docs/how-to/new-words.md",
     "docs/how-to/evaluation.md",
+    "docs/how-to/multi-label.md",
     "docs/how-to/load.md",
     "docs/how-to/http.md",
     "docs/how-to/keys.md",

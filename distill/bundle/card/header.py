@@ -18,7 +18,7 @@ from distill.bundle.card.metrics import PART_NAMES, top1_accuracy
 from distill.json_types import EvaluationJSON
 
 TASK = "zero-shot-image-classification"
-PER_CLASS = "mean per-class accuracy"
+PER_CLASS, MEAN_AP = "mean per-class accuracy", "mean average precision"
 
 
 def card_header(facts: CardFacts, licence: License) -> str:
@@ -34,7 +34,7 @@ def card_header(facts: CardFacts, licence: License) -> str:
         "library_name": "timm",
         "pipeline_tag": TASK,
         "tags": _tags(facts),
-        "metrics": ["accuracy"] if results else None,
+        "metrics": sorted({result.metric_type for result in results}) or None,
         "model_name": facts.student if results else None,
         "eval_results": results or None,
     }
@@ -53,6 +53,10 @@ class _Figure(NamedTuple):
     value: float
 
 
+def _metric_type(figure: _Figure) -> str:
+    return "average_precision" if figure.metric == MEAN_AP else "accuracy"
+
+
 def _eval_results(facts: CardFacts) -> list[EvalResult]:
     revision = dataset_digest(facts.made_from)
     return [
@@ -62,11 +66,11 @@ def _eval_results(facts: CardFacts) -> list[EvalResult]:
             dataset_name=figure.title,
             dataset_split=figure.part,
             dataset_revision=revision,
-            metric_type="accuracy",
+            metric_type=_metric_type(figure),
             metric_name=figure.metric,
             metric_value=round(figure.value, 6),
         )
-        for figures in (_part_figures, _joint_figures, _int8_figures)
+        for figures in (_part_figures, _joint_figures, _int8_figures, _precision_figures)
         for figure in figures(facts.evaluation)
     ]
 
@@ -88,6 +92,13 @@ def _joint_figures(evaluation: EvaluationJSON) -> Iterator[_Figure]:
     if joint := evaluation.get("joint"):
         metric = "harmonic mean of the accuracies on seen and unseen labels"
         yield _Figure("id+ood", "all labels at once", metric, joint["harmonic_mean"])
+
+
+def _precision_figures(evaluation: EvaluationJSON) -> Iterator[_Figure]:
+    if several := evaluation.get("multi_label"):
+        for name, title in PART_NAMES.items():
+            if part := several[name]:
+                yield _Figure(name, title, MEAN_AP, part["mean_ap"])
 
 
 def _int8_figures(evaluation: EvaluationJSON) -> Iterator[_Figure]:

@@ -14,6 +14,7 @@ from distill.bundle.card.further import further_markdown
 from distill.bundle.card.header import card_header
 from distill.bundle.card.license import derive_license
 from distill.bundle.card.metrics import PART_NAMES, measured_parts, metrics_markdown
+from distill.bundle.card.multi_label.markdown import MEASURE, precision_markdown, threshold_markdown
 from distill.bundle.card.settings import settings_markdown
 from distill.bundle.card.usage import usage_markdown
 from distill.bundle.card.weaknesses import weaknesses_markdown
@@ -31,6 +32,11 @@ PLOTS = """\
 ![Most frequent confusions](confusions.png)
 
 ![Training loss](loss.png)"""
+MULTI_LABEL_PLOTS = """\
+![Average precision of each label](accuracy.png)
+
+![Training loss](loss.png)"""
+PER_CLASS = "Mean per-class accuracy. Each part is classified among its own labels only."
 NO_PLOTS = "The plots could not be drawn: {reason}."
 
 
@@ -39,6 +45,8 @@ def model_card(facts: CardFacts) -> str:
     height, width = facts.preprocess["size"]
     initial = section(facts.made_from, "initial_weights")
     stated = section(section(facts.made_from, "config"), "bundle").get("license")
+    several = facts.evaluation.get("multi_label")
+    plots = PLOTS if several is None else MULTI_LABEL_PLOTS
     licence = derive_license(stated if isinstance(stated, str) else None, initial, facts.teacher)
     body = string.Template(TEMPLATE_FILE.read_text(encoding="utf-8")).substitute(
         student=facts.student,
@@ -51,9 +59,10 @@ def model_card(facts: CardFacts) -> str:
         initial=_initial_weights(initial),
         text=_text_title(facts.evaluation),
         num_labels=f"{len(facts.labels):,}",
+        measure=PER_CLASS if several is None else MEASURE,
         accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(section(facts.made_from, "config")),
-        metrics=metrics_markdown(facts.evaluation),
-        plots=NO_PLOTS.format(reason=escape(facts.left_out["plots"])) if "plots" in facts.left_out else PLOTS,
+        metrics=metrics_markdown(facts.evaluation) if several is None else threshold_markdown(several),
+        plots=NO_PLOTS.format(reason=escape(facts.left_out["plots"])) if "plots" in facts.left_out else plots,
         further=further_markdown(facts.evaluation, has_plots="plots" not in facts.left_out),
         weaknesses=weaknesses_markdown(facts),
         usage=usage_markdown(facts),
@@ -79,6 +88,8 @@ def _text_title(evaluation: EvaluationJSON) -> str:
 
 
 def _accuracy_table(evaluation: StudentEvaluation) -> str:
+    if several := evaluation.get("multi_label"):
+        return precision_markdown(evaluation, several)
     measured = {name: part for name in PART_NAMES if (part := evaluation.get(name))}
     if not measured:
         return "The student was not evaluated."

@@ -78,8 +78,8 @@ def draw_loss(curves: Mapping[str, list[tuple[float, float]]], path: Path) -> No
     save_figure(figure, path)
 
 
-def draw_accuracy(parts: EvaluationParts, path: Path) -> None:
-    """Write a PNG of the accuracy of the labels, one column per part, with the chance level.
+def draw_accuracy(parts: EvaluationParts, path: Path, measure: str = "accuracy") -> None:
+    """Write a PNG of the accuracy (or another `measure`) of the labels, one column per part, with the chance level.
 
     Above: how many labels have which accuracy, for more than a few labels. Below: one bar for each label, or for the
     worst and the best. Reads `per_label` (accuracy in 0..1 by label), `accuracy` and `chance` of each part.
@@ -95,7 +95,7 @@ def draw_accuracy(parts: EvaluationParts, path: Path) -> None:
     grid = figure.add_gridspec(len(heights), len(shown), height_ratios=heights)
     for column, (name, part) in enumerate(shown.items()):
         bars = figure.add_subplot(grid[-1, column])
-        _draw_bars(bars, name, part, num_rows=rows)
+        _draw_bars(bars, name, part, num_rows=rows, measure=measure)
         top = bars
         if has_many:
             top = figure.add_subplot(grid[0, column])
@@ -117,7 +117,7 @@ def bar_rows(part: LabelSetJSON) -> list[tuple[str, float] | None]:
     return [*rows[:NUM_BEST], None, *rows[-NUM_WORST:]] if _has_many(part) else rows
 
 
-def _draw_bars(axes: Axes, name: EvaluatedPart, part: LabelSetJSON, *, num_rows: int) -> None:
+def _draw_bars(axes: Axes, name: EvaluatedPart, part: LabelSetJSON, *, num_rows: int, measure: str) -> None:
     rows = bar_rows(part)
     places = [place for place, row in enumerate(rows) if row is not None]
     names, values = zip(*(row for row in rows if row is not None), strict=True)
@@ -127,7 +127,7 @@ def _draw_bars(axes: Axes, name: EvaluatedPart, part: LabelSetJSON, *, num_rows:
         hidden = len(part["per_label"]) - len(places)
         axes.text(2, rows.index(None), f"… {hidden:,} more …", va="center", fontsize=7)
     # Bars of two parts side by side have the same height; the first row is on top.
-    axes.set(xlim=(0, 100), ylim=(num_rows - 0.4, -0.6), xlabel="accuracy, %")
+    axes.set(xlim=(0, 100), ylim=(num_rows - 0.4, -0.6), xlabel=f"{measure}, %")
     _draw_levels(axes, part)
 
 

@@ -46,6 +46,15 @@ if cosines.max() < {threshold}:
     print("none of these")
 """
 
+SEVERAL_LABELS = """\
+print([labels[int(label)] for label in (cosines >= {threshold}).nonzero()] or "none of these")
+"""
+
+SEVERAL_LABELS_NOTE = (
+    "\nThe `scores` compare the labels with each other. For all labels of an image, compare its `embedding` with\n"
+    "`targets/text_targets.safetensors` as above, or call `limbeck classify . photo.jpg`."
+)
+
 OPEN_CLIP_LOAD = """\
 import open_clip
 import torch
@@ -185,6 +194,10 @@ def _timm(facts: CardFacts, decode: str, photo: str) -> str:
     code = TIMM.format(decode=decode.rstrip("\n"), photo=photo, temperature=facts.temperature)
     if threshold := facts.evaluation.get("none_of_these"):
         code += NONE_OF_THESE.format(threshold=f"{threshold['threshold']:.6g}")
+    if (several := facts.evaluation.get("multi_label")) and several["threshold"]:
+        code = code[: code.index("scores = ")] + SEVERAL_LABELS.format(
+            threshold=f"{several['threshold']['threshold']:.9g}"
+        )
     return (
         f"### timm\n\nThe labels of this folder, by their stored texts.\n\n```python\n{code}```\n\n"
         "The model from its weights alone, without `image/config.json`:\n"
@@ -206,7 +219,8 @@ def _onnx_runtime(facts: CardFacts, decode: str) -> str:
         part, shown = (UINT8_FILE, f"onnx/{UINT8_FILE}") if UINT8_FILE in facts.left_out else ("onnx", "onnx/")
         return NO_ONNX_RUNTIME.format(part=shown, reason=escape(facts.left_out.get(part, "it was not written")))
     more = INT8.format(measured=_int8_loss(facts)) if INT8_FILE in facts.onnx else ""
-    return ONNX_RUNTIME.format(decode=decode.rstrip("\n"), more=more + _new_words(facts))
+    several = SEVERAL_LABELS_NOTE if facts.evaluation.get("multi_label") else ""
+    return ONNX_RUNTIME.format(decode=decode.rstrip("\n"), more=several + more + _new_words(facts))
 
 
 def _new_words(facts: CardFacts) -> str:

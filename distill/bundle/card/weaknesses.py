@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from distill.bundle.card.facts import CardFacts, escape, share, table
 from distill.bundle.card.metrics import frequent_confusions, measured_parts, num_wrong
-from distill.json_types import ConfusionJSON, EvaluationJSON, LabelSetJSON
+from distill.bundle.card.multi_label.markdown import precision_parts, worst_blocks
+from distill.json_types import ConfusionJSON, EvaluationJSON, LabelSetJSON, MultiLabelJSON
 
 NUM_WORST = 10
 NUM_CONFUSIONS = 10
@@ -19,6 +20,10 @@ Z_95 = 1.959964
 
 def weaknesses_markdown(facts: CardFacts) -> str:
     """Tables, sentences and a list of limits."""
+    several = facts.evaluation.get("multi_label")
+    if several is not None:
+        limits = "\n".join(f"- {limit}" for limit in _multi_label_limits(facts, several))
+        return "\n\n".join((*worst_blocks(several), limits))
     parts = measured_parts(facts.evaluation)
     blocks = [block for title, part in parts.items() for block in _part_blocks(title, part)]
     blocks.append("\n".join(f"- {limit}" for limit in _limits(facts, list(parts.values()))))
@@ -111,6 +116,24 @@ def _rejected(evaluation: EvaluationJSON) -> str:
         if (rejected := one["rejected_among_all"]) is not None:
             return f"It rejects {share(rejected)} of {one['num_images']:,} images of {escape(one['source'])}."
     return "How many images of other things it rejects was not measured."
+
+
+def _multi_label_limits(facts: CardFacts, found: MultiLabelJSON) -> Iterator[str]:
+    parts = precision_parts(found)
+    if "id" not in parts:
+        yield "Average precision on held-out images of the labels of the training was not measured."
+    if "ood" not in parts:
+        yield "Average precision on labels that the training did not see was not measured."
+    if parts and (missing := len(facts.labels) - sum(part["num_labels"] for part in parts.values())) > 0:
+        yield f"{missing:,} of {len(facts.labels):,} labels have no image in the evaluation."
+    few = sum(number < FEW_IMAGES for part in parts.values() for number in part["images_per_label"].values())
+    if few:
+        yield f"{few:,} labels were measured on fewer than {FEW_IMAGES} images each: their precisions are uncertain."
+    yield (
+        "Images of other cameras, backgrounds, regions or seasons than those of the dataset, corrupted images, and "
+        "differences between groups of people, were not measured."
+    )
+    yield "How many images of other things get a label was not measured."
 
 
 def _limits(facts: CardFacts, parts: Sequence[LabelSetJSON]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from store.models import Checkpoint
 from store.removal.delete import delete_resource
 from tests.api.conftest import Service
 from tests.api.pages.evaluated import add_job, add_student, evaluation, part
+from tests.distill.bundle.card.multi_label.test_markdown import evaluation as multi_label_evaluation
 from tests.further_evaluation import FURTHER
 
 STUDENT = evaluation(
@@ -145,6 +146,23 @@ def test_a_label_opens_its_images_with_prediction_and_runner_up(service: Service
     assert service.http.get(f"/students/{id}/label?name=none").status_code == 404
     with service.db.write() as tx:
         assert "parts/p/t/samples.jsonl" in delete_resource(tx, "checkpoint", id).file_keys
+
+
+def test_a_student_of_images_with_several_labels_shows_average_precision(service: Service) -> None:
+    figures = dict(multi_label_evaluation())
+    id = add_student(service, figures, text="names")
+    first = service.http.get(f"/students/{id}").text
+    text = _text(first)
+    assert "Mean average precision of the labels in percent" in text
+    assert ["This student", "81.2% 75.0 to 86.0", "40.0% 75.0 to 86.0", "42.0%"] in _rows(first)
+    assert "Most frequent confusions" not in text
+    assert [one["kind"] for one in _requests(first)] == []  # no closed-set baseline, which needs one label an image
+    labels = service.http.get(f"/students/{id}/labels").text
+    assert "Average precision" in _text(labels)
+    assert any(row[:1] == ["car"] and "72.4%" in row for row in _rows(labels))
+    label = _text(service.http.get(f"/students/{id}/label?name=car").text)
+    assert "no sample images of a student whose images have several labels" in label
+    assert "81.2% mAP" in _text(service.http.get("/students").text)
 
 
 def test_what_was_measured_beside_accuracy_is_shown(service: Service) -> None:

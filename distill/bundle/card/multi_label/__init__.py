@@ -1,0 +1,1 @@
+"""The parts of a model card for a student of images with several labels."""
