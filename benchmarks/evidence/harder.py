@@ -46,7 +46,7 @@ def _arm(name: str, title: str, *, text: TextKind = "sentence", num_pool: int = 
 
 
 _ARMS = [
-    _arm("limbeck", "today's `limbeck`: three terms, 20 cached views", view="same", num_views=20),
+    _arm("limbeck", "three terms, 20 cached views, as `limbeck-small` trains", view="same", num_views=20),
     _arm("live", "three terms, a new view in each epoch; every arm below changes one thing of it"),
     _arm("phrases", "a bank of the phrases of seen labels", losses=only_losses(*THREE, "phrase_kl"), phrase_top_k=256),
     _arm(
@@ -66,6 +66,14 @@ _ARMS = [
         augmentation=STRONG | {"teacher": "crop"},
     ),
     _arm("pool", f"{POOL:,} images without labels, a third of each batch", num_pool=POOL, unlabelled_share=1 / 3),
+    _arm(
+        "pool and phrases",
+        "these images, and a bank of the phrases of seen labels",
+        num_pool=POOL,
+        unlabelled_share=1 / 3,
+        losses=only_losses(*THREE, "phrase_kl"),
+        phrase_top_k=256,
+    ),
     _arm(
         "nearest of the pool",
         f"the {POOL // 4:,} of them that are nearest to a training image",
@@ -179,7 +187,7 @@ def _teacher(world: BeetleWorld, groups: Sequence[str]) -> list[str]:
 
 def _tuned_teacher(records: Sequence[ArmRecord], world: BeetleWorld, groups: Sequence[str]) -> list[str]:
     """A row for each arm with a tuned teacher: what the map costs on unseen labels."""
-    names = dict.fromkeys(one["arm"] for one in records if one["config"]["tuned_teacher"] is not None)
+    names = dict.fromkeys(one["arm"] for one in records if one["config"].get("tuned_teacher") is not None)
     rows = []
     for name in names:
         arm = HARDER_ARMS[name]
