@@ -243,6 +243,7 @@ class FurtherMeasurement:
             cache=self.cache,
             num_workers=self.num_workers,
             background=self.student.background,
+            interpolation=self.student.interpolation,
             hooks=self.hooks,
         )
         digests = file_digests(paths, cache=self.cache, num_workers=self.num_workers, hooks=self.hooks)

@@ -63,6 +63,7 @@ def show(id: DatasetId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None
             "vocabulary": found.vocabulary_id,
             "seen labels": f"{counts['id_labels']:,}: {counts['train']:,} training and {counts['held_out']:,} held-out",
             "unseen labels": f"{counts['ood_labels']:,}: {counts['ood']:,} images",
+            **({} if found.labels_per_image is None else {"labels per image": f"{found.labels_per_image:.2f}"}),
             "split": ", ".join(f"{name}={value}" for name, value in found.split.items()),
             "owner": found.owner,
             "created": local_time(found.created_at),

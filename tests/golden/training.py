@@ -63,8 +63,8 @@ OPTIMIZER_SETTINGS = ("weight_decay", "momentum", "betas", "eps", "nesterov", "d
 # The recipes whose student is a vision transformer.
 VIT_RECIPES = frozenset({"li2023_vit", "li2023_vit_5shot", "li2023_vit_improved"})
 SMALL_RATES: Mapping[str, float] = {"li2023_resnet": 0.00001}
-"""Learning rates of runs of recipes that are chaotic with a tiny student: at the published rate, the last bit of
-another processor's product is a tenth of the loss after three steps. The published rates are in `whole recipes`."""
+"""Learning rates of runs of recipes that are chaotic with a tiny student: at the published rate, the last bit of a
+product of another processor is a tenth of the loss after three steps. The published rates are in `whole recipes`."""
 # The recipes that fine-tune an initial student.
 FEW_SHOT_RECIPES = frozenset({"li2023_resnet_5shot", "li2023_vit_5shot"})
 

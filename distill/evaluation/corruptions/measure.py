@@ -127,6 +127,7 @@ class _CorruptedRun:
             cache=cache,
             num_workers=num_workers,
             background=images.background,
+            interpolation=student.student.interpolation,
             hooks=PipelineHooks(should_stop=hooks.should_stop),
         )
         self._rows = self._decoded.usable()
@@ -155,7 +156,8 @@ class _CorruptedRun:
                 size = (student.size.height, student.size.width)
                 pixels = batch
                 if pixels.shape[-2:] != size:
-                    pixels = F.interpolate(pixels, size=size, mode="bicubic", antialias=True).clamp_(0, 255).round_()
+                    reduced = F.interpolate(pixels, size=size, mode=student.interpolation, antialias=True)
+                    pixels = reduced.clamp_(0, 255).round_()
                 found[name].append(student.model(student.normalise(pixels)).float().cpu())
         return {name: torch.cat(batches) for name, batches in found.items()}
 

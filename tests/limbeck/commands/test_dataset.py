@@ -33,3 +33,13 @@ def test_dataset_without_report(capsys: Capture) -> None:
     with scripted([problem(404, "dataset_report_not_found", "register its folder again")]) as server:
         assert main(["dataset", "report", "dst_1", "--url", server.url]) == 1
     assert "register its folder again" in capsys.readouterr().err
+
+
+def test_labels_per_image_are_shown(capsys: Capture) -> None:
+    with scripted([Say(200, {**DATASET, "labels_per_image": 1.5}), Say(200, DATASET)]) as server:
+        assert main(["dataset", "show", "dst_1", "--url", server.url]) == 0
+        assert "1.50" in next(
+            line for line in capsys.readouterr().out.splitlines() if line.startswith("labels per image")
+        )
+        assert main(["dataset", "show", "dst_1", "--url", server.url]) == 0
+        assert "labels per image" not in capsys.readouterr().out
