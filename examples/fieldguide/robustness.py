@@ -122,6 +122,8 @@ def run(out: Path, *, student: str, epochs: int, corruptions: int) -> None:
     split = {"by": "list", "id": [one.name for one in species(SEEN)], "ood": [one.name for one in species(UNSEEN)]}
     common = ["--images", images, "--labels", labels, "--attributes", attributes, "--split", json.dumps(split)]
     common += [
+        "--recipe",
+        "limbeck-small",
         "--student",
         student,
         "--teacher",
