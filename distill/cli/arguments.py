@@ -33,7 +33,7 @@ from distill.data.image_index import ImageIndex
 from distill.data.image_source import ImageSource
 from distill.data.splits import SPLIT, Split
 from distill.json_types import JSONObject
-from distill.texts.text_templates import PromptOptions
+from distill.texts.text_templates import LabelAttributes, PromptOptions, check_some_text
 from limbeck.shared.images.file_names import is_utf8, shown_path
 from limbeck.shared.parts import LoggerName, exit_if_logger_not_installed, parse_loggers
 from limbeck.shared.templates import TEXT_KINDS, TextKind
@@ -224,6 +224,7 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     if namespace.only_matching:
         given = given.only(sorted(matched.images.used_labels()))
         matched, split = _match_images(namespace, given)
+    check_some_text(text, map(LabelAttributes.of_lines, given.lines))
     image_index = index_images(matched, split, [])
     check_shots(config, image_index)
     if image_index.is_multi_label:

@@ -113,6 +113,21 @@ def uses_name_only(kind: TextKind, attributes: LabelAttributes) -> bool:
     return kind != "names" and not any(map(_is_informative, _texts(kind, attributes)))
 
 
+def check_some_text(kind: TextKind, attributes: Iterable[LabelAttributes]) -> None:
+    """Raises TextsError if no label has attributes for `kind`, so that the texts of all would be their names."""
+    if kind == "names":
+        return
+    of_labels = list(attributes)
+    others = [
+        f'"{other}"'
+        for other in TEXT_KIND_TITLES
+        if other != "names" and any(not uses_name_only(other, own) for own in of_labels)
+    ]
+    if f'"{kind}"' not in others:
+        hint = f"choose {' or '.join(others)}" if others else 'choose "names", or give other attributes'
+        raise TextsError(f'no label has attributes for the text "{kind}": {hint}')
+
+
 def render(
     kind: TextKind, label: str, attributes: LabelAttributes, prompt: PromptOptions = DEFAULT_PROMPT
 ) -> tuple[str, ...]:

@@ -102,6 +102,16 @@ def test_training_resumes_after_its_process_was_killed(cluster: Cluster, dataset
     assert any("training resumes after step" in message for message in messages)
 
 
+def test_a_text_that_no_label_has_fails_the_job(cluster: Cluster, dataset_id: str, attribute_set_id: str) -> None:
+    """Otherwise names would be encoded as if they were descriptions."""
+    vocabulary_id = cluster.client.datasets.get(dataset_id).vocabulary_id
+    at: dict[str, str] = {"vocabulary_id": vocabulary_id, "attribute_set_id": attribute_set_id}
+    done = wait_for_end(cluster, cluster.client.jobs.create("encode", teacher=TEACHER, text="contrast", **at))
+    assert done.error is not None
+    assert done.error.code == "texts_unfit"
+    assert 'no label has attributes for the text "contrast": choose "sentence"' in done.error.message
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_checkpoints_of_a_training_can_be_loaded_while_it_runs_and_survive_its_process(

@@ -4,7 +4,7 @@ from sqlalchemy.orm import Session
 
 from distill.texts.text_bank import encode_banks
 from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import uses_name_only
+from distill.texts.text_templates import check_some_text, uses_name_only
 from store import resources
 from store.jobs.claims import Claim
 from store.jobs.part_results import EncodeResult
@@ -22,6 +22,8 @@ def encode(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     assert isinstance(spec, EncodeSpec | DistillSpec | EvaluateSpec)
     lease.note("stage: texts", stage="texts")
     texts = inputs.texts(context, spec)
+    with pipeline_errors():
+        check_some_text(spec.text, texts.attributes)
     teacher = inputs.teacher(context, spec.teacher)
     with pipeline_errors():
         targets = encode_text_targets(teacher, texts.prompts, cache=context.settings.cache, hooks=pipeline_hooks(lease))

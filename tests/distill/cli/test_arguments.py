@@ -92,6 +92,12 @@ def test_attribute_text_needs_attributes(command: list[str], capsys: pytest.Capt
     assert "--text phrases needs --attributes" in capsys.readouterr().err
 
 
+def test_a_text_that_no_label_has_is_refused(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    command[command.index("--text") + 1] = "sentence"  # the file has phrases
+    assert main(command) == 2
+    assert 'no label has attributes for the text "sentence": choose "phrases"' in capsys.readouterr().err
+
+
 def test_label2text_gives_labels_sentences_and_the_folder_map(
     tmp_path: Path, tiny_clip: Path, make_images: Callable[..., list[Path]]
 ) -> None:

@@ -10,6 +10,8 @@ from distill.texts.text_templates import (
     TEXT_KIND_TITLES,
     LabelAttributes,
     PromptOptions,
+    TextsError,
+    check_some_text,
     is_outlier,
     render,
     uses_name_only,
@@ -122,3 +124,13 @@ def test_modules_import_without_torch() -> None:
     modules = "distill, distill.texts.text_templates, distill.config.model_names, distill.bundle.verify"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_text_for_which_no_label_has_attributes_is_refused() -> None:
+    phrases = LabelAttributes("", ("a red crown",))
+    check_some_text("phrases", [LabelAttributes(), phrases])
+    check_some_text("names", [LabelAttributes()])
+    with pytest.raises(TextsError, match='the text "sentence": choose "phrases" or "phrases_joined" or "all"'):
+        check_some_text("sentence", [LabelAttributes(), phrases])
+    with pytest.raises(TextsError, match='choose "names", or give other attributes'):
+        check_some_text("all", [LabelAttributes(), LabelAttributes(".")])
