@@ -8,7 +8,7 @@ Only `store.jobs.claims` and `store.lifecycle.transitions` change the state of j
 written once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, ForeignKeyConstraint, Index, MetaData, Text, text
@@ -681,14 +681,21 @@ class Event(Base):
 
 
 _EMPTY = text("'{}'")
-HEADLINE = ("accuracy", "intervals", "harmonic_mean", "harmonic_intervals", "num_labels", "num_images", "chance")
+_OF_ONE_LABEL = ("accuracy", "intervals", "harmonic_mean", "harmonic_intervals", "num_labels", "num_images", "chance")
+_OF_SEVERAL_LABELS = ("mean_ap", "id_mean_ap", "ood_mean_ap", "intervals", "num_labels", "num_images", "chance")
 
 
 def headline_of(evaluation: Mapping[str, object]) -> dict[str, object]:
     """The few figures of each part of an evaluation that do not grow with the number of labels."""
+    several = evaluation.get("multi_label")
+    found: dict[str, object] = dict(_few(evaluation, _OF_ONE_LABEL))
+    return found | ({"multi_label": _few(several, _OF_SEVERAL_LABELS)} if isinstance(several, Mapping) else {})
+
+
+def _few(parts: Mapping[str, object], names: Sequence[str]) -> dict[str, dict[str, object]]:
     return {
-        part: {name: figures[name] for name in HEADLINE if name in figures}
-        for part, figures in evaluation.items()
+        part: {name: figures[name] for name in names if name in figures}
+        for part, figures in parts.items()
         if isinstance(figures, Mapping)
     }
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 
@@ -14,6 +15,7 @@ NONE = "–"
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
+@lru_cache(maxsize=4096)  # a live page shows the same events again and again
 def time_tag(seconds: float | None) -> Markup:
     """A `<time>` element with the time in UTC, which `static/page.js` changes to local time, with UTC on hover."""
     if seconds is None:

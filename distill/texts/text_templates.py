@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from limbeck.shared.templates import PREFIX, one_line, phrase_words, with_phrase, with_sentence
+from limbeck.shared.templates import PREFIX, TEXT_KINDS, one_line, phrase_words, with_phrase, with_sentence
 from limbeck.shared.templates import TextKind as TextKind
 
 
@@ -120,7 +120,7 @@ def check_some_text(kind: TextKind, attributes: Iterable[LabelAttributes]) -> No
     of_labels = list(attributes)
     others = [
         f'"{other}"'
-        for other in TEXT_KIND_TITLES
+        for other in TEXT_KINDS
         if other != "names" and any(not uses_name_only(other, own) for own in of_labels)
     ]
     if f'"{kind}"' not in others:

@@ -118,9 +118,7 @@ def run(out: Path, *, student: str, epochs: int, corruptions: int) -> None:
         write_things(things)
     labels, attributes = out / "labels.txt", out / "attributes.json"
     labels.write_text("".join(f"{member.name}\n" for member in members), encoding="utf-8")
-    attributes.write_text(
-        json.dumps({member.name: member.sentence for member in members}), encoding="utf-8"
-    )
+    attributes.write_text(json.dumps({member.name: member.sentence for member in members}), encoding="utf-8")
     split = {"by": "list", "id": [one.name for one in species(SEEN)], "ood": [one.name for one in species(UNSEEN)]}
     common = ["--images", images, "--labels", labels, "--attributes", attributes, "--split", json.dumps(split)]
     common += [

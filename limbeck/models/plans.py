@@ -46,12 +46,14 @@ class PlannedVocabulary(ServiceResponse):
 
 
 class PlannedDataset(ServiceResponse):
-    """The dataset of a plan. `labels`: positions of the labels with images. `same_id`: an equal one that exists."""
+    """The dataset of a plan. `labels`: positions of the labels with images. `same_id`: an equal one that exists.
+    `labels_per_image`: the mean of a multi-label dataset, else None."""
 
     counts: dict[str, int]
     warnings: tuple[str, ...]
     labels: tuple[int, ...]
     same_id: str | None
+    labels_per_image: float | None = None
 
 
 class Plan(ServiceResponse):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from store.models import Event, Job
 
@@ -43,8 +43,13 @@ def after(tx: Session, job_id: str, last: int, *, limit: int) -> list[Event]:
 def newest(
     tx: Session, job_id: str, *, limit: int, before: int | None = None, levels: Sequence[str] = ()
 ) -> list[Event]:
-    """Up to `limit` events, newest first, with numbers below `before`; `levels`: only of these."""
-    query = select(Event).where(Event.job_id == job_id).order_by(Event.id.desc()).limit(limit)
+    """Up to `limit` events, newest first, with numbers below `before`; `levels`: only of these.
+
+    Their data are loaded when they are read.
+    """
+    query = (
+        select(Event).options(defer(Event.data)).where(Event.job_id == job_id).order_by(Event.id.desc()).limit(limit)
+    )
     if before is not None:
         query = query.where(Event.id < before)
     if levels:
