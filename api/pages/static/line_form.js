@@ -41,7 +41,10 @@ export function lineForm(about, {save, close}) {
     becomeNew() { about.line = ""; form.querySelector(".main").textContent = "Add"; keep(); },
   };
 
-  function keep() { if (api.isChanged) keptText.write({position: about.position, line: about.line, ...valuesOf(form)}); }
+  function keep() {
+    if (api.isChanged) keptText.write({position: about.position, line: about.line, ...valuesOf(form)});
+    else keptText.drop(); // typed and taken back
+  }
 
   function showFields() {
     const fields = kind.selectedOptions[0].dataset.fields.split(" ");

@@ -91,6 +91,10 @@ if (by("drop")) {
   by("folder").addEventListener("change", () => choose(folderOf(by("folder").files)));
   by("archive").addEventListener("change", () => choose(by("archive").files[0] && isArchive(by("archive").files[0]) ? archiveOf(by("archive").files[0]) : null));
   by("drop").addEventListener("dragover", event => event.preventDefault());
-  by("drop").addEventListener("drop", async event => { event.preventDefault(); choose(await dropped(event.dataTransfer)); });
+  by("drop").addEventListener("drop", event => {
+    event.preventDefault();
+    const found = dropped(event.dataTransfer); // now: the transfer is empty after the event
+    attempt(async () => choose(await found)); // a folder may be unreadable
+  });
   by("stop").addEventListener("click", () => { isStopped = true; });
 }
