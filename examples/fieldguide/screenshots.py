@@ -43,6 +43,16 @@ def start_example(page: Page, url: str) -> None:
     expect(page.locator(".badge").first).to_have_text("succeeded", timeout=_TIMEOUT_MS)
 
 
+def open_ready(page: Page, url: str) -> None:
+    """The start page, once all processes of the service have reported that they live."""
+    for _ in range(60):
+        page.goto(url)
+        if not page.locator(".message.warn").count():
+            return
+        page.wait_for_timeout(500)
+    raise RuntimeError(page.locator(".message.warn").first.inner_text())
+
+
 def train_with_names(client: Client) -> None:
     """A second student, and an evaluation of the first by names, unless there are two students."""
     students = list(client.checkpoints.list())
@@ -132,7 +142,7 @@ def run(out: Path, home: Path) -> None:
         Client(url) as client,
     ):
         if not list(client.checkpoints.list()):
-            page.goto(url)
+            open_ready(page, url)
             take(page, out, "start-empty")
             start_example(page, url)
         train_with_names(client)
