@@ -163,8 +163,9 @@ def test_a_training_survives_the_termination_and_the_death_of_its_worker(
             wait_until(lambda: resumes(cluster, job), timeout_s=60, what="training")
         cluster.kill(cluster.gpu_worker)
         wait_until(partial(has_ended, child), timeout_s=20, what="end of the child process")
-        left = get_part(cluster, job, "train")  # not claimed by the first child, released by the second one
-        assert (left.status, left.attempts) == ("queued", 0)
+        if not is_at_work:  # one at work releases its part, unless its training ended before the worker was killed
+            left = get_part(cluster, job, "train")
+            assert (left.status, left.attempts) == ("queued", 0)
     cluster.start(cluster.gpu_worker)
     assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
 
