@@ -163,11 +163,22 @@ def test_a_training_survives_the_termination_and_the_death_of_its_worker(
             wait_until(lambda: resumes(cluster, job), timeout_s=60, what="training")
         cluster.kill(cluster.gpu_worker)
         wait_until(partial(has_ended, child), timeout_s=20, what="end of the child process")
-        if not is_at_work:  # one at work releases its part, unless its training ended before the worker was killed
+        if not is_at_work:
             left = get_part(cluster, job, "train")
             assert (left.status, left.attempts) == ("queued", 0)
     cluster.start(cluster.gpu_worker)
     assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
+
+
+def test_a_child_at_work_releases_its_part_when_its_worker_dies(cluster: Cluster, dataset_id: str) -> None:
+    """The training is so long that it cannot end before its worker is killed; it is cancelled after the test."""
+    job = start_distill(cluster, dataset_id, {**LONG_CONFIG, "epochs": 20_000})
+    wait_for_saved_state(cluster, job)
+    child = wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process")
+    cluster.kill(cluster.gpu_worker)
+    wait_until(partial(has_ended, child), timeout_s=20, what="end of the child process")
+    left = get_part(cluster, job, "train")
+    assert (left.status, left.attempts) == ("queued", 0)
 
 
 def test_a_suspended_child_writes_nothing_after_it_lost_its_lease(
