@@ -1,4 +1,4 @@
-"""Measure a training on this machine in a process of its own, for a caller without torch:
+"""Measure a training on this machine in a separate process, for a caller without torch:
 
     python -m distill.fitting.trial '{"student": {"architecture": "resnet18"}}' local-dir:teacher ROOT RANKS
 

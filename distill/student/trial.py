@@ -1,4 +1,4 @@
-"""Build a student with random weights in a process of its own, for a caller without torch:
+"""Build a student with random weights in a separate process, for a caller without torch:
 
     python -m distill.student.trial '{"architecture": "resnet18", "image_px": 64}' [ROOT]
 

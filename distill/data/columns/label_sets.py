@@ -36,7 +36,7 @@ class LabelSets(Sequence[tuple[int, ...]]):
         for row in range(len(self)):
             yield self[row]
 
-    def __getitem__(self, row: int) -> tuple[int, ...]:  # type: ignore[override]  # nobody needs slices
+    def __getitem__(self, row: int) -> tuple[int, ...]:  # type: ignore[override]  # slices are not used
         return tuple(self.values[self.offsets[row] : self.offsets[row + 1]])
 
     def __eq__(self, other: object) -> bool:

@@ -88,7 +88,7 @@ class Mixture:
     boxes: Floats | None
 
     def part(self, start: int, stop: int) -> "Mixture":
-        """The mixtures of the rows from `start` to below `stop`, as a part of its own."""
+        """The mixtures of the rows from `start` to below `stop`, as a separate part."""
         rows = np.flatnonzero((self.at >= start) & (self.at < stop))
         chosen = torch.from_numpy(rows).to(self.pixels.device)
         return replace(

@@ -72,7 +72,7 @@ def test_the_probability_is_the_best_fit() -> None:
     F.binary_cross_entropy_with_logits(logits, torch.tensor(targets), reduction="sum").backward()
     assert fit.grad is not None
     assert fit.grad.abs().max() < 1e-4
-    # Calibrated: as many labels are expected as there are, but for the targets of Platt.
+    # Calibrated: the expected number of labels equals the real one, apart from the targets of Platt.
     assert torch.sigmoid(logits).sum().item() == pytest.approx(float(targets.sum()), rel=1e-6)
 
 
