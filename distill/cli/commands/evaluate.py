@@ -92,13 +92,15 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
 def further_sets(
     arguments: EvaluateArguments, teacher: Teacher | None, console: Console, hooks: PipelineHooks
 ) -> FurtherSets:
-    """What is measured beside the accuracies; outlier labels are encoded as names."""
+    """What is measured beside the accuracies; outlier labels are names, with the student's learned vectors."""
     outliers = None
     if arguments.outliers:
         console.begin("outlier labels")
         encoder = teacher or load_teacher(f"local-dir:{arguments.bundle / 'pairing'}")
         prompts = [render("names", name, LabelAttributes(), arguments.prompt) for name in arguments.outliers]
-        outliers = encode_text_targets(encoder, prompts, cache=arguments.cache, hooks=hooks).features
+        stored = TextTargets.load(arguments.bundle / TARGETS)
+        encoded = encode_text_targets(encoder, prompts, cache=arguments.cache, hooks=hooks)
+        outliers = targets_with_context(encoder, encoded, stored.context, second_stop=stored.second_stop).features
     return FurtherSets(
         domains=arguments.domains,
         far=arguments.far,

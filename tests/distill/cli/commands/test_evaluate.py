@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from distill.bundle.verify import verify_bundle
@@ -17,6 +18,11 @@ from distill.cli.console import Console
 from distill.cli.train_process import main
 from distill.evaluation import further
 from distill.hooks import PipelineHooks
+from distill.student.init_from_bundle import TARGETS
+from distill.teacher.teacher import Teacher
+from distill.texts.prompt_learning import with_context
+from distill.texts.text_targets import TextTargets, encode_text_targets
+from distill.texts.text_templates import PromptOptions
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +83,8 @@ def test_further_sets_are_added_to_the_bundle(
                 )
     (tmp_path / "far").mkdir()
     Image.new("RGB", (40, 40), "red").save(tmp_path / "far" / "red.png")
-    (tmp_path / "outliers.txt").write_text("stork\negret\n")
+    shutil.copytree(tmp_path / "images" / "heron", tmp_path / "far" / "Heron")  # of a label, and so not unknown
+    (tmp_path / "outliers.txt").write_text("stork\nRed Finch\negret\n")
     before = json.loads((bundle / "evaluation.json").read_text())
     capsys.readouterr()
     sets = ["--domains", "styles", "--far", "far", "--outliers", "outliers.txt", "--baseline", "closed/classifier"]
@@ -86,6 +93,12 @@ def test_further_sets_are_added_to_the_bundle(
     assert main(["evaluate", str(bundle), *images, *given, "--save"]) == 0
     printed = capsys.readouterr()
     assert "| ink |" in printed.out
+    for note in (
+        "domain ink: left out 8, image of a label not in the vocabulary: unicorn/000.png, unicorn/001.png",
+        "far images: 8 in folders of labels are left out, because they are not unknown",
+        "outlier labels: left out, because they are labels: Red Finch",
+    ):
+        assert note in printed.err
     verify_bundle(bundle)
     after = json.loads((bundle / "evaluation.json").read_text())
     assert after["id"] == before["id"]
@@ -104,6 +117,31 @@ def test_the_threshold_is_that_of_the_bundle_for_its_own_labels(tmp_path: Path) 
     for given, expected in ((None, 0.25), ("other labels", None)):
         arguments: Any = SimpleNamespace(bundle=tmp_path, given=given, corruption_images=0, **nothing)
         assert further_sets(arguments, None, Console(io.StringIO()), PipelineHooks()).threshold == expected
+
+
+def test_outlier_labels_have_the_learned_vectors_of_the_labels(
+    targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    """Both are compared with an image in one softmax, so that they need the same words before their names."""
+    context = 0.02 * torch.randn(4, 16, generator=torch.Generator().manual_seed(0))
+    (tmp_path / "targets").mkdir()
+    with_context(tiny_teacher, targets, context).save(tmp_path / TARGETS)
+    nothing: Any = dict.fromkeys(("far", "baseline", "trained_on"))
+    arguments: Any = SimpleNamespace(
+        bundle=tmp_path,
+        outliers=("crane",),
+        prompt=PromptOptions(),
+        cache=tmp_path / "cache",
+        given="other labels",
+        corruption_images=0,
+        domains=(),
+        **nothing,
+    )
+    outliers = further_sets(arguments, tiny_teacher, Console(io.StringIO()), PipelineHooks()).outliers
+    expected = with_context(
+        tiny_teacher, encode_text_targets(tiny_teacher, [["a photo of crane"]], cache=None), context
+    )
+    torch.testing.assert_close(outliers, expected.features)
 
 
 def test_other_labels_are_encoded_by_the_pairing_or_the_teacher(
@@ -131,12 +169,22 @@ def test_unusable_input_is_one_line(bundle: Path, tmp_path: Path, capsys: pytest
     assert run["images"] == str(tmp_path / "images")
     for label in ("red_finch", "crane", "heron", "blue_jay"):
         shutil.copytree(tmp_path / "images" / label, training_only / label)
+    styles, others = tmp_path / "styles", tmp_path / "others"
+    (styles / "empty").mkdir(parents=True)
+    shutil.copytree(tmp_path / "images" / "heron", others / "ink" / "unicorn")
     cases = [
         (["evaluate", str(tmp_path / "none"), *images], "is not a folder"),
         (["evaluate", str(tmp_path), *images], "is not a bundle"),
         (["evaluate", str(bundle), *images, "--concept", "bird"], "give --labels too"),
         (["evaluate", str(bundle), "--images", str(tmp_path / "empty")], 'there is no folder "empty"'),
         (["evaluate", str(bundle), *images, "--teacher", "nonsense"], 'no teacher is called "nonsense"'),
+        (["evaluate", str(bundle), *images, "--domains", str(styles)], f"--domains {styles / 'empty'}: the folder has"),
+        (["evaluate", str(bundle), *images, "--domains", str(others)], f"{others / 'ink'}: there is no image"),
+        (["evaluate", str(bundle), *images, "--far", str(tmp_path / "images")], "give images of other things"),
+        (
+            ["evaluate", str(bundle), *images, "--outliers", str(tmp_path / "labels2.txt")],
+            "all are labels of the",
+        ),
     ]
     for argv, message in cases:
         assert main(argv) == 2
@@ -146,6 +194,8 @@ def test_unusable_input_is_one_line(bundle: Path, tmp_path: Path, capsys: pytest
     shutil.rmtree(bundle / "pairing")
     assert main(["evaluate", str(bundle), *images, "--labels", str(tmp_path / "labels2.txt")]) == 2
     assert "give --teacher, or download the pairing/" in capsys.readouterr().err
+    assert main(["evaluate", str(bundle), *images, "--outliers", str(tmp_path / "labels2.txt")]) == 2
+    assert "--outliers need a text encoder: give --teacher, or download" in capsys.readouterr().err
 
 
 @pytest.mark.image_input("Splits and evaluation", "a run with nothing to measure", "trains, and writes a bundle")
