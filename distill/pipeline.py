@@ -46,14 +46,14 @@ from distill.evaluation.samples import Predicted
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
 from distill.image_encoding import chosen_unlabelled, few_shot_rows, shared_views, tuned_teacher_map
-from distill.losses.label_matrix import teacher_offset
+from distill.losses.label_matrix import needs_teacher_offset, teacher_offset
 from distill.student.features import student_features
 from distill.student.init_from_bundle import InitialStudentError
 from distill.student.model import Student, configured_student
 from distill.teacher.image_features import FeatureEncoder, image_features
 from distill.teacher.teacher import Teacher
-from distill.teacher.view_encoder import ViewEncoder, has_most_views
-from distill.teacher.view_features import LiveTeacher, teacher_side_px, view_features
+from distill.teacher.views.view_encoder import ViewEncoder, has_most_views
+from distill.teacher.views.view_features import LiveTeacher, TeacherViews, teacher_side_px
 from distill.texts.student_texts import caption_features, student_texts
 from distill.texts.text_bank import BankTexts, text_banks
 from distill.texts.text_targets import TextTargets
@@ -180,12 +180,15 @@ def training_data(
         digests["captions"] = captioned.digest
     digests |= banks.digests
     labels = np.array([label_rows[image_index.label_indices[row]] for row in rows], dtype=np.int64)
+    if views.to_encode is not None and needs_teacher_offset(config):
+        views.to_encode.encode_all(hooks, turns=slice(1))
     return TrainData(
         pixels=images.pixels,
         labels=labels,
         teacher=views.features,
         views=views.views,
         live=views.live,
+        to_encode=views.to_encode,
         texts=texts.texts,
         unseen=texts.unseen,
         prompted=texts.prompted,
@@ -207,12 +210,16 @@ def training_data(
 
 
 class _TeacherViews(NamedTuple):
-    """Teacher features (N, V, D) of the `views` of N images, or a `live` teacher; `bad`: rows without features."""
+    """Teacher features (N, V, D) of the `views` of N images, or a `live` teacher; `bad`: rows without features.
+
+    `to_encode`: holds the features, some of which may be missing.
+    """
 
     features: Tensor
     bad: Ints
     views: Views | None = None
     live: LiveTeacher | None = None
+    to_encode: TeacherViews | None = None
 
 
 def _images_and_views(
@@ -259,7 +266,7 @@ def _images_and_views(
         teacher_pixels = _pixel_array(config, paths, teacher_px, cache)
         read([pixels, teacher_pixels])
         images, teacher_images = pixels.images(hooks), teacher_pixels.images(hooks)
-    return images, _views_of_crops(teacher, images, teacher_images, shared, cache, hooks)
+    return images, _views_of_crops(teacher, images, teacher_images, shared, cache)
 
 
 def _views_of_crops(
@@ -268,16 +275,18 @@ def _views_of_crops(
     teacher_images: DecodedImages,
     shared: SharedViews | None,
     cache: Path,
-    hooks: PipelineHooks,
 ) -> _TeacherViews:
-    """The teacher's features of the crops `shared` with the student, or the live teacher. Bad images have zeros."""
+    """The teacher's features of the crops `shared` with the student, or the live teacher. Bad images have zeros.
+
+    Features that are not cached are encoded when a batch needs them.
+    """
     num_images = len(images.pixels)
     bad = np.setdiff1d(np.arange(num_images), teacher_images.usable())
     if shared is None:
         live = LiveTeacher(teacher, teacher_images.pixels)
         return _TeacherViews(torch.zeros(num_images, 0, teacher.width, dtype=torch.float16), bad, live=live)
     views = shared.of(images.contents)
-    features = view_features(
+    to_encode = TeacherViews(
         teacher,
         teacher_images.pixels,
         teacher_images.contents,
@@ -285,9 +294,8 @@ def _views_of_crops(
         views,
         image_px=shared.image_px,
         cache=cache,
-        hooks=hooks,
     )
-    return _TeacherViews(features, bad, views=views)
+    return _TeacherViews(to_encode.features, bad, views=views, to_encode=to_encode)
 
 
 def measure_student(
