@@ -75,7 +75,7 @@ const fact = (name, value, more) => el("div", {}, el("dt", {}, name), el("dd", {
 function timeFact(training) {
   const {steps_s: steps, views_s: views} = training;
   if (steps === null) return fact("Time", "not known", " until the first steps: the page of the job shows it");
-  if (training.teacher_before && views === null) return fact("Time", `${timeText(steps)} for the steps`, ", and that of the teacher, whose weights are not here yet");
+  if (training.teacher_cached && views === null) return fact("Time", `${timeText(steps)} for the steps`, ", and that of the teacher, whose weights are not here yet");
   if (!views) return fact("Time", `about ${timeText(steps)}`);
   return fact("Time", `about ${timeText(views + steps)}`, `: ${timeText(views)} for the teacher (less if cached), ${timeText(steps)} for the steps`);
 }
@@ -86,7 +86,7 @@ function show(training, isMeasured) {
   const isFitted = !by("time").value.trim() || training.steps_s !== null;
   const steps = isFitted
     ? [fact("Steps", whole.format(training.total_steps), ` of ${whole.format(training.batch_size)} images, ${whole.format(epochs)} epochs`),
-      fact("Teacher passes", whole.format(training.teacher_before + training.teacher_during), training.teacher_before ? ", less if cached" : "")]
+      fact("Teacher passes", whole.format(training.teacher_cached + training.teacher_live), training.teacher_cached ? ", less if cached" : "")]
     : isMeasured ? [fact("Steps", "as many as fit", ": the worker measures the first ones")] : [];
   const time = isMeasured ? timeFact(training) : fact("Time", "is being measured …");
   shown.replaceChildren(el("dl", {class: "facts"}, ...steps, time));
