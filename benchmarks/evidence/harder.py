@@ -18,13 +18,12 @@ from benchmarks.documents import put_part
 from benchmarks.evidence.arms import BASE, TrainingArm, only_losses
 from benchmarks.evidence.beetle_world import POOL, BeetleWorld, prepare_beetles
 from benchmarks.evidence.report import unseen_accuracy
-from benchmarks.evidence.run import ArmRecord, run_arm
+from benchmarks.evidence.run import ArmRecord
+from benchmarks.evidence.run_all import run_arms
 from benchmarks.evidence.statistics import Mean, mean_of
 from distill import Stopped
 from distill.cli.console import Console, duration
-from distill.cli.stop_signal import StopSignal
 from distill.texts.text_templates import TextKind
-from distill.training.hooks import TrainHooks
 
 PART = "students that generalise"
 THREE = ("cls", "mse", "im_cst")
@@ -121,20 +120,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := [name for name in names if name not in HARDER_ARMS]:
         parser.error(f'no arm is called "{unknown[0]}"; --list shows all arms')
     console, world = Console(sys.stderr), prepare_beetles(options.out)
-    should_stop, records = StopSignal(), list[ArmRecord]()
+    arms, seeds = [with_epochs(HARDER_ARMS[name], options.epochs) for name in names], map(int, options.seeds.split(","))
     try:
-        for seed in map(int, options.seeds.split(",")):
-            for name in names:
-                console.begin(name)
-                arm = with_epochs(HARDER_ARMS[name], options.epochs)
-                hooks = TrainHooks(on_step=console.step, should_stop=should_stop)
-                records.append(run_arm(arm, seed, world, groups, options.out / "results", hooks=hooks))
-                console.message(_line(records[-1:], world, groups))
+        records = run_arms(arms, [*seeds], groups, world, console, lambda record: _line([record], world, groups))
     except Stopped as stopped:
         print(f"stopped: {stopped}; run the same command again to resume", file=sys.stderr)
         return 130
-    finally:
-        should_stop.restore()
     command = (
         f"python -m benchmarks.evidence.harder --arms '{options.arms}' --epochs {options.epochs} "
         f"--seeds {options.seeds} --groups {options.groups}"
