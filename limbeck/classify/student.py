@@ -142,7 +142,7 @@ class LoadedStudent:
             more = " --outliers FILE" if score == "outliers" else ""
             raise ScoreMissing(
                 f"{self.bundle.folder} has no threshold of the score {score}: add it in a checkout by "
-                f"python -m distill evaluate BUNDLE --images IMAGES{more} --save, with 20 held-out images of seen labels"
+                f"python -m distill evaluate BUNDLE --images IMAGES{more} --save, with 20 held-out images or more"
             )
         return replace(self, score=score, none_of_these=threshold, outlier_targets=outliers)
 
