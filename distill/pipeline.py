@@ -42,6 +42,7 @@ from distill.evaluation.measured_images import (
     measured_rows,
 )
 from distill.evaluation.none_of_these import none_of_these
+from distill.evaluation.open_set.thresholds import thresholds_by_score
 from distill.evaluation.samples import Predicted
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
@@ -359,7 +360,14 @@ def measure_student(
     seen = ~np.isin(measured.labels, image_index.ood_labels)
     numbers = None if measured.image_numbers is None else measured.image_numbers[seen]
     of_seen = none_of_these(features[torch.from_numpy(seen)], targets.features, numbers)
-    evaluation = replace(evaluation, none_of_these=of_seen)
+    by_score = thresholds_by_score(
+        features[torch.from_numpy(seen)],
+        targets.features,
+        numbers,
+        temperature=options.temperature,
+        outliers=None if options.further is None else options.further.outliers,
+    )
+    evaluation = replace(evaluation, none_of_these=of_seen, none_of_these_by_score=by_score)
     if options.further is not None:
         of_bundle, of_images = options.further.threshold, None if of_seen is None else of_seen.threshold
         known = MeasuredFeatures(

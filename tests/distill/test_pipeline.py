@@ -181,6 +181,7 @@ def test_unknown_images_are_judged_by_the_threshold_of_the_bundle(
     found = measure_student(student, image_index, targets, "names", options, cache=tmp_path / "cache")
     assert found.none_of_these is not None
     assert used == [of_bundle or found.none_of_these.threshold]
+    assert [one["score"] for one in found.as_json()["none_of_these_by_score"].values()] == ["energy"]
 
 
 @pytest.mark.image_input(

@@ -155,6 +155,7 @@ def read_evaluate_arguments(argv: Sequence[str]) -> EvaluateArguments:
     notes = list(given.notes) if given else []
     image_index = index_images(matched, split, notes)
     _check_further(namespace)
+    outliers = tuple(_outliers(namespace.outliers, labels, notes)) if namespace.outliers else ()
     return EvaluateArguments(
         bundle=bundle,
         manifest=manifest,
@@ -170,7 +171,7 @@ def read_evaluate_arguments(argv: Sequence[str]) -> EvaluateArguments:
         json_file=namespace.json,
         domains=tuple(_domains(namespace.domains, labels)) if namespace.domains else (),
         far=_far(namespace.far) if namespace.far else None,
-        outliers=tuple(read_labels_and_ids(namespace.outliers, notes.append)[0]) if namespace.outliers else (),
+        outliers=outliers,
         corruption_images=namespace.corruptions,
         baseline=namespace.baseline,
         save=namespace.save,
@@ -211,6 +212,18 @@ def _far(folder: Path) -> NamedImages:
     exclusion = Exclusion((), lambda _reason, _path: None, set())
     items = [Item(path, NO_LABEL, "unlabelled") for path in unlabelled_paths(root.parent, [root], exclusion)]
     return NamedImages(name=root.name, image_index=ImageIndex.of(root.parent, (), items))
+
+
+def _outliers(file: Path, labels: Sequence[str], notes: list[str]) -> list[str]:
+    """The outlier labels of a file, without those that are labels. Raises ValueError if none is left."""
+    known = {label.casefold() for label in labels}
+    found = read_labels_and_ids(file, notes.append)[0]
+    outliers = [name for name in found if name.casefold() not in known]
+    if not outliers:
+        raise ValueError(f"--outliers {file} names only labels of the student: give labels of other things")
+    if len(outliers) < len(found):
+        notes.append(f"{len(found) - len(outliers)} of the outlier labels are labels of the student, and are left out")
+    return outliers
 
 
 def _given_labels(namespace: argparse.Namespace) -> LabelsWithLines | None:

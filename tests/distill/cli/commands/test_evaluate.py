@@ -1,6 +1,5 @@
 """`python -m distill evaluate`: a bundle on other images and labels, without training images, and its errors."""
 
-import io
 import json
 import shutil
 from functools import partial
@@ -13,10 +12,9 @@ from PIL import Image
 
 from distill.bundle.verify import verify_bundle
 from distill.cli.commands.evaluate import further_sets
-from distill.cli.console import Console
 from distill.cli.train_process import main
-from distill.evaluation import further
-from distill.hooks import PipelineHooks
+from distill.evaluation import further, none_of_these
+from distill.texts.text_targets import TextTargets
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +75,8 @@ def test_further_sets_are_added_to_the_bundle(
                 )
     (tmp_path / "far").mkdir()
     Image.new("RGB", (40, 40), "red").save(tmp_path / "far" / "red.png")
-    (tmp_path / "outliers.txt").write_text("stork\negret\n")
+    (tmp_path / "outliers.txt").write_text("stork\negret\nHeron\n")
+    monkeypatch.setattr(none_of_these, "MIN_IMAGES", 2)
     before = json.loads((bundle / "evaluation.json").read_text())
     capsys.readouterr()
     sets = ["--domains", "styles", "--far", "far", "--outliers", "outliers.txt", "--baseline", "closed/classifier"]
@@ -86,9 +85,16 @@ def test_further_sets_are_added_to_the_bundle(
     assert main(["evaluate", str(bundle), *images, *given, "--save"]) == 0
     printed = capsys.readouterr()
     assert "| ink |" in printed.out
-    verify_bundle(bundle)
+    assert "1 of the outlier labels are labels of the student, and are left out" in printed.err
+    assert "targets/outliers.safetensors" in {file["path"] for file in verify_bundle(bundle)["files"]}
+    outliers = TextTargets.load(bundle / "targets" / "outliers.safetensors")
+    assert outliers.prompts == (("a photo of stork",), ("a photo of egret",))
     after = json.loads((bundle / "evaluation.json").read_text())
     assert after["id"] == before["id"]
+    assert [(name, one["score"]) for name, one in after["none_of_these_by_score"].items()] == [
+        ("energy", "energy"),
+        ("outliers", "outliers"),
+    ]
     assert [one["name"] for one in after["domains"]["ood"]["domains"]] == ["ink", "oil"]
     assert {one["kind"] for one in after["corruptions"]["id"]["kinds"]} == set(kinds)
     assert after["corruptions"]["baseline"] is not None
@@ -103,7 +109,7 @@ def test_the_threshold_is_that_of_the_bundle_for_its_own_labels(tmp_path: Path) 
     nothing: Any = dict.fromkeys(("far", "baseline", "trained_on")) | {"outliers": (), "domains": ()}
     for given, expected in ((None, 0.25), ("other labels", None)):
         arguments: Any = SimpleNamespace(bundle=tmp_path, given=given, corruption_images=0, **nothing)
-        assert further_sets(arguments, None, Console(io.StringIO()), PipelineHooks()).threshold == expected
+        assert further_sets(arguments, None).threshold == expected
 
 
 def test_other_labels_are_encoded_by_the_pairing_or_the_teacher(
