@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Files in their order: by the number of their tests, the two contract files, of few and long tests, would come last.
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: bench-attributes bench-distill bench-editing bench-servers bench-service check clean coverage demo docs evidence \
 	evidence-full evidence-harder lock prove reference serve setup test test-clients test-fast test-slow wheel
@@ -11,10 +13,10 @@ demo: $(READY)  ## The whole job on the field guide, through the service, in abo
 	$(BIN)/python -m examples.demo --out demo
 
 test: check  ## Every check, and every test except the nightly ones
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-fast: $(READY)  ## The quick tests, which need no server, in about a minute and a half
-	$(BIN)/pytest -n 3 --dist loadfile -m "not servers and not slow and not nightly and not clients"
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not servers and not slow and not nightly and not clients"
 
 test-slow: $(READY)  ## The tests that take minutes, which `make test` leaves out
 	$(BIN)/pytest -m nightly
@@ -24,7 +26,7 @@ test-clients: $(READY)  ## A student in new environments that hold only timm, op
 
 coverage: $(READY)  ## Branch coverage of all tests except the nightly ones; fails below 90%
 	rm -rf .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 3 --dist loadfile
+	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage html --quiet --directory coverage
 	$(BIN)/coverage report

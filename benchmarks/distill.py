@@ -282,7 +282,7 @@ def gpu_row(sizes: BenchmarkSizes) -> Iterator[Measurement]:
 
 def teacher_row(sizes: BenchmarkSizes) -> Iterator[Measurement]:
     """An epoch with cached teacher features, relative to a live teacher (ViT-L/14 with random weights)."""
-    from distill.teacher.view_features import LiveTeacher
+    from distill.teacher.views.view_features import LiveTeacher
 
     batch = sizes.batch if CUDA else min(sizes.batch, 16)
     train_config = config(sizes, batch_size=batch)

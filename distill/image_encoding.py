@@ -33,8 +33,8 @@ from distill.hooks import PipelineHooks
 from distill.losses.teacher_map import fitted_map
 from distill.teacher.image_features import FeatureEncoder, image_cache, image_features, image_keys
 from distill.teacher.teacher import Teacher, View
-from distill.teacher.view_encoder import ViewEncoder
-from distill.teacher.view_features import view_cache, view_keys
+from distill.teacher.views.view_encoder import ViewEncoder
+from distill.teacher.views.view_features import view_cache, view_keys
 from limbeck.shared.images.background import WHITE
 
 FORMAT = "limbeck feature chunk 1"

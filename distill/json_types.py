@@ -248,7 +248,7 @@ class OnnxAccuracyJSON(TypedDict):
 class NoneOfTheseJSON(TypedDict):
     """`distill.evaluation.none_of_these.NoneOfThese`."""
 
-    score: Literal["cosine"]
+    score: Literal["cosine", "energy", "outliers"]
     threshold: float
     false_alarm_rate: float
     target_rate: float
@@ -448,6 +448,7 @@ class EvaluationJSON(TypedDict):
     retrieval: NotRequired[LabelSetJSON | None]
     num_training_images: NotRequired[int]
     none_of_these: NotRequired[NoneOfTheseJSON]
+    none_of_these_by_score: NotRequired[dict[str, NoneOfTheseJSON]]
     multi_label: NotRequired[MultiLabelJSON]
     domains: NotRequired[DomainShiftsJSON]
     corruptions: NotRequired[CorruptionsJSON]

@@ -197,7 +197,8 @@ class Settings(BaseSettings):
         4096,
         ge=1,
         le=65_536,
-        description="Images per part in which GPU workers encode the images of a job; a job with fewer has none.",
+        description="Images per part in which GPU workers encode the images of a job; a job with fewer has none, nor "
+        "has one of the embedded worker.",
     )
 
     tensorboard_dir: Path | None = Field(

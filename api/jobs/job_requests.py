@@ -398,10 +398,13 @@ def _evaluate(tx: Session, request: EvaluateIn, settings: Settings) -> JobPlan:
 
 
 def _features_parts(dataset: Dataset, settings: Settings, *, trains: bool) -> list[NewPart]:
-    """A part for each range of images that GPU workers encode side by side; none if the images are one chunk or less.
+    """A part for each range of images that GPU workers encode side by side; none if the images are one chunk or less,
+    or for the embedded worker, which is the only one.
 
     `trains`: whether the training images are encoded, and not only those that are measured.
     """
+    if not settings.distributed:
+        return []
     counts, chunk = dataset.counts, settings.features_chunk
     used = sum(counts.get(part, 0) for part in (PARTS if trains else ("held_out", "ood")))
     if used <= chunk:

@@ -129,6 +129,13 @@ def _corruptions(found: Mapping[str, Any]) -> Iterator[FurtherSection]:
                 f" Against the closed-set baseline of the same run: mCE {errors['mce']:.2f}, relative mCE "
                 f"{errors['relative_mce']:.2f}; below 1 is more robust than the baseline."
             )
+        elif any(one["ce"] is not None for one in errors["kinds"]):
+            lost_nothing = (one for one in errors["kinds"] if one["ce"] is None or one["relative_ce"] is None)
+            mce = (
+                f" The closed-set baseline of the same run: {formats.share(found['baseline']['mean_error'])}. mCE is "
+                "not defined, because the baseline loses nothing under "
+                f"{', '.join(one['kind'].replace('_', ' ') for one in lost_nothing)}."
+            )
         rows = [
             [one["kind"].replace("_", " "), *map(formats.share, one["errors"]), formats.share(one["error"])]
             for one in errors["kinds"]

@@ -15,6 +15,7 @@ from api.readers.thumbnail_files import PROCESSES
 from distill.data.atomic_files import mark_used, replacing
 from distill.data.image_files.parquet_rows import SharedLRU
 from limbeck.shared.bundle.files import MANIFEST_FILE, BundleError
+from limbeck.shared.bundle.open_set import OUTLIERS_FILE, OpenSetScore
 from limbeck.shared.images.unreadable import UnreadableImage
 from store.artefacts import Artefacts
 from store.blobs.reading import Composed, get_file
@@ -36,6 +37,7 @@ PATHS = (
     "onnx/tokenizer.json",
     "targets/labels.json",
     "targets/text_targets.safetensors",
+    OUTLIERS_FILE,
     "evaluation.json",
 )
 """The files of a bundle that are read."""
@@ -57,16 +59,25 @@ class StudentModels:
         self._running = threading.Lock()
 
     def classify(
-        self, picture: bytes, digest: str, files: Mapping[str, Composed], words: Sequence[str], *, top: int
+        self,
+        picture: bytes,
+        digest: str,
+        files: Mapping[str, Composed],
+        words: Sequence[str],
+        *,
+        top: int,
+        score: OpenSetScore = "cosine",
     ) -> "Classification":
         """The best labels of a picture, among those of the bundle with this digest and `words`; all that it shows, if
         pictures can have several.
 
-        Raises ProblemError: `image_unreadable` and `image_too_costly` (422), `bundle_unusable` (409),
-        `onnxruntime_missing` (503).
+        `score`: by which the picture is none of these. Raises ProblemError: `image_unreadable` and `image_too_costly`
+        (422), `bundle_unusable` and `score_missing` (409), `onnxruntime_missing` (503).
         """
         try:
             student = self._students.get(digest, lambda: self._load(digest, files))
+            if score != "cosine":
+                student = self._with_score(student, digest, score)
             pixels, _ = PROCESSES.run(picture_pixels, picture, student.transform)
             with self._running:
                 if words:
@@ -77,6 +88,15 @@ class StudentModels:
         except BundleError as error:
             reason = str(error).replace(f"{self._cache / digest}", "the student")
             raise ProblemError(409, "bundle_unusable", reason) from None
+
+    def _with_score(self, student: "LoadedStudent", digest: str, score: OpenSetScore) -> "LoadedStudent":
+        from limbeck.classify.bundle import ScoreMissing
+
+        try:
+            return student.with_score(score)
+        except ScoreMissing as error:
+            reason = str(error).replace(f"{self._cache / digest}", "the student")
+            raise ProblemError(409, "score_missing", reason) from None
 
     def _load(self, digest: str, files: Mapping[str, Composed]) -> "LoadedStudent":
         from limbeck.classify.student import load_student

@@ -12,6 +12,7 @@ from api.http.dependencies import RawBody, ServicesDep
 from api.http.problems import ProblemError
 from api.http.schemas import ResponseModel
 from api.readers.student_models import PATHS, TEXT_GRAPH, StudentModels
+from limbeck.shared.bundle.open_set import OpenSetScore
 from store import resources
 from store.blobs.reading import contents
 
@@ -31,6 +32,10 @@ Words = Annotated[
 ]
 Top = Annotated[
     int, Query(ge=1, le=100, description="Number of labels; a multi-label student gives all above its threshold.")
+]
+Score = Annotated[
+    OpenSetScore,
+    Query(description="By what `none_of_these` is judged; 409 `score_missing` if the student has no threshold of it."),
 ]
 
 
@@ -53,6 +58,8 @@ class ClassificationOut(ResponseModel):
         description="Best first. Of a multi-label student all labels above its threshold; none if there are none."
     )
     cosine: float = Field(description="Largest cosine between the picture and the text of a label.")
+    score: OpenSetScore = Field(description="By what `none_of_these` is judged.")
+    score_value: float = Field(description="That score of the picture; the larger, the more surely a label fits.")
     none_of_these: bool | None = Field(
         description="Whether no label fits, by the student's threshold; null without one, and with new words unless "
         "pictures can have several labels."
@@ -61,7 +68,13 @@ class ClassificationOut(ResponseModel):
 
 @router.post("/{id}/classify", response_model=ClassificationOut, openapi_extra=_BODY)
 def classify(
-    request: Request, services: ServicesDep, body: RawBody, id: str, word: Words = None, top: Top = 5
+    request: Request,
+    services: ServicesDep,
+    body: RawBody,
+    id: str,
+    word: Words = None,
+    top: Top = 5,
+    score: Score = "cosine",
 ) -> object:
     """Classify the picture in the body, an image file of up to 20 MB, among the labels of the student and new words.
 
@@ -82,12 +95,14 @@ def classify(
         raise ProblemError(409, "no_text_encoder", detail)
     models: StudentModels = request.app.state.student_models
     with _place():
-        found = models.classify(body, row.digest, files, words, top=top)
+        found = models.classify(body, row.digest, files, words, top=top, score=score)
     return ClassificationOut(
         labels=[
             LabelScoreOut(label=one.label, confidence=one.confidence, is_new=one.label in words) for one in found.labels
         ],
         cosine=found.cosine,
+        score=score,
+        score_value=found.cosine if found.score is None else found.score,
         none_of_these=found.none_of_these,
     )
 

@@ -132,10 +132,11 @@ class TrainingEstimateOut(ResponseModel):
     steps_per_epoch: int
     total_steps: int
     images_seen: int = Field(description="Images that the student sees, over all steps.")
-    teacher_before: int = Field(
-        description="Forward passes of the teacher before the first step, less those of features that are cached."
+    teacher_cached: int = Field(
+        description="Forward passes of the teacher whose features are cached, less those that the cache has already. "
+        "Those of crops are made while the training goes on."
     )
-    teacher_during: int = Field(description="Forward passes of the teacher during the training.")
+    teacher_live: int = Field(description="Forward passes of the teacher whose features are used once.")
     measured: int = Field(description="Images of the evaluation.")
     decoded_bytes: int = Field(description="Size of the decoded training images on the disk of the worker.")
     feature_bytes: int | None = Field(

@@ -15,13 +15,12 @@ from pathlib import Path
 
 from benchmarks.evidence.arms import ARMS
 from benchmarks.evidence.report import unseen_accuracy, write_report
-from benchmarks.evidence.run import ArmRecord, run_arm
-from benchmarks.evidence.world import World, prepare
+from benchmarks.evidence.run import ArmRecord
+from benchmarks.evidence.run_all import run_arms
+from benchmarks.evidence.world import prepare
 from distill import Stopped
 from distill.cli.console import Console, duration
-from distill.cli.stop_signal import StopSignal
 from distill.texts.text_templates import TextKind
-from distill.training.hooks import TrainHooks
 
 TEXTS: tuple[TextKind, ...] = ("names", "sentence", "phrases")
 
@@ -38,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     groups, seeds = arguments.groups.split(","), [int(seed) for seed in arguments.seeds.split(",")]
     console, world = Console(sys.stderr), prepare(arguments.out)
     try:
-        records = _run_arms(names, seeds, groups, world, console)
+        records = run_arms([ARMS[name] for name in names], seeds, groups, world, console, _summary)
     except Stopped as stopped:
         print(f"stopped: {stopped}; run the same command again to resume", file=sys.stderr)
         return 130
@@ -58,26 +57,6 @@ def _argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--write", type=Path, metavar="DOCS", help="write evidence.md and its plot to this folder")
     parser.add_argument("--list", action="store_true", help="list the arms")
     return parser
-
-
-def _run_arms(
-    names: Sequence[str], seeds: Sequence[int], groups: Sequence[str], world: World, console: Console
-) -> list[ArmRecord]:
-    """Run the arms with each seed. Raises Stopped on SIGINT and SIGTERM."""
-    should_stop = StopSignal()
-    records: list[ArmRecord] = []
-    try:
-        # Seed by seed, so that an interrupted run has every arm with one seed before any arm has a second seed.
-        for seed in seeds:
-            for name in names:
-                console.begin(name)
-                hooks = TrainHooks(on_step=console.step, should_stop=should_stop)
-                record = run_arm(ARMS[name], seed, world, groups, world.folder / "results", hooks=hooks)
-                records.append(record)
-                console.message(_summary(record))
-    finally:
-        should_stop.restore()
-    return records
 
 
 def _chosen_arms(parser: argparse.ArgumentParser, option: str) -> list[str]:

@@ -165,6 +165,20 @@ def _extension_arms() -> list[TrainingArm]:
             is_core=False,
             changes=three | {"context_tokens": 8},
         ),
+        *(
+            TrainingArm(
+                name=f"CoOp+vlalign{' as published' if as_published else ''}",
+                title="the same and L-vlalign" + ", with the published gradient through the teacher" * as_published,
+                section="language",
+                is_core=False,
+                changes={
+                    "losses": only_losses(*PAPER_ORDER),
+                    "context_tokens": 8,
+                    "vlalign_teacher_gradient": as_published,
+                },
+            )
+            for as_published in (False, True)
+        ),
         TrainingArm(
             name=f"{THREE}+cap",
             title=f"{_loss_names(*PAPER_ORDER[:3], 'cap')}, a caption for each picture",

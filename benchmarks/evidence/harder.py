@@ -18,13 +18,12 @@ from benchmarks.documents import put_part
 from benchmarks.evidence.arms import BASE, TrainingArm, only_losses
 from benchmarks.evidence.beetle_world import POOL, BeetleWorld, prepare_beetles
 from benchmarks.evidence.report import unseen_accuracy
-from benchmarks.evidence.run import ArmRecord, run_arm
+from benchmarks.evidence.run import ArmRecord
+from benchmarks.evidence.run_all import run_arms
 from benchmarks.evidence.statistics import Mean, mean_of
 from distill import Stopped
 from distill.cli.console import Console, duration
-from distill.cli.stop_signal import StopSignal
 from distill.texts.text_templates import TextKind
-from distill.training.hooks import TrainHooks
 
 PART = "students that generalise"
 THREE = ("cls", "mse", "im_cst")
@@ -39,6 +38,20 @@ def _arm(name: str, title: str, *, text: TextKind = "sentence", num_pool: int = 
         section="harder",
         changes=settings,
         text=text,
+        uses_base=False,
+        num_images=3,
+        num_pool=num_pool,
+    )
+
+
+def _recipe(name: str, title: str, *, num_pool: int = 0, **changes: object) -> TrainingArm:
+    """`limbeck-small` with these changes."""
+    settings = {"measured_epochs": 1, "threads": 1, "device": "cpu"} | changes
+    return TrainingArm(
+        name=name,
+        title=title,
+        section="harder",
+        changes=settings,
         uses_base=False,
         num_images=3,
         num_pool=num_pool,
@@ -97,6 +110,17 @@ _ARMS = [
         text="phrases",
         losses=only_losses("cls_texts", "mse", "im_cst"),
     ),
+    _recipe("recipe", "the recipe `limbeck-small`, with 20 cached views", num_views=20),
+    _recipe("recipe live", "the recipe with a new view in each epoch", view="live"),
+    _recipe(
+        "recipe with phrases and a pool",
+        "the same, a bank of the phrases of seen labels, and images without labels as a third of each batch",
+        view="live",
+        losses=only_losses(*THREE, "phrase_kl"),
+        phrase_top_k=256,
+        num_pool=POOL,
+        unlabelled_share=1 / 3,
+    ),
 ]
 HARDER_ARMS: Mapping[str, TrainingArm] = {arm.name: arm for arm in _ARMS}
 
@@ -121,20 +145,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := [name for name in names if name not in HARDER_ARMS]:
         parser.error(f'no arm is called "{unknown[0]}"; --list shows all arms')
     console, world = Console(sys.stderr), prepare_beetles(options.out)
-    should_stop, records = StopSignal(), list[ArmRecord]()
+    arms, seeds = [with_epochs(HARDER_ARMS[name], options.epochs) for name in names], map(int, options.seeds.split(","))
     try:
-        for seed in map(int, options.seeds.split(",")):
-            for name in names:
-                console.begin(name)
-                arm = with_epochs(HARDER_ARMS[name], options.epochs)
-                hooks = TrainHooks(on_step=console.step, should_stop=should_stop)
-                records.append(run_arm(arm, seed, world, groups, options.out / "results", hooks=hooks))
-                console.message(_line(records[-1:], world, groups))
+        records = run_arms(arms, [*seeds], groups, world, console, lambda record: _line([record], world, groups))
     except Stopped as stopped:
         print(f"stopped: {stopped}; run the same command again to resume", file=sys.stderr)
         return 130
-    finally:
-        should_stop.restore()
     command = (
         f"python -m benchmarks.evidence.harder --arms '{options.arms}' --epochs {options.epochs} "
         f"--seeds {options.seeds} --groups {options.groups}"
@@ -158,14 +174,14 @@ def report(
     head = "".join(f" | unseen, {group} | of its teacher" for group in groups)
     seeds = ", ".join(dict.fromkeys(str(one["seed"]) for one in records))
     introduction = (
-        f"Accuracy on the beetles (`examples/beetles`), by `{command}`. The student is `{BASE['student']}` at "
-        f"{BASE['image_px']} px with three pictures a species, batches of {BASE['batch_size']} images, seeds {seeds}; "
+        f"Accuracy on the beetles (`examples/beetles`), by `{command}`. Three pictures a species, batches of "
+        f"{BASE['batch_size']} images, seeds {seeds}; "
         f"{duration(sum(one['seconds'] for one in records))} in total on {records[0]['machine']}. After ±: half of "
         "the 95% interval by Student's t over seeds."
     )
     rows = [
-        f"| arm | texts | seen{head} | steps | minutes |",
-        f"|---|---|---{'|---|---' * len(groups)}|---|---|",
+        f"| arm | student | texts | seen{head} | steps | minutes |",
+        f"|---|---|---|---{'|---|---' * len(groups)}|---|---|",
         *_teacher(world, groups),
         *_tuned_teacher(records, world, groups),
         *(
@@ -181,7 +197,7 @@ def _teacher(world: BeetleWorld, groups: Sequence[str]) -> list[str]:
     for text in ("sentence", "phrases"):
         measured = [world.measured_teacher(group, text) for group in groups]
         cells = "".join(f" | {unseen:.1%} | " for _, unseen in measured)
-        rows.append(f"| the teacher | {text} | {measured[0][0]:.1%}{cells} | | |")
+        rows.append(f"| the teacher | | {text} | {measured[0][0]:.1%}{cells} | | |")
     return rows
 
 
@@ -193,14 +209,16 @@ def _tuned_teacher(records: Sequence[ArmRecord], world: BeetleWorld, groups: Seq
         arm = HARDER_ARMS[name]
         measured = [world.measured_tuned_teacher(group, arm.text, arm.config(0)) for group in groups]
         cells = "".join(f" | {unseen:.1%} | " for _, unseen in measured)
-        rows.append(f"| the teacher of {name} | {arm.text} | {measured[0][0]:.1%}{cells} | | |")
+        rows.append(f"| the teacher of {name} | | {arm.text} | {measured[0][0]:.1%}{cells} | | |")
     return rows
 
 
 def _line(records: Sequence[ArmRecord], world: BeetleWorld, groups: Sequence[str]) -> str:
     arm = HARDER_ARMS[records[0]["arm"]]
     seen = [part["accuracy"] for one in records if (part := one["groups"][groups[0]]["id"]) is not None]
-    cells = [f"{arm.name}: {arm.title}", arm.text, _shown(mean_of(seen))]
+    student = arm.config(0).student
+    cells = [f"{arm.name}: {arm.title}", f"{student.architecture}, {student.image_px} px", arm.text]
+    cells.append(_shown(mean_of(seen)))
     for group in groups:
         mean = mean_of([value for one in records if (value := unseen_accuracy(one, group)) is not None])
         teacher = world.measured_teacher(group, arm.text)[1]

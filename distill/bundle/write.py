@@ -3,7 +3,7 @@
     image/     config.json, model.safetensors: the student alone, for timm
     pairing/   open_clip_config.json, open_clip_model.safetensors, tokenizer: student and the teacher's text encoder
     onnx/      image.onnx, image-uint8.onnx, image-int8.onnx, text.onnx, tokenizer.json, config.json: for ONNX Runtime
-    targets/   text_targets.safetensors, labels.json
+    targets/   text_targets.safetensors, labels.json (outliers.safetensors later: `distill.bundle.add_further`)
     training_images.safetensors (what the student must not be measured on: `distill.data.dataset.trained_on`)
     evaluation.json, training.jsonl, README.md, manifest.json (`distill.bundle.verify` reads it)
     loss.png, accuracy.png, reliability.png, confusions.png

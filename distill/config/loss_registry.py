@@ -79,7 +79,12 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
         title="L-vlalign, the teacher's ranking of the labels' texts",
         function="text_alignment:text_alignment",
         inputs=("student", "teacher", "texts", "labels"),
-        settings={"temperature": "temperature", "top_k": "vlalign_top_k", "only_right": "vlalign_only_right"},
+        settings={
+            "temperature": "temperature",
+            "top_k": "vlalign_top_k",
+            "only_right": "vlalign_only_right",
+            "teacher_gradient": "vlalign_teacher_gradient",
+        },
     ),
     "cap": LossTerm(
         title="L-cap, contrastive matching of images and captions",

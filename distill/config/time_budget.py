@@ -49,18 +49,32 @@ class Duration:
         return self.decoding + self.views + self.steps
 
 
-def duration(config: TrainConfig, plan: BatchPlan, num_images: int, rates: Rates) -> Duration:
-    """How long a training of `config` takes at these rates. `plan`: its batches, of which an epoch's count."""
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A training whose images are decoded. `missing`: share of its teacher views that have no feature yet."""
+
+    missing: float
+
+
+def duration(
+    config: TrainConfig, plan: BatchPlan, num_images: int, rates: Rates, prepared: Prepared | None = None
+) -> Duration:
+    """How long a training of `config` takes at these rates. `plan`: its batches, of which an epoch's count.
+
+    `prepared`: what is done already.
+    """
     steps = plan.steps_per_epoch * config.schedule.epochs
     step_s = rates.step_s
     if config.data.view == "live" and not rates.step_has_views:
         step_s += plan.batch_size * rates.view_s
     views = num_images * cached_views(config) * rates.view_s
+    if prepared is not None:
+        return Duration(decoding=0.0, views=views * prepared.missing, steps=steps * step_s)
     return Duration(decoding=num_images * rates.decode_s, views=views, steps=steps * step_s)
 
 
 def cached_views(config: TrainConfig) -> int:
-    """Teacher views of an image that are encoded before the training."""
+    """Teacher views of an image that are encoded once."""
     if not config.data.encodes_training_images:
         return 0
     passes = config.schedule.epochs * config.schedule.passes_per_epoch
@@ -68,27 +82,33 @@ def cached_views(config: TrainConfig) -> int:
 
 
 def fit_to_time(
-    config: TrainConfig, plan: BatchPlan, num_images: int, rates: Rates, seconds: float, *, has_views: bool = False
+    config: TrainConfig,
+    plan: BatchPlan,
+    num_images: int,
+    rates: Rates,
+    seconds: float,
+    *,
+    prepared: Prepared | None = None,
 ) -> TrainConfig:
     """The config with the most epochs, and their teacher views, that fit into `seconds`.
 
-    `has_views`: images are decoded and views encoded already, so that only steps take time. Raises TimeBudgetTooShort.
+    `prepared`: what is done already; the number of views is then as it is. Raises TimeBudgetTooShort.
     """
 
     def of(epochs: int) -> TrainConfig:
         tried = with_epochs(config, epochs)
-        if has_views or "num_views" not in config.schedule.automatic:
+        if prepared is not None or "num_views" not in config.schedule.automatic:
             return tried
         views = views_of_passes(epochs * config.schedule.passes_per_epoch)
         return TrainConfig.model_validate(merged(tried.model_dump(), {"data": {"num_views": views}}))
 
     def taken(epochs: int) -> float:
-        found = duration(of(epochs), plan, num_images, rates)
-        return found.steps if has_views else found.total
+        return duration(of(epochs), plan, num_images, rates, prepared).total
 
     usable = seconds * (1 - MARGIN)
     if taken(1) > usable:
-        raise TimeBudgetTooShort(_too_short(duration(of(1), plan, num_images, rates), plan, config, seconds, has_views))
+        least = duration(of(1), plan, num_images, rates, prepared)
+        raise TimeBudgetTooShort(_too_short(least, plan, config, seconds, is_prepared=prepared is not None))
     fits, too_long = 1, 2
     while too_long <= MAX_EPOCHS and taken(too_long) <= usable:
         fits, too_long = too_long, too_long * 2
@@ -99,13 +119,14 @@ def fit_to_time(
     return of(fits)
 
 
-def _too_short(least: Duration, plan: BatchPlan, config: TrainConfig, seconds: float, has_views: bool) -> str:
+def _too_short(least: Duration, plan: BatchPlan, config: TrainConfig, seconds: float, *, is_prepared: bool) -> str:
     steps = f"{time_text(least.steps)} for {plan.steps_per_epoch:,} steps"
     budget, left = time_text(config.schedule.time_budget_s or seconds), time_text(max(seconds, 0))
-    if has_views:
+    if is_prepared:
+        views = f" and {time_text(least.views)} for its teacher views" if least.views >= 1 else ""
         return (
-            f"of the time budget of {budget}, {left} are left after the teacher's views, and one epoch takes {steps}: "
-            "start again, which finds the views in the cache, or give more time"
+            f"of the time budget of {budget}, {left} are left after the images were read, and one epoch takes {steps}"
+            f"{views}: start again, which finds the images in the cache, or give more time"
         )
     spent = max((config.schedule.time_budget_s or seconds) - seconds, 0)
     needed = math.ceil(spent + least.total / (1 - MARGIN))

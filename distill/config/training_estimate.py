@@ -31,19 +31,19 @@ FEATURE_BYTES = 2
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingEstimate:
-    """`images_seen`: by the student, over all steps. `teacher_before`: forward passes of the teacher before the first
-    step, one for each cached feature; `teacher_during`: during the training. `measured`: images of the evaluation.
-    `decoded_bytes`: of the images that are decoded and kept for the training; `feature_bytes`: of the teacher's cached
-    features, None if their width is not known. `views_s`, `steps_s`: measured, None if they were not. `origins`: why a
-    setting has its value, and `settings`: these values.
+    """`images_seen`: by the student, over all steps. `teacher_cached`: forward passes of the teacher for features that
+    are cached, made once; `teacher_live`: those of a teacher that sees every view. `measured`: images of the
+    evaluation. `decoded_bytes`: of the images that are decoded and kept for the training; `feature_bytes`: of the
+    teacher's cached features, None if their width is not known. `views_s`, `steps_s`: measured, None if they were not.
+    `origins`: why a setting has its value, and `settings`: these values.
     """
 
     batch_size: int
     steps_per_epoch: int
     total_steps: int
     images_seen: int
-    teacher_before: int
-    teacher_during: int
+    teacher_cached: int
+    teacher_live: int
     measured: int
     decoded_bytes: int
     feature_bytes: int | None
@@ -83,7 +83,7 @@ def estimate_training(
     shared = data.num_views if data.sampling != "uniform" or unlabelled else min(data.num_views, passes)
     num_views = {"same": shared, "live": 0}.get(data.view, 1)
     has_teacher = data.protocol != "closed_set"
-    teacher_before = images * num_views + _num_compared(config, counts) if has_teacher else 0
+    teacher_cached = images * num_views + _num_compared(config, counts) if has_teacher else 0
     # Views are cut from images of the teacher's size, which most often is 224 px.
     sizes = [config.student.size] + (
         [ImageSize.of(TEACHER_PX)] if has_teacher and data.view in ("same", "live") else []
@@ -97,11 +97,11 @@ def estimate_training(
         steps_per_epoch=plan.steps_per_epoch,
         total_steps=plan.total_steps,
         images_seen=per_pass * passes,
-        teacher_before=teacher_before,
-        teacher_during=per_pass * passes if has_teacher and data.view == "live" else 0,
+        teacher_cached=teacher_cached,
+        teacher_live=per_pass * passes if has_teacher and data.view == "live" else 0,
         measured=counts["held_out"] + counts["ood"] - data.shots * counts["ood_labels"],
         decoded_bytes=images * pixels * 3,
-        feature_bytes=None if width is None else teacher_before * width * FEATURE_BYTES,
+        feature_bytes=None if width is None else teacher_cached * width * FEATURE_BYTES,
         views_s=None if seconds is None else round(seconds.views, 1),
         steps_s=None if seconds is None else round(seconds.steps, 1),
         origins=why,

@@ -10,7 +10,7 @@ labels (`image_numbers` tells which rows are one image).
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
@@ -27,6 +27,7 @@ from distill.evaluation.calibration import Calibration, calibration
 from distill.evaluation.multi_label.measure import MultiLabel
 from distill.evaluation.none_of_these import NoneOfThese
 from distill.json_types import EpochLine, EvaluationJSON, FurtherJSON, LogLine
+from limbeck.shared.bundle.open_set import OpenSetScore
 
 ELEMENTS_AT_ONCE = 32_000_000
 TEMPERATURE = 0.07
@@ -107,7 +108,8 @@ class Evaluation:
     All parts use the final weights, except `last_epochs`, the mean over the weights of several epochs.
     `retrieval`: the OOD part with few-shot retrieval in addition to the texts, if requested.
     `num_training_images`: images that were left out because the student was trained on them. `none_of_these`: of a
-    student with enough held-out images; absent from the JSON otherwise. `further`: results of
+    student with enough held-out images; absent from the JSON otherwise. `none_of_these_by_score`: the thresholds of
+    other scores than the cosine; absent from the JSON if there are none. `further`: results of
     `distill.evaluation.further`, whose fields are those of the JSON. `multi_label`: the results of images with several
     labels, which have no accuracy; absent from the JSON for others.
     """
@@ -120,6 +122,7 @@ class Evaluation:
     retrieval: LabelSetAccuracy | None = None
     num_training_images: int = 0
     none_of_these: NoneOfThese | None = None
+    none_of_these_by_score: Mapping[OpenSetScore, NoneOfThese] = field(default_factory=dict)
     further: FurtherJSON = field(default_factory=FurtherJSON)
     multi_label: MultiLabel | None = None
 
@@ -130,6 +133,8 @@ class Evaluation:
         plain: EvaluationJSON = json.loads(json.dumps({**fields, **further}))
         if self.none_of_these is None:
             del plain["none_of_these"]
+        if not self.none_of_these_by_score:
+            del plain["none_of_these_by_score"]
         if self.multi_label is None:
             del plain["multi_label"]
         return plain

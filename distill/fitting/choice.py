@@ -6,7 +6,7 @@
     config = choice.before_steps(data)
     train(config, data, …)
 
-A time budget is fitted twice: before the views are encoded, by rates on random data, and after it, by the time that is
+A time budget is fitted twice: before the images are read, by rates on random data, and after it, by the time that is
 left and the first steps on the images of the training. A run that resumes takes what its training state holds, and
 measures nothing. With several ranks, all of them call both methods, and the first rank decides.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from distill.config.automatic import DeviceFacts, chosen_settings, fit_to_device, needs_device, with_chosen
 from distill.config.batch_plan import BatchPlan, plan_batches
-from distill.config.time_budget import Rates, chosen_text, duration, fit_to_time
+from distill.config.time_budget import Prepared, Rates, chosen_text, duration, fit_to_time
 from distill.config.train_config import TrainConfig
 from distill.data.image_index import ImageIndex
 from distill.evaluation.measured_images import image_paths
@@ -74,20 +74,24 @@ class TrainingChoice:
         return config
 
     def before_steps(self, data: TrainData) -> TrainConfig:
-        """The config of the training on `data`, whose views are encoded. Raises TimeBudgetTooShort."""
+        """The config of the training on `data`. Raises TimeBudgetTooShort."""
         seconds, ranks = self.config.schedule.time_budget_s, current_ranks()
         if self._is_decided or seconds is None or self._rates is None:
             return self.config
         measured = ranks.from_first(step_seconds(self.config, data, self._root))
         rates = replace(self._rates, step_s=measured, step_has_views=True)
-        plan, encoded_s = plan_run(self.config, data, ranks), ranks.from_first(self._elapsed())
+        missing = 0.0 if data.to_encode is None else float(data.to_encode.missing[data.usable].mean())
+        prepared = Prepared(missing=ranks.from_first(missing))
+        plan, spent_s = plan_run(self.config, data, ranks), ranks.from_first(self._elapsed())
         num_images = len(data.usable)
-        self.config = fit_to_time(self.config, plan, num_images, rates, seconds - encoded_s, has_views=True)
-        steps = duration(self.config, plan, num_images, rates).steps
+        self.config = fit_to_time(self.config, plan, num_images, rates, seconds - spent_s, prepared=prepared)
+        expected = duration(self.config, plan, num_images, rates, prepared)
+        views = f" with {time_text(expected.views)} for teacher views" if expected.views >= 1 else ""
         self._note(
             f"time budget {time_text(seconds)}: {self.config.schedule.epochs:,} epochs, "
-            f"{plan.steps_per_epoch * self.config.schedule.epochs:,} steps in about {time_text(steps)}, because "
-            f"{time_text(encoded_s)} are spent and the first steps trained {plan.batch_size / measured:,.1f} images/s"
+            f"{plan.steps_per_epoch * self.config.schedule.epochs:,} steps in about {time_text(expected.total)}{views}"
+            f", because {time_text(spent_s)} are spent and the first steps trained "
+            f"{plan.batch_size / measured:,.1f} images/s"
         )
         return self.config
 

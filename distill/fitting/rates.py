@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,11 @@ from distill.data.decoded_images import squash, train_size
 from distill.data.image_store import load_image
 from distill.teacher.image_features import CPU_BATCH, GPU_BATCH
 from distill.teacher.teacher import Teacher
-from distill.teacher.view_features import teacher_side_px
-from distill.training.device import choose_device, torch_settings
+from distill.teacher.views.view_features import teacher_side_px
+from distill.training.device import choose_device
 from distill.training.distributed import current_ranks
-from distill.training.guards import explain_out_of_memory
-from distill.training.loader import TrainData, batches
-from distill.training.loop import training_step
+from distill.training.loader import TrainData
+from distill.training.loop import open_batches, training_step
 from distill.training.setup import prepare_training
 
 WARM_UP_STEPS, MIN_STEPS, MAX_STEPS, MIN_SECONDS = 2, 3, 30, 3.0
@@ -100,7 +100,12 @@ def random_step_seconds(config: TrainConfig, width: int, root: Path | None = Non
 
 
 def step_seconds(config: TrainConfig, data: TrainData, root: Path | None = None) -> float:
-    """Seconds of a step of all ranks on the images of the training. Every rank must call this."""
+    """Seconds of a step of all ranks on the images of the training, without views that are encoded once.
+
+    Every rank must call this.
+    """
+    if data.to_encode is not None:  # the views are counted apart
+        data = replace(data, to_encode=None, teacher=data.teacher[:1, :1].expand(data.teacher.shape))
     # A student that fine-tunes a bundle is as fast with random weights.
     return _step_seconds(_probe(config), data, root)
 
@@ -133,9 +138,9 @@ def _step_seconds(config: TrainConfig, data: TrainData, root: Path | None) -> fl
     """The median time of some steps after a warm-up, of a student that is thrown away."""
     run = prepare_training(config, data, root=root)
     seconds: list[float] = []
-    with torch_settings(config.system, run.device), explain_out_of_memory(config, run.plan.batch_size):
+    with open_batches(run, data) as read:
         ended = started = time.perf_counter()
-        for number, batch in enumerate(batches(data, config, 0, run.device, run.ranks), start=1):
+        for number, batch in enumerate(read, start=1):
             training_step(run, batch)  # its losses are numbers of the host, so that a GPU has finished
             now = time.perf_counter()
             seconds += [now - ended] if number > WARM_UP_STEPS else []

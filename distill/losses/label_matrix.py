@@ -28,6 +28,11 @@ def label_matrix(label_sets: LabelSets, rows: Ints, num_labels: int) -> Tensor:
     return matrix
 
 
+def needs_teacher_offset(config: TrainConfig) -> bool:
+    """Whether a loss asks for `teacher_offset`, and so for the first view of each image."""
+    return is_multi_label_loss(config) and config.objective.label_offset == "teacher"
+
+
 def teacher_offset(
     config: TrainConfig, teacher: Tensor, texts: Tensor, labels: Ints, label_sets: LabelSets | None, usable: Ints
 ) -> float | None:
@@ -35,7 +40,7 @@ def teacher_offset(
 
     `texts` (K, D). `labels` (N,), or `label_sets`, are rows of `texts`. `usable` (M,): the rows to train on.
     """
-    if not is_multi_label_loss(config) or config.objective.label_offset != "teacher":
+    if not needs_teacher_offset(config):
         return None
     rows = usable[labels[usable] != NO_LABEL]
     num_rows = min(len(rows), max(_MIN_IMAGES, MAX_COSINES // len(texts)))

@@ -7,8 +7,9 @@ views, D embedding width, S and T height and width.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import NamedTuple
@@ -33,7 +34,8 @@ from distill.data.row_cache import KEY_BYTES, Keys
 from distill.data.splits import NO_LABEL
 from distill.data.views.retouching import sample_retouching
 from distill.losses.label_matrix import label_matrix
-from distill.teacher.view_features import LiveTeacher
+from distill.teacher.views.missing_views import MissingViews
+from distill.teacher.views.view_features import LiveTeacher, TeacherViews, ViewBatch
 from distill.texts.prompt_learning import PromptedTexts
 from distill.texts.text_bank import LabelledTexts
 from distill.training.distributed import SINGLE_PROCESS, RankGroup
@@ -50,7 +52,8 @@ class TrainData:
     `pixels`: (N, S, T, 3) uint8, at least the student's size. `labels`: (N,) int64, rows of `texts`.
     `teacher`: (N, V, D) float, teacher features of V views of each image, one view per pass in turn. Without `views`, V
     is 1 (the whole image) and the student's views are sampled in every pass; with `views`, boxes (N, V, 4), the student
-    sees the views of the teacher. With a `live` teacher, V is 0. `texts`: (K, D) float32, of the labels to learn.
+    sees the views of the teacher. With `to_encode`, `teacher` are its features, of which the missing ones are encoded
+    when a batch needs them. With a `live` teacher, V is 0. `texts`: (K, D) float32, of the labels to learn.
     `usable`: (M,) int64, the rows to train on. `digests`: of everything this was made from.
     `captions`: (N, D) float32, teacher features of captions; `captioned`: (N,) bool, the images that have a caption.
     `unseen`: (U, D) texts of labels without images. `prompted`: the texts of all labels, unseen ones last, for learned
@@ -73,6 +76,7 @@ class TrainData:
     digests: Mapping[str, str]
     views: Views | None = None
     live: LiveTeacher | None = None
+    to_encode: TeacherViews | None = None
     captions: Tensor | None = None
     captioned: Tensor | None = None
     unseen: Tensor | None = None
@@ -99,6 +103,14 @@ class TrainData:
         return np.zeros((0, KEY_BYTES), dtype=np.uint8) if self.contents is None else self.contents[self.usable]
 
 
+class ViewEncoding(NamedTuple):
+    """Teacher views that were encoded for a batch: their number, the seconds, and how many are `left` for this rank."""
+
+    num_views: int
+    seconds: float
+    left: int
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Batch:
     """A batch on the device: `pixels` (B, S, T, 3) uint8, `labels` (B,) int64, `teacher` (B, D) float32.
@@ -106,7 +118,7 @@ class Batch:
     `images`: (B,) int64, the number of each image. `captions` (B, D) and `captioned` (B,) bool if the data has
     captions. `label_matrix` (B, K) uint8, 1 for the labels of an image, if the images have sets of labels. `waited_s`:
     seconds the step waited for it. `mixture`: the images that are mixed with others, whose label is -1 and whose
-    `teacher` is that of the mixture.
+    `teacher` is that of the mixture. `encoding`: of teacher views for this batch and the next ones.
     """
 
     pixels: Tensor
@@ -119,6 +131,7 @@ class Batch:
     captioned: Tensor | None = None
     mixture: Mixture | None = None
     label_matrix: Tensor | None = None
+    encoding: ViewEncoding | None = None
 
     def parts(self, count: int) -> "Iterator[Batch]":
         """The batch in `count` equal parts, in order."""
@@ -152,12 +165,15 @@ def plan_run(config: TrainConfig, data: TrainData, ranks: RankGroup) -> BatchPla
 
 def batches(
     data: TrainData, config: TrainConfig, start: int, device: torch.device, ranks: RankGroup = SINGLE_PROCESS
-) -> Iterator[Batch]:
-    """This rank's rows of the batches of steps `start` (from 0) to the last, read ahead in a thread."""
+) -> Generator[Batch]:
+    """This rank's rows of the batches of steps `start` (from 0) to the last, read ahead in a thread.
+
+    Teacher views without a feature are encoded for the first batch that needs them. Close it to keep the last ones.
+    """
     reader = _BatchReader(data, config, device, ranks)
     total_steps, size = reader.plan.total_steps, _stored_size(data)
     teacher_map = None if data.teacher_map is None else data.teacher_map.to(device)
-    with ThreadPoolExecutor(1, "batches") as pool:
+    with ThreadPoolExecutor(1, "batches") as pool, _kept(data.to_encode):
         ahead = [pool.submit(reader.read, step) for step in range(start, min(start + BATCHES_AHEAD, total_steps))]
         for step in range(start, total_steps):
             requested_at = time.perf_counter()
@@ -165,9 +181,14 @@ def batches(
             if step + BATCHES_AHEAD < total_steps:
                 ahead.append(pool.submit(reader.read, step + BATCHES_AHEAD))
             waited_s = time.perf_counter() - requested_at
-            teacher = rows.teacher
+            teacher, encoding = rows.teacher, None
             if data.live is not None:
                 teacher = data.live.features(teacher, rows.views, size, rows.mixture)
+            if data.to_encode is not None:
+                encoding = _encode(data.to_encode, rows.to_encode, ranks.world_size)
+                if step + BATCHES_AHEAD + 1 == reader.views_shared_at:
+                    data.to_encode.flush()
+                teacher = reader.teacher_rows(*rows.at)
             if teacher_map is not None:
                 teacher = teacher @ teacher_map
             yield Batch(
@@ -181,11 +202,36 @@ def batches(
                 captioned=rows.captioned,
                 mixture=rows.mixture,
                 label_matrix=rows.label_matrix,
+                encoding=encoding,
             )
 
 
+@contextmanager
+def _kept(views: TeacherViews | None) -> Iterator[None]:
+    """Write the features that were encoded to the cache at the end."""
+    try:
+        yield
+    finally:
+        if views is not None:
+            views.flush()
+
+
+def _encode(views: TeacherViews, found: Sequence[ViewBatch], num_ranks: int) -> ViewEncoding | None:
+    """Encode batches of views."""
+    if not found:
+        return None
+    started = time.perf_counter()
+    for one in found:
+        views.encode(one)
+    left = int(views.missing.sum()) // num_ranks
+    return ViewEncoding(sum(len(one.rows) for one in found), time.perf_counter() - started, left)
+
+
 class _BatchRows(NamedTuple):
-    """The rows of a batch on the device. `teacher`: features (B, D), or with a live teacher the pixels it sees."""
+    """The rows of a batch on the device. `teacher`: features (B, D), or with a live teacher the pixels it sees.
+
+    `at`: its images, and the turn of each. `to_encode`: views to encode before this batch.
+    """
 
     pixels: Tensor
     labels: Tensor
@@ -196,10 +242,12 @@ class _BatchRows(NamedTuple):
     captioned: Tensor | None
     mixture: Mixture | None
     label_matrix: Tensor | None
+    at: tuple[Ints, Ints]
+    to_encode: Sequence[ViewBatch]
 
 
 class _BatchReader:
-    """Reads this rank's rows of the batch of any step."""
+    """Reads this rank's rows of the batch of any step; with views to encode, of steps in order."""
 
     def __init__(self, data: TrainData, config: TrainConfig, device: torch.device, ranks: RankGroup) -> None:
         self.plan = plan_run(config, data, ranks)
@@ -215,15 +263,15 @@ class _BatchReader:
         self._order = lru_cache(maxsize=2)(order)
         unlabelled = partial(_pass_order, data.unlabelled, data.unlabelled, data.shards, "uniform", self._seed)
         self._unlabelled_order = lru_cache(maxsize=2)(unlabelled)
+        self._missing: MissingViews | None = None
+        if data.to_encode is not None:
+            self._missing = MissingViews(data.to_encode, self.plan, ranks.world_size)
 
     def read(self, step: int) -> _BatchRows:
         """The rows of the batch of `step`."""
         data = self._data
-        pass_index, place = divmod(step, self.plan.steps_per_pass)
-        draws = self._draws(pass_index, place, step)
-        if self.plan.num_unlabelled:
-            unlabelled = draw_unlabelled(self._unlabelled_order, len(data.unlabelled), self.plan.num_unlabelled, step)
-            draws = spread(draws, unlabelled)
+        to_encode = () if self._missing is None else self._missing.before_step(step, self._teacher_at)
+        draws = self._draws(step)
         of_rank = self._rank_rows(len(draws.rows))
         rows, turns = draws.rows[of_rank], draws.turns[of_rank]
         mixture = self._mixture(draws, of_rank, step)
@@ -231,8 +279,10 @@ class _BatchReader:
         if mixture is not None:
             labels[mixture.at] = NO_LABEL
         pixels = self._move(self._fetch(data.pixels, rows))
-        if data.live is None:
-            teacher = self._move(data.teacher[rows, turns % data.teacher.shape[1]].float())
+        if data.to_encode is not None:
+            teacher = torch.empty(0)  # filled in by `batches`
+        elif data.live is None:
+            teacher = self.teacher_rows(rows, turns)
         else:
             shared = data.live.pixels is data.pixels
             teacher = pixels if shared else self._move(self._fetch(data.live.pixels, rows))
@@ -248,7 +298,24 @@ class _BatchReader:
             if data.label_sets is None
             else self._move(label_matrix(data.label_sets, rows, len(data.texts))),
             mixture=mixture,
+            at=(rows, turns),
+            to_encode=to_encode,
         )
+
+    @property
+    def views_shared_at(self) -> int:
+        """The step whose reading looks up the views that other ranks encoded; 0 for one rank."""
+        return 0 if self._missing is None else self._missing.look_up_at
+
+    def teacher_rows(self, rows: Ints, turns: Ints) -> Tensor:
+        """The teacher's features (B, D) of the views that `rows` have at their `turns`."""
+        return self._move(self._data.teacher[rows, turns % self._data.teacher.shape[1]].float())
+
+    def _teacher_at(self, step: int) -> tuple[Ints, Ints]:
+        """Rows and numbers of the teacher views of this rank in the batch of `step`."""
+        draws = self._draws(step)
+        of_rank = self._rank_rows(len(draws.rows))
+        return draws.rows[of_rank], draws.turns[of_rank] % self._data.teacher.shape[1]
 
     def _mixture(self, draws: Draws, of_rank: slice, step: int) -> Mixture | None:
         """The mixtures of this rank's rows of the batch, whose second images are of any rank."""
@@ -270,7 +337,15 @@ class _BatchReader:
             boxes=own.boxes,
         )
 
-    def _draws(self, pass_index: int, place: int, step: int) -> Draws:
+    def _draws(self, step: int) -> Draws:
+        """The draws of the whole batch of `step`, with unlabelled images."""
+        draws = self._labelled_draws(*divmod(step, self.plan.steps_per_pass), step)
+        if self.plan.num_unlabelled == 0:
+            return draws
+        count = len(self._data.unlabelled)
+        return spread(draws, draw_unlabelled(self._unlabelled_order, count, self.plan.num_unlabelled, step))
+
+    def _labelled_draws(self, pass_index: int, place: int, step: int) -> Draws:
         """The labelled draws of the whole batch, number `place` of its pass."""
         order = self._order(pass_index)
         used = slice(self.plan.images_per_pass)

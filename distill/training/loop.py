@@ -7,6 +7,8 @@ threads, and on a GPU if `deterministic` is set. B images of a rank, D embedding
 """
 
 import copy
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,13 +73,15 @@ def train(
     metrics_log = MetricsLog(config, run.plan, run.position)
 
     def save() -> None:
+        if data.to_encode is not None:
+            data.to_encode.flush()  # first, so that a run that resumes finds the features of the steps that were made
         run.position.seconds = metrics_log.seconds()
         if run.ranks.is_first:
             hooks.save(run.write_state)
         metrics_log.mark_saved()
 
-    with torch_settings(config.system, run.device), explain_out_of_memory(config, run.plan.batch_size):
-        for batch in batches(data, config, run.position.step, run.device, run.ranks):
+    with open_batches(run, data) as read:
+        for batch in read:
             if run.ranks.any(hooks.should_stop()):
                 save()
                 run.ranks.wait()
@@ -89,6 +93,7 @@ def train(
                 run.objective.weights,
                 lr=lr,
                 waited_s=batch.waited_s,
+                encoding=batch.encoding,
                 train_accuracy=run.train_accuracy.mean() if ends_epoch else None,
             )
             if run.ranks.is_first:
@@ -98,6 +103,17 @@ def train(
             if metrics_log.save_due():
                 save()
     return _result(run)
+
+
+@contextmanager
+def open_batches(run: TrainingRun, data: TrainData) -> Iterator[Iterator[Batch]]:
+    """The batches from the position of a run on, under torch's settings for it. Raises OutOfMemory."""
+    with (
+        torch_settings(run.config.system, run.device),
+        explain_out_of_memory(run.config, run.plan.batch_size),
+        closing(batches(data, run.config, run.position.step, run.device, run.ranks)) as read,
+    ):
+        yield read
 
 
 def training_step(run: TrainingRun, batch: Batch) -> tuple[dict[str, float], float]:

@@ -4,10 +4,11 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from distill.config.train_config import TrainConfig
 from distill.json_types import LogLine
-from distill.training.loader import BatchPlan
+from distill.training.loader import BatchPlan, ViewEncoding
 from distill.training.training_state import TrainingPosition
 
 LOG_LINES = 2000
@@ -21,8 +22,8 @@ class StepMetrics:
     """Metrics of a step. `step` and `epoch` count from 1; `losses` holds each term before its weight.
 
     `loss`: the weighted sum. `images_per_s`, `eta_s` and `data_wait` (share of the time spent waiting for images, 0 to
-    1) are taken over the last 50 steps. `train_accuracy`: mean per-class accuracy on the training images in the last
-    pass, at the end of an epoch.
+    1) are taken over the last 50 steps; `eta_s` has the teacher views that are still to be encoded, too.
+    `train_accuracy`: mean per-class accuracy on the training images in the last pass, at the end of an epoch.
     """
 
     step: int
@@ -45,7 +46,8 @@ class MetricsLog:
         self._config, self._plan, self._position = config, plan, position
         self._started = self._saved = time.monotonic()
         self._seconds_before = position.seconds
-        self._recent: deque[tuple[float, float]] = deque([(self._started, 0.0)], maxlen=SPEED_STEPS + 1)
+        self._recent: deque[_StepTimes] = deque([_StepTimes(self._started, 0.0, 0.0)], maxlen=SPEED_STEPS + 1)
+        self._encoded = ViewEncoding(0, 0.0, 0)  # so far
         self._log_every = max(1, plan.total_steps // LOG_LINES)
         self._log_epochs = max(1, config.schedule.epochs // LOG_LINES)
 
@@ -70,13 +72,15 @@ class MetricsLog:
         *,
         lr: float,
         waited_s: float,
+        encoding: ViewEncoding | None = None,
         train_accuracy: float | None = None,
     ) -> StepMetrics:
         """The metrics of the step just made, which may be appended to the log."""
         step, plan = self._position.step, self._plan
-        self._recent.append((time.monotonic(), waited_s))
-        elapsed_s = max(self._recent[-1][0] - self._recent[0][0], 1e-9)
-        num_steps = len(self._recent) - 1
+        self._recent.append(_StepTimes(time.monotonic(), waited_s, encoding.seconds if encoding else 0.0))
+        elapsed_s = max(self._recent[-1].at - self._recent[0].at, 1e-9)
+        recent = list(self._recent)[1:]
+        steps_s = max(elapsed_s - sum(one.encoded_s for one in recent), 1e-9)
         metrics = StepMetrics(
             step=step,
             total_steps=plan.total_steps,
@@ -85,15 +89,32 @@ class MetricsLog:
             loss=sum(weights[name] * value for name, value in losses.items()),
             losses=losses,
             lr=lr,
-            images_per_s=num_steps * plan.batch_size / elapsed_s,
-            eta_s=(plan.total_steps - step) * elapsed_s / num_steps,
-            data_wait=min(1.0, sum(waited for _, waited in list(self._recent)[1:]) / elapsed_s),
+            images_per_s=len(recent) * plan.batch_size / elapsed_s,
+            eta_s=(plan.total_steps - step) * steps_s / len(recent) + self._views_s(encoding),
+            data_wait=min(1.0, sum(one.waited_s for one in recent) / elapsed_s),
             train_accuracy=train_accuracy,
         )
         epoch_logged = step % (plan.steps_per_epoch * self._log_epochs) == 0
         if step % self._log_every == 0 or epoch_logged or step == plan.total_steps:
             self._position.log.append(_log_line(metrics))
         return metrics
+
+    def _views_s(self, encoding: ViewEncoding | None) -> float:
+        """Seconds that the teacher views will take that are still to be encoded."""
+        if encoding is not None:
+            num_views, seconds, _ = self._encoded
+            self._encoded = ViewEncoding(num_views + encoding.num_views, seconds + encoding.seconds, encoding.left)
+        num_views, seconds, left = self._encoded
+        left = min(left, (self._plan.total_steps - self._position.step) * self._plan.batch_size)
+        return left * seconds / num_views if num_views else 0.0
+
+
+class _StepTimes(NamedTuple):
+    """When a step ended, and the seconds it waited for images and encoded teacher views."""
+
+    at: float
+    waited_s: float
+    encoded_s: float
 
 
 def _log_line(metrics: StepMetrics) -> LogLine:

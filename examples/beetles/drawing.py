@@ -1,28 +1,23 @@
 """Draws a beetle from above, 32 x 32 pixels, in one of several styles: `draw(beetle, style, rng)`.
 
-Shapes are polygons in body coordinates (one unit is one pixel, the head up, y down), placed in Python, rounded to a
-grid four times as fine and filled with Pillow. After the rounding there are only integer fills, box averages and
-float32 products, so that the pixels are the same on every machine. Leaves and pebbles in the colours of beetles lie
-around, and twigs lie across the beetle.
+Shapes are polygons in body coordinates with the head up, drawn as `examples.worlds.drawing` says. Leaves and pebbles in
+the colours of beetles lie around, and twigs lie across the beetle.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from examples.beetles.parts import Beetle
+from examples.worlds.drawing import FINE, WHITE, Colour, Point, Pose, ellipse, ground, lit, mixed, segments, shifted
 
 IMAGE_PX = 32
-_FINE = 4
 STYLES = ("paint", "ink", "night", "poster")
-
-Point = tuple[float, float]
-Colour = tuple[int, int, int]
 
 RGB: dict[str, Colour] = {
     "red": (210, 35, 35),
@@ -37,6 +32,7 @@ RGB: dict[str, Colour] = {
 }
 _DARK: Colour = (40, 34, 30)
 _WING: Colour = (205, 200, 185)
+_ellipse = partial(ellipse, corners=20)
 
 
 @dataclass(frozen=True)
@@ -69,64 +65,43 @@ class _Brush:
     def __init__(self, image: Image.Image, look: _Look, rng: np.random.Generator) -> None:
         self._draw, self._look = ImageDraw.Draw(image), look
         scale, angle = 0.85 + 0.2 * rng.random(), (rng.random() - 0.5) * 0.9
-        self._cos, self._sin, self._scale = math.cos(angle) * scale, math.sin(angle) * scale, scale
-        self._flip = -1.0 if rng.random() < 0.5 else 1.0
-        self._centre = (15.5 + (rng.random() - 0.5) * 3, 15.5 + (rng.random() - 0.5) * 3)
-
-    def place(self, points: Sequence[Point]) -> list[tuple[int, int]]:
-        placed = []
-        for x, y in points:
-            px = (x * self._cos - y * self._sin) * self._flip + self._centre[0]
-            py = x * self._sin + y * self._cos + self._centre[1]
-            placed.append((round(px * _FINE), round(py * _FINE)))
-        return placed
+        flip = bool(rng.random() < 0.5)
+        centre = (15.5 + (rng.random() - 0.5) * 3, 15.5 + (rng.random() - 0.5) * 3)
+        self._pose = Pose(scale=scale, angle=angle, flip=flip, centre=centre)
 
     def polygon(self, points: Sequence[Point], fill: Colour, *, outlined: bool = True) -> None:
-        placed = self.place(points)
-        self._draw.polygon(placed, fill=_mixed(fill, (255, 255, 255), self._look.wash))
+        placed = self._pose.place(points)
+        self._draw.polygon(placed, fill=mixed(fill, WHITE, self._look.wash))
         if outlined and self._look.outline:
-            self._draw.line([*placed, placed[0]], fill=_DARK, width=max(1, round(self._look.outline * _FINE)))
+            self._draw.line([*placed, placed[0]], fill=_DARK, width=max(1, round(self._look.outline * FINE)))
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour, *, outlined: bool = True) -> None:
         self.polygon(_ellipse(x, y, rx, ry), fill, outlined=outlined)
 
     def stroke(self, points: Sequence[Point], width: float, fill: Colour) -> None:
-        half = width / 2
-        for (x0, y0), (x1, y1) in pairwise(points):
-            length = math.hypot(x1 - x0, y1 - y0) or 1.0
-            nx, ny = (y0 - y1) / length * half, (x1 - x0) / length * half
-            corners = [(x0 + nx, y0 + ny), (x1 + nx, y1 + ny), (x1 - nx, y1 - ny), (x0 - nx, y0 - ny)]
+        for corners, (x, y) in segments(points, width):
             self.polygon(corners, fill, outlined=False)
-            self.ellipse(x1, y1, half, half, fill, outlined=False)
+            self.ellipse(x, y, width / 2, width / 2, fill, outlined=False)
 
 
 def draw(beetle: Beetle, style: str, rng: np.random.Generator) -> NDArray[np.uint8]:
     """The beetle in a random pose and light, among clutter: uint8 (32, 32, 3). `style`: one of `STYLES`."""
     look = _LOOKS[style]
-    image = _ground(look, rng)
+    image = ground(IMAGE_PX, 5, look.ground, 25, rng)
     _clutter(image, look, rng)
     pen = _Brush(image, look, rng)
-    base, mark = (_shifted(RGB[beetle[part]], rng) for part in ("colour", "marking_colour"))
+    base, mark = (shifted(RGB[beetle[part]], 14, rng) for part in ("colour", "marking_colour"))
     _wings(pen, beetle["wings"])
     _legs(pen, beetle["legs"])
     _tail(pen, beetle["tail"], base)
     _horns(pen, beetle["horns"])
-    pen.ellipse(0, -7.6, 3.1, 2.7, _mixed(base, _DARK, 0.75))
+    pen.ellipse(0, -7.6, 3.1, 2.7, mixed(base, _DARK, 0.75))
     outline = _shell(beetle["shape"])
-    pen.polygon([(x * 1.1, y * 1.08) for x, y in outline], _mixed(base, _DARK, 0.65))
+    pen.polygon([(x * 1.1, y * 1.08) for x, y in outline], mixed(base, _DARK, 0.65))
     pen.polygon(outline, base, outlined=False)
     _marking(pen, beetle["marking"], mark)
     _twigs(image, look, rng)
-    return _lit(np.asarray(image.reduce(_FINE), dtype=np.float32), look, rng)
-
-
-def _ground(look: _Look, rng: np.random.Generator) -> Image.Image:
-    cells = int(rng.integers(2, 6))
-    grey = rng.integers(*look.ground, size=(cells, cells, 1))
-    tint = rng.integers(-25, 26, size=(cells, cells, 3))
-    coarse = np.clip(grey + tint, 0, 255).astype(np.uint8)
-    side = IMAGE_PX * _FINE
-    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BILINEAR)
+    return _styled(np.asarray(image.reduce(FINE), dtype=np.float32), look, rng)
 
 
 def _clutter(image: Image.Image, look: _Look, rng: np.random.Generator) -> None:
@@ -135,14 +110,14 @@ def _clutter(image: Image.Image, look: _Look, rng: np.random.Generator) -> None:
     for _ in range(int(rng.integers(4, 9))):
         angle, distance = rng.random() * 2 * math.pi, 8 + 9 * rng.random()
         x, y = 15.5 + distance * math.cos(angle), 15.5 + distance * math.sin(angle)
-        fill = _mixed(_shifted(RGB[names[int(rng.integers(len(names)))]], rng), _DARK, 0.3 * rng.random())
+        fill = mixed(shifted(RGB[names[int(rng.integers(len(names)))]], 14, rng), _DARK, 0.3 * rng.random())
         rx, ry, turn = 1.2 + 2.3 * rng.random(), 1.0 + 1.6 * rng.random(), rng.random() * math.pi
         points = [
             (x + px * math.cos(turn) - py * math.sin(turn), y + px * math.sin(turn) + py * math.cos(turn))
             for px, py in _ellipse(0, 0, rx, ry, corners=int(rng.integers(4, 12)))
         ]
-        placed = [(round(px * _FINE), round(py * _FINE)) for px, py in points]
-        pen.polygon(placed, fill=_mixed(fill, (255, 255, 255), look.wash))
+        placed = [(round(px * FINE), round(py * FINE)) for px, py in points]
+        pen.polygon(placed, fill=mixed(fill, WHITE, look.wash))
         if look.outline:
             pen.line([*placed, placed[0]], fill=_DARK, width=1)
 
@@ -154,23 +129,19 @@ def _twigs(image: Image.Image, look: _Look, rng: np.random.Generator) -> None:
         angle, offset = rng.random() * math.pi, (rng.random() - 0.5) * 24
         middle = (15.5 - offset * math.sin(angle), 15.5 + offset * math.cos(angle))
         ends = [(middle[0] + s * math.cos(angle), middle[1] + s * math.sin(angle)) for s in (-24.0, 24.0)]
-        placed = [(round(x * _FINE), round(y * _FINE)) for x, y in ends]
-        fill = _shifted((110, 95, 60) if rng.random() < 0.5 else (90, 120, 55), rng)
-        pen.line(placed, fill=_mixed(fill, (255, 255, 255), look.wash), width=round((0.6 + 0.5 * rng.random()) * _FINE))
+        placed = [(round(x * FINE), round(y * FINE)) for x, y in ends]
+        fill = shifted((110, 95, 60) if rng.random() < 0.5 else (90, 120, 55), 14, rng)
+        pen.line(placed, fill=mixed(fill, WHITE, look.wash), width=round((0.6 + 0.5 * rng.random()) * FINE))
 
 
-def _lit(image: NDArray[np.float32], look: _Look, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _styled(image: NDArray[np.float32], look: _Look, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Light with a gradient, sensor noise, and the levels of the style."""
     low, high = look.gain
-    gain, slope = low + (high - low) * rng.random(), (rng.random(2) - 0.5) * 0.3
-    ramp = np.linspace(-0.5, 0.5, IMAGE_PX, dtype=np.float32)
-    light = np.float32(gain) + np.float32(slope[0]) * ramp[:, None] + np.float32(slope[1]) * ramp[None, :]
-    noise = rng.integers(-look.noise, look.noise + 1, size=image.shape).astype(np.float32)
-    lit = np.clip(np.rint(image * light[:, :, None] + noise), 0, 255)
+    seen = lit(image, (low, high - low), 0.3, look.noise, rng)
     if look.levels:
         step = np.float32(255 / (look.levels - 1))
-        lit = np.rint(lit / step) * step
-    rounded: NDArray[np.uint8] = np.rint(lit).astype(np.uint8)
+        seen = np.rint(seen / step) * step
+    rounded: NDArray[np.uint8] = np.rint(seen).astype(np.uint8)
     return rounded
 
 
@@ -233,7 +204,7 @@ def _legs(pen: _Brush, legs: str) -> None:
 
 
 def _tail(pen: _Brush, tail: str, base: Colour) -> None:
-    shade = _mixed(base, _DARK, 0.55)
+    shade = mixed(base, _DARK, 0.55)
     if tail == "pointed":
         pen.polygon([(-1.8, 6.0), (1.8, 6.0), (0.0, 13.8)], shade)
     elif tail == "split":
@@ -241,7 +212,7 @@ def _tail(pen: _Brush, tail: str, base: Colour) -> None:
             pen.polygon([(side * 0.6, 6.0), (side * 3.0, 5.6), (side * 4.4, 13.0)], shade)
     elif tail == "fan":
         arc = [(6.4 * math.cos(t), 6.2 + 6.0 * math.sin(t)) for t in (math.pi * (0.18 + 0.08 * i) for i in range(9))]
-        pen.polygon([(0.0, 5.6), *arc], _mixed(base, (255, 255, 255), 0.45))
+        pen.polygon([(0.0, 5.6), *arc], mixed(base, WHITE, 0.45))
 
 
 def _wings(pen: _Brush, wings: str) -> None:
@@ -251,18 +222,3 @@ def _wings(pen: _Brush, wings: str) -> None:
             reach = 4.5 + span
             points = [(side * 2.0, -4.6), (side * reach, -5.4), (side * (reach + 0.8), -1.6), (side * 3.0, 3.4)]
             pen.polygon(points, _WING)
-
-
-def _ellipse(x: float, y: float, rx: float, ry: float, corners: int = 20) -> list[Point]:
-    turns = [2 * math.pi * i / corners for i in range(corners)]
-    return [(x + rx * math.cos(t), y + ry * math.sin(t)) for t in turns]
-
-
-def _mixed(a: Colour, b: Colour, share: float) -> Colour:
-    red, green, blue = (round(one + (other - one) * share) for one, other in zip(a, b, strict=True))
-    return red, green, blue
-
-
-def _shifted(colour: Colour, rng: np.random.Generator) -> Colour:
-    red, green, blue = (int(np.clip(c + d, 0, 255)) for c, d in zip(colour, rng.integers(-14, 15, size=3), strict=True))
-    return red, green, blue

@@ -121,6 +121,14 @@ def _small(png: bytes) -> bytes:
     return stored.getvalue()
 
 
+def _plan_training(page: Page) -> None:
+    """Fill in the form of a training, and wait for the time that the service measures."""
+    page.get_by_label("Recipe").select_option("limbeck-small")
+    page.get_by_label("Time budget").fill("10m")
+    page.get_by_label("Time budget").blur()
+    expect(page.locator("#training")).to_contain_text("for the steps", timeout=_TIMEOUT_MS)
+
+
 def _classify(page: Page, picture: Path) -> None:
     """Try the student on a picture, with a new word."""
     page.locator("#words").fill(_NEW_WORD)
@@ -149,6 +157,8 @@ def run(out: Path, home: Path) -> None:
         client.storage()  # the start page shows the last count
         for name, address in addresses(client).items():
             page.goto(url + address)
+            if name == "images":
+                _plan_training(page)
             take(page, out, name)
         page.goto(url + addresses(client)["student"])
         unseen = species(UNSEEN)[0]

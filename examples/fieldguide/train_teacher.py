@@ -3,34 +3,30 @@
     python -m examples.fieldguide.train_teacher --out examples/fieldguide/teacher
 
 The images show random combinations of attributes (never those of a species); the captions state some of the attributes
-in varied words after an invented name. The loss is the sum of two terms. The contrastive CLIP loss compares images and
-captions; a caption that is also true of another image is not a negative for it. The parts loss classifies the image
-among phrases for every value of each part (`…, which has a forked tail`), encoded by the same text tower. Without the
-parts loss, the model learns little more than colours in this time.
+in varied words after an invented name. The loss is the sum of the two terms of `examples.worlds.teacher`, of which the
+parts loss classifies the image among phrases such as `…, which has a forked tail`. Without it, the model learns little
+more than colours in this time.
 Writes `open_clip_config.json`, `open_clip_model.safetensors` (float16) and `train.jsonl`, for
 `open_clip.create_model_and_transforms("local-dir:examples/fieldguide/teacher")`.
 
 Shapes: B images or captions, A attributes, N images, K classes (values of all parts), D embedding.
 """
 
-import argparse
 import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
-from typing import Protocol
 
 import numpy as np
 import open_clip
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch.nn import functional
 
 from examples.fieldguide.check_teacher import accuracies
@@ -47,27 +43,26 @@ from examples.fieldguide.language import (
     random_attributes,
 )
 from examples.fieldguide.world import species
+from examples.worlds.teacher import (
+    CONTEXT_LENGTH,
+    TinyCLIP,
+    also_true,
+    class_targets,
+    descend,
+    encode_text,
+    learning_rate,
+    masked_clip_loss,
+    mean_over_parts,
+    model_config,
+    optimiser,
+    preprocess_config,
+    save_teacher,
+    training_parser,
+)
 
-CONTEXT_LENGTH = 64
 MEAN, STD = (0.46, 0.45, 0.45), (0.22, 0.22, 0.22)
-MODEL_CFG: Mapping[str, object] = {
-    "embed_dim": 128,
-    "vision_cfg": {
-        "image_size": IMAGE_PX,
-        "timm_model_name": "test_resnet",  # timm's smallest: 0.4 million parameters
-        "timm_model_pretrained": False,
-        "timm_pool": "",
-        "timm_proj": "linear",
-    },
-    "text_cfg": {
-        "context_length": CONTEXT_LENGTH,
-        "vocab_size": 49408,
-        "width": 128,
-        "heads": 4,
-        "layers": 4,
-    },
-}
-PREPROCESS_CFG: Mapping[str, object] = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
+MODEL_CFG = model_config(image_px=IMAGE_PX, embed=128, text={"width": 128, "heads": 4, "layers": 4})
+PREPROCESS_CFG = preprocess_config(MEAN, STD)
 LOSSES = ("contrast", "phrases")
 PARTS_WEIGHT = 3.0
 _KEYS = tuple(ATTRIBUTES)
@@ -98,17 +93,6 @@ def training_images(count: int, seed: int) -> tuple[list[Attributes], NDArray[np
         return creatures, np.concatenate(list(pool.map(_draw_chunk, chunks)))
 
 
-def masked_clip_loss(
-    image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, also_true: torch.Tensor
-) -> torch.Tensor:
-    """Symmetric cross-entropy over (B, B) pairs of features (B, D); `also_true[i, j]` masks caption i for image j."""
-    logits = (scale * functional.normalize(text, dim=1) @ functional.normalize(image, dim=1).T).masked_fill(
-        also_true, -1e4
-    )
-    target = torch.arange(len(logits))
-    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
-
-
 def _classes() -> list[tuple[str, Attributes]]:
     """(part, attributes) for every value of each part; for the pattern, every combination of pattern and colour."""
     classes = []
@@ -123,101 +107,14 @@ def _classes() -> list[tuple[str, Attributes]]:
 CLASSES = _classes()  # K classes, grouped by part
 
 
-def part_targets(attributes: Attributes) -> list[int]:
-    """For each part, the index of the creature's class among the classes of the part."""
-    targets = []
-    for part in PARTS:
-        classes = [values for class_part, values in CLASSES if class_part == part]
-        targets.append(next(i for i, values in enumerate(classes) if values.items() <= attributes.items()))
-    return targets
-
-
 def class_texts(rng: Random) -> list[str]:
     """A randomly worded phrase for each of the K classes, after an invented name."""
     return [f"a photo of {nonsense_word(rng)}, which has {phrase(rng, values, part)}" for part, values in CLASSES]
 
 
-def also_true(stated: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
-    """(B, B) bool from the codes of captions and images (B, A): caption i is true of image j, and i ≠ j."""
-    matches = ((stated[:, None] == shown[None]) | (stated[:, None] < 0)).all(dim=2)
-    return matches & ~torch.eye(len(matches), dtype=torch.bool)
-
-
 def parts_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of logits (N, K) among the classes of each part, targets (N, parts), averaged over the parts."""
-    losses = []
-    for number, part in enumerate(PARTS):
-        columns = [i for i, (class_part, _) in enumerate(CLASSES) if class_part == part]
-        losses.append(functional.cross_entropy(logits[:, columns], targets[:, number]))
-    return torch.stack(losses).mean()
-
-
-class _Model(Protocol):
-    """The parts of open_clip's `CLIP` that are used here."""
-
-    token_embedding: torch.nn.Embedding
-    positional_embedding: torch.Tensor
-    transformer: Callable[..., torch.Tensor]
-    attn_mask: torch.Tensor
-    ln_final: Callable[[torch.Tensor], torch.Tensor]
-    text_projection: torch.Tensor
-    logit_scale: torch.Tensor
-
-    def encode_image(self, image: torch.Tensor) -> torch.Tensor: ...
-
-    def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]: ...
-
-    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
-
-    def state_dict(self) -> dict[str, torch.Tensor]: ...
-
-
-def encode_text(model: _Model, tokens: torch.Tensor) -> torch.Tensor:
-    """`model.encode_text` without the padding: attention is causal, so tokens after the end of a text have no effect.
-
-    (B, context) -> (B, D). The shorter and the longer half of the batch are each truncated to their longest text.
-    """
-    lengths = (tokens != 0).sum(dim=1)
-    by_length = lengths.argsort()
-    features = []
-    for half in by_length.chunk(2):
-        width = int(lengths[half].max())
-        ids = tokens[half, :width]
-        x = model.token_embedding(ids) + model.positional_embedding[:width]
-        x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:width, :width]))
-        features.append(x[torch.arange(len(ids)), ids.argmax(dim=1)] @ model.text_projection)
-    return torch.cat(features)[by_length.argsort()]
-
-
-def learning_rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
-    """Linear warm-up to `peak`, then cosine decay to 2% of it."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
-
-
-def _optimiser(model: _Model, peak: float) -> torch.optim.AdamW:
-    """AdamW. Vectors and embeddings have no weight decay: tokens unseen in training must keep their initial values."""
-    decayed: list[torch.nn.Parameter] = []
-    not_decayed: list[torch.nn.Parameter] = []
-    for name, weight in model.named_parameters():
-        (not_decayed if weight.ndim < 2 or "embedding" in name else decayed).append(weight)
-    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": not_decayed, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=True)
-
-
-def save_teacher(model: _Model, out: Path) -> None:
-    """Write the two files that `local-dir:` of open_clip reads, with tensors in float16."""
-    out.mkdir(parents=True, exist_ok=True)
-    config = {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG}
-    (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    tensors = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in sorted(model.state_dict().items())
-    }
-    weights = out / "open_clip_model.safetensors"
-    save_file(tensors, weights, metadata={"format": "pt"})
-    weights.chmod(0o644)
+    """The loss of `mean_over_parts` for logits (N, K) and targets (N, parts)."""
+    return mean_over_parts(logits, targets, [part for part, _ in CLASSES], PARTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +137,7 @@ class _Data:
         self._creatures, self._pixels = training_images(options.num_images, options.seed)
         self._tokenizer = open_clip.tokenizer.SimpleTokenizer(context_length=CONTEXT_LENGTH)
         self._shown = torch.tensor([_codes(attributes) for attributes in self._creatures])
-        self._targets = torch.tensor([part_targets(attributes) for attributes in self._creatures])
+        self._targets = torch.tensor([class_targets(attributes, CLASSES, PARTS) for attributes in self._creatures])
         self._mean, self._std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
         self._rng, self._order = Random(f"teacher captions {options.seed}"), np.random.default_rng(options.seed)
         self._queue: list[int] = []
@@ -311,13 +208,13 @@ def train(out: Path, options: TrainOptions) -> None:
     log.close()
 
 
-def _run_steps(model: _Model, data: _Data, options: TrainOptions, out: Path, log: _Log) -> None:
-    optimiser = _optimiser(model, options.peak_lr)
+def _run_steps(model: TinyCLIP, data: _Data, options: TrainOptions, out: Path, log: _Log) -> None:
+    adam = optimiser(model, options.peak_lr, 0.1)
     steps = options.steps
     began, loss_sums = time.perf_counter(), torch.zeros(len(LOSSES))
     for step in range(steps):
         lr = learning_rate(step, steps, options.peak_lr)
-        losses, scale = _step(model, optimiser, data.next_batch(), step, lr)
+        losses, scale = _step(model, adam, data.next_batch(), step, lr)
         loss_sums += losses
         if (step + 1) % 50 == 0 or step + 1 == steps:
             num_steps = 50 if (step + 1) % 50 == 0 else (step + 1) % 50
@@ -335,16 +232,14 @@ def _run_steps(model: _Model, data: _Data, options: TrainOptions, out: Path, log
             )
             loss_sums.zero_()
         if (step + 1) % 500 == 0 or step + 1 == steps:
-            save_teacher(model, out)
+            save_teacher(model, out, MODEL_CFG, PREPROCESS_CFG)
             log.write({"step": step + 1, "group": "validation", **accuracies(out, "validation", images_per_species=10)})
 
 
 def _step(
-    model: _Model, optimiser: torch.optim.AdamW, batch: _TrainingBatch, step: int, lr: float
+    model: TinyCLIP, adam: torch.optim.AdamW, batch: _TrainingBatch, step: int, lr: float
 ) -> tuple[torch.Tensor, float]:
     """One optimiser step; returns the losses in the order of `LOSSES` and the logit scale before the step."""
-    for group in optimiser.param_groups:
-        group["lr"] = lr
     size = len(batch.images)
     images, texts = model.encode_image(batch.images), encode_text(model, batch.tokens)
     scale = model.logit_scale.exp()
@@ -354,25 +249,12 @@ def _step(
     loss = contrast + PARTS_WEIGHT * parts
     if not torch.isfinite(loss):
         raise RuntimeError(f"the loss is {loss.item()} at step {step}: lower --lr")
-    optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimiser.step()
-    with torch.no_grad():
-        model.logit_scale.clamp_(0, math.log(100))
+    descend(model, adam, loss, lr, (0, math.log(100)))
     return torch.stack((contrast, parts)).detach(), scale.item()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Train the teacher of the field guide.")
-    parser.add_argument("--out", type=Path, required=True, help="output folder")
-    parser.add_argument("--pictures", type=int, default=20_000, help="number of training images")
-    parser.add_argument("--steps", type=int, default=1_500, help="number of optimiser steps")
-    parser.add_argument("--batch", type=int, default=96, help="images per step")
-    parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate")
-    parser.add_argument("--seed", type=int, default=0, help="seed of images, captions and weights")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="number of CPU threads")
-    parsed = parser.parse_args(arguments)
+    parsed = training_parser("field guide", pictures=20_000, steps=1_500, lr=1.5e-3).parse_args(arguments)
     train(
         parsed.out,
         TrainOptions(

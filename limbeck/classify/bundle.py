@@ -20,6 +20,7 @@ from limbeck.shared.bundle.files import (
     read_manifest,
     verified_path,
 )
+from limbeck.shared.bundle.open_set import OUTLIERS_FILE, OpenSetScore
 from limbeck.shared.labels import unique_names
 
 Floats = npt.NDArray[np.float32]
@@ -37,9 +38,13 @@ _PARTS = {"all": ("id", "ood", None), "seen": ("id",), "unseen": ("ood",)}
 _LENGTH_BYTES = 8  # a safetensors file begins with the length of its header
 
 
+class ScoreMissing(BundleError):
+    """A bundle without a threshold of an open-set score, or without the look-alikes that the score needs."""
+
+
 @dataclass(frozen=True)
 class NoneOfThese:
-    """An image is none of the labels if its largest cosine to the text targets of all labels is below `threshold`.
+    """An image is none of the labels if its `score`, among the text targets of all labels, is below `threshold`.
 
     `false_alarm_rate`: share of images of known labels that are below it, measured on `num_images` held-out images;
     None for a threshold of the user's.
@@ -48,6 +53,7 @@ class NoneOfThese:
     threshold: float
     false_alarm_rate: float | None = None
     num_images: int | None = None
+    score: OpenSetScore = "cosine"
 
 
 @dataclass(frozen=True)
@@ -147,13 +153,31 @@ class Bundle:
     def targets(self, num_labels: int, width: int) -> Floats:
         """The text targets (K, D). Raises BundleError if they do not belong to the labels and the student."""
         name = "targets/text_targets.safetensors"
-        features = safetensors_array(self.path(name).read_bytes(), "features", str(self.folder / name))
+        features = self._features(name)
         if features.shape != (num_labels, width):
             raise BundleError(
                 f"{self.folder / name} has the shape {features.shape}, but there are {num_labels} labels and the "
                 f"student has the width {width}: the files are of different bundles, download them again"
             )
         return features
+
+    def outlier_targets(self, width: int) -> Floats:
+        """The text features (M, D) of look-alikes. Raises ScoreMissing without them, and BundleError for others."""
+        if OUTLIERS_FILE not in self.files:
+            raise ScoreMissing(
+                f"{self.folder} has no look-alikes for the score outliers: add them in a checkout by python -m distill "
+                "evaluate BUNDLE --images IMAGES --outliers FILE --save"
+            )
+        features = self._features(OUTLIERS_FILE)
+        if not len(features) or features.shape[1:] != (width,):
+            raise BundleError(
+                f"{self.folder / OUTLIERS_FILE} has the shape {features.shape}, but the student has the width {width}: "
+                "the files are of different bundles, download them again"
+            )
+        return features
+
+    def _features(self, name: str) -> Floats:
+        return safetensors_array(self.path(name).read_bytes(), "features", str(self.folder / name))
 
     def is_multi_label(self) -> bool:
         """Whether the images of the training have several labels each."""
@@ -181,17 +205,18 @@ class Bundle:
         """A part of the evaluation; None if the bundle does not have it."""
         return self.json("evaluation.json").get(name) if "evaluation.json" in self.files else None
 
-    def none_of_these(self) -> NoneOfThese | None:
-        """The threshold that was chosen on held-out images; None if the bundle has none."""
-        found = self._measured("none_of_these")
-        if not found:
-            return None
+    def none_of_these(self, score: OpenSetScore = "cosine") -> NoneOfThese | None:
+        """The threshold of a score that was chosen on held-out images; None if the bundle has none."""
+        field = "none_of_these" if score == "cosine" else "none_of_these_by_score"
+        found = self._measured(field)
         try:
-            return NoneOfThese(
-                float(found["threshold"]), float(found["false_alarm_rate"]), int(found.get("num_images", 0)) or None
-            )
-        except (TypeError, KeyError, ValueError):
-            raise BundleError(f"{self.folder}/evaluation.json has a none_of_these that is no threshold") from None
+            found = found if score == "cosine" else (found or {}).get(score)
+            if not found:
+                return None
+            num_images = int(found.get("num_images", 0)) or None
+            return NoneOfThese(float(found["threshold"]), float(found["false_alarm_rate"]), num_images, score)
+        except (TypeError, KeyError, ValueError, AttributeError):
+            raise BundleError(f"{self.folder}/evaluation.json has a {field} that is no threshold") from None
 
     def text_config(self) -> TextTowerConfig:
         """The text tower of the bundle. Raises BundleError that says how to get it if it is missing."""

@@ -18,6 +18,7 @@ from typing import Literal, TextIO, get_args
 
 from limbeck.classify.bundle import LabelThreshold, NoneOfThese
 from limbeck.classify.student import Classification, LoadedStudent, ScoredLabel
+from limbeck.shared.bundle.open_set import OpenSetScore
 from limbeck.shared.images.file_names import json_line, shown_path
 
 Format = Literal["table", "jsonl", "csv"]
@@ -31,7 +32,7 @@ class RowWriter:
 
     def __init__(self, out: TextIO, format: Format, images: Sequence[str], student: LoadedStudent) -> None:
         self._out, self._format = out, format
-        self._threshold = student.none_of_these
+        self._threshold, self._score = student.none_of_these, student.score
         self._labels = student.label_threshold if student.is_multi_label else None
         self._csv = csv.writer(out, lineterminator="\n")
         texts = (*student.labels, NONE_OF_THESE) if student.none_of_these else student.labels
@@ -40,7 +41,8 @@ class RowWriter:
     def begin(self) -> None:
         """Write the head of a table or of CSV."""
         if self._format == "csv":
-            self._csv.writerow(["image", "rank", "label", "confidence", "cosine", "none_of_these"])
+            more = [] if self._score == "cosine" else [self._score]
+            self._csv.writerow(["image", "rank", "label", "confidence", "cosine", *more, "none_of_these"])
         elif self._format == "table" and self._labels is not None:
             self._write_columns("image", "labels", "", "")
         elif self._format == "table":
@@ -49,14 +51,15 @@ class RowWriter:
     def write(self, image: str, found: Classification) -> None:
         """Write the row of an image; in CSV a row for each of its labels, and one without a label if it has none."""
         if self._format == "jsonl":
-            self._out.write(json_line(_as_json(image, found)))
+            self._out.write(json_line(_as_json(image, found, self._score)))
         elif self._format == "csv":
             none = "" if found.none_of_these is None else str(found.none_of_these).lower()
+            values = [found.cosine] if found.score is None else [found.cosine, found.score]
+            judged = [*(f"{value:.6f}" for value in values), none]
             for rank, one in enumerate(found.labels, start=1):
-                row = [shown_path(image), rank, one.label, f"{one.confidence:.6f}", f"{found.cosine:.6f}", none]
-                self._csv.writerow(row)
+                self._csv.writerow([shown_path(image), rank, one.label, f"{one.confidence:.6f}", *judged])
             if not found.labels:
-                self._csv.writerow([shown_path(image), "", "", "", f"{found.cosine:.6f}", none])
+                self._csv.writerow([shown_path(image), "", "", "", *judged])
         elif self._labels is not None:
             nearest = f" (nearest: {_listed([found.nearest])})" if found.nearest else ""
             self._write_columns(shown_path(image), _listed(found.labels) or f"{NONE_OF_THESE}{nearest}", "", "")
@@ -83,6 +86,8 @@ class RowWriter:
 def threshold_text(threshold: NoneOfThese) -> str:
     """What `none of these` means, with its measured false alarms."""
     text = f"{NONE_OF_THESE}: no label has a cosine of at least {threshold.threshold:.3f}"
+    if threshold.score != "cosine":
+        text = f"{NONE_OF_THESE}: the score {threshold.score} is below {threshold.threshold:.3f}"
     if threshold.false_alarm_rate is None:
         return text
     images = f"{threshold.num_images:,} held-out images" if threshold.num_images else "held-out images"
@@ -100,9 +105,10 @@ def label_threshold_text(threshold: LabelThreshold) -> str:
     )
 
 
-def _as_json(image: str, found: Classification) -> dict[str, object]:
+def _as_json(image: str, found: Classification, score: OpenSetScore) -> dict[str, object]:
     labels = [{"label": one.label, "confidence": one.confidence} for one in found.labels]
     row: dict[str, object] = {"image": image, "labels": labels, "cosine": found.cosine}
+    row |= {} if found.score is None else {score: found.score}
     return row if found.none_of_these is None else {**row, "none_of_these": found.none_of_these}
 
 

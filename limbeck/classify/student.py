@@ -16,10 +16,21 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import numpy as np
 from PIL import Image
 
-from limbeck.classify.bundle import CONFIG, IMAGE_GRAPH, Among, Bundle, Floats, LabelThreshold, NoneOfThese
+from limbeck.classify.bundle import (
+    CONFIG,
+    IMAGE_GRAPH,
+    Among,
+    Bundle,
+    Floats,
+    LabelThreshold,
+    NoneOfThese,
+    ScoreMissing,
+)
+from limbeck.classify.open_set import open_set_score
 from limbeck.classify.preprocessing import ImageTransform
 from limbeck.classify.sessions import Graph, num_cpus
 from limbeck.shared.bundle.files import BundleError
+from limbeck.shared.bundle.open_set import OpenSetScore
 from limbeck.shared.images.decode import open_rgb
 from limbeck.shared.images.file_names import shown_path
 from limbeck.shared.images.unreadable import UnreadableImage
@@ -54,12 +65,14 @@ class Classification:
 
     `none_of_these`: whether it is below the threshold, so that no label fits; None without a threshold. Of a
     multi-label student `labels` are all labels above its threshold, and `nearest` the best label if there are none.
+    `score`: what the threshold is compared with instead, of a student with another score than the cosine.
     """
 
     labels: tuple[ScoredLabel, ...]
     cosine: float
     none_of_these: bool | None
     nearest: ScoredLabel | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +81,8 @@ class LoadedStudent:
 
     `targets`: (K, D), the text targets of `labels`. `known_targets`: of all labels that the threshold of
     `none_of_these` is about, which are more than the candidates if these are `seen` or `unseen`. `is_multi_label`:
-    whether an image can have several labels; those above `label_threshold`.
+    whether an image can have several labels; those above `label_threshold`. `score`: by which an image is none of
+    these; `outlier_targets` (M, D): text features of the look-alikes that the score `outliers` needs.
     """
 
     bundle: Bundle
@@ -81,6 +95,8 @@ class LoadedStudent:
     none_of_these: NoneOfThese | None
     is_multi_label: bool = False
     label_threshold: LabelThreshold | None = None
+    score: OpenSetScore = "cosine"
+    outlier_targets: Floats | None = None
 
     def with_labels(
         self, labels: Sequence[str], on_progress: "OnProgress | None" = None, *, cache: Path | None = None
@@ -109,13 +125,34 @@ class LoadedStudent:
             )
         return replace(self, labels=tuple(labels), targets=targets, known_targets=targets, none_of_these=None)
 
+    def with_score(self, score: OpenSetScore, *, needs_threshold: bool = True) -> "LoadedStudent":
+        """The same student, which says "none of these" by another score, with the bundle's threshold of that score.
+
+        `needs_threshold`: whether a bundle without that threshold is an error. Raises ScoreMissing for such a bundle,
+        for the score `outliers` without look-alikes, and for a multi-label student, which judges labels one by one.
+        """
+        if self.is_multi_label and score != "cosine":
+            raise ScoreMissing(
+                f"{self.bundle.folder} is of images with several labels, each of which is judged by its cosine: leave "
+                "the score out"
+            )
+        outliers = self.bundle.outlier_targets(self.targets.shape[1]) if score == "outliers" else None
+        threshold = self.bundle.none_of_these(score)
+        if threshold is None and needs_threshold:
+            more = " --outliers FILE" if score == "outliers" else ""
+            raise ScoreMissing(
+                f"{self.bundle.folder} has no threshold of the score {score}: add it in a checkout by "
+                f"python -m distill evaluate BUNDLE --images IMAGES{more} --save, with 20 held-out images or more"
+            )
+        return replace(self, score=score, none_of_these=threshold, outlier_targets=outliers)
+
     def with_threshold(self, threshold: float | None) -> "LoadedStudent":
-        """The same student with another threshold of the cosine, or without one.
+        """The same student with another threshold of its score, or without one.
 
         Raises ValueError for a multi-label student without a threshold, which would have every label.
         """
         if not self.is_multi_label:
-            return replace(self, none_of_these=None if threshold is None else NoneOfThese(threshold))
+            return replace(self, none_of_these=None if threshold is None else NoneOfThese(threshold, score=self.score))
         if threshold is None:
             raise ValueError("an image can have several labels, and without a threshold it would have all of them")
         known = self.label_threshold
@@ -158,7 +195,9 @@ class LoadedStudent:
                 )
             judged = embeddings @ self.targets.T  # (B, K)
             return [self._all_labels(of_image, self.label_threshold, top) for of_image in judged]
-        cosines = _cosines(embeddings, self.known_targets).max(axis=1)  # (B,)
+        known = _cosines(embeddings, self.known_targets)  # (B, K')
+        outliers = None if self.outlier_targets is None else _cosines(embeddings, self.outlier_targets)  # (B, M)
+        values = open_set_score(self.score, known, outliers, self.temperature)  # (B,)
         logits = _cosines(embeddings, self.targets) / np.float32(self.temperature)  # (B, K)
         scores = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores /= scores.sum(axis=1, keepdims=True)
@@ -167,9 +206,10 @@ class LoadedStudent:
             Classification(
                 tuple(ScoredLabel(self.labels[at], float(of_image[at])) for at in chosen),
                 float(cosine),
-                None if self.none_of_these is None else bool(cosine < self.none_of_these.threshold),
+                None if self.none_of_these is None else bool(value < self.none_of_these.threshold),
+                score=None if self.score == "cosine" else float(value),
             )
-            for of_image, chosen, cosine in zip(scores, best, cosines, strict=True)
+            for of_image, chosen, cosine, value in zip(scores, best, known.max(axis=1), values, strict=True)
         ]
 
     def _all_labels(self, cosines: Floats, by: LabelThreshold, top: int | None) -> Classification:

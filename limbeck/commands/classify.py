@@ -1,5 +1,6 @@
 """`limbeck classify`: classify images with a downloaded student. Needs the bundle, but neither a service nor torch."""
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +13,18 @@ from limbeck.shared.images.kinds import IMAGE_SUFFIXES
 if TYPE_CHECKING:
     from limbeck.classify import LoadedStudent
     from limbeck.classify.rows import Format
+    from limbeck.shared.bundle.open_set import OpenSetScore
 
 
 _LABELS_HELP = (
     "Classify among these instead: `crane,heron`, or a label file. Needs onnx/text.onnx in the bundle. They are "
     "encoded once, and kept in ~/.cache/limbeck."
 )
-_THRESHOLD_HELP = "Smallest cosine of a label that fits. By default the bundle's, with the rate of false alarms below."
+_SCORE_HELP = (
+    "By what an image is `none of these`: cosine, energy, or outliers (look-alikes that an LLM named, which "
+    "`python -m distill evaluate --outliers FILE --save` adds to a bundle)."
+)
+_THRESHOLD_HELP = "Smallest score of an image that a label fits. By default the bundle's, with its false alarms."
 
 
 def classify(
@@ -40,7 +46,8 @@ def classify(
             metavar="N", min=1, help="Labels per image: 3, or all above the threshold if it can have several."
         ),
     ] = None,
-    threshold: Annotated[float | None, typer.Option(metavar="COSINE", min=-1, max=1, help=_THRESHOLD_HELP)] = None,
+    score: Annotated[str, typer.Option(metavar="SCORE", help=_SCORE_HELP)] = "cosine",
+    threshold: Annotated[float | None, typer.Option(metavar="SCORE", help=_THRESHOLD_HELP)] = None,
     no_threshold: Annotated[bool, typer.Option("--no-threshold", help="Never answer `none of these`.")] = False,
     format: Annotated[str, typer.Option(metavar="FORMAT", help="Output: table, jsonl or csv.")] = "table",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
@@ -49,12 +56,14 @@ def classify(
     """Show the labels with the highest confidence for each image. Needs no service.
 
     An image is `none of these` if the cosine of its best label is below the threshold of the bundle, which was chosen
-    on held-out images. The line below the table says how often an image of a known label is wrongly called so. A
-    student of images with several labels shows all labels above its threshold, each with its own probability.
+    on held-out images; --score chooses another score, with its own threshold. The line below the table says how often
+    an image of a known label is wrongly called so. A student of images with several labels shows all labels above its
+    threshold, each with its own probability.
 
         limbeck classify my-student photo.jpg
         limbeck classify my-student photos --format csv > photos.csv
         limbeck classify my-student photo.jpg --labels "crane,heron,stork"
+        limbeck classify my-student photo.jpg --score energy
     """
     if threshold is not None and no_threshold:
         raise BadInput("--threshold and --no-threshold exclude each other")
@@ -71,7 +80,9 @@ def classify(
         data = read_stdin() if STDIN in paths else b""
     except InputError as error:
         raise BadInput(str(error)) from None
-    student = _student(bundle, among, labels, verify=verify)
+    by = _score(score, threshold)
+    has_threshold = threshold is not None or no_threshold or labels is not None
+    student = _student(bundle, among, labels, by, needs_threshold=not has_threshold, verify=verify)
     if threshold is not None or no_threshold:
         student = _with_threshold(student, threshold)
     elif student.is_multi_label and student.label_threshold is None:
@@ -81,7 +92,21 @@ def classify(
         raise BadInput(f"{num_failed:,} of {len(paths):,} images could not be read")
 
 
-def _student(folder: Path, among: str, labels: str | None, *, verify: bool) -> "LoadedStudent":
+def _score(name: str, threshold: float | None) -> "OpenSetScore":
+    """The score of this name. Raises BadInput, also for a threshold that no image can have."""
+    from limbeck.shared.bundle.open_set import OPEN_SET_SCORES
+
+    score = next((one for one in OPEN_SET_SCORES if one == name), None)
+    if score is None:
+        raise BadInput(f"--score {name!r}: choose {', '.join(OPEN_SET_SCORES)}")
+    if threshold is not None and not (math.isfinite(threshold) and (score != "cosine" or -1 <= threshold <= 1)):
+        raise BadInput(f"--threshold {threshold}: give a {'cosine, -1 to 1' if score == 'cosine' else 'number'}")
+    return score
+
+
+def _student(
+    folder: Path, among: str, labels: str | None, score: "OpenSetScore", *, needs_threshold: bool, verify: bool
+) -> "LoadedStudent":
     from limbeck.classify import BundleError, load_student
     from limbeck.classify.bundle import AMONG
     from limbeck.classify.label_option import LabelsError, labels_of
@@ -95,6 +120,8 @@ def _student(folder: Path, among: str, labels: str | None, *, verify: bool) -> "
         if verify:
             verify_files(folder, partial=True)
         student = load_student(folder, among=candidates)
+        if score != "cosine":
+            student = student.with_score(score, needs_threshold=needs_threshold)
         return student if names is None else _with_labels(student, names)
     except (BundleError, LabelsError) as error:
         raise BadInput(str(error)) from None

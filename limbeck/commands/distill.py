@@ -1,7 +1,7 @@
 """`limbeck distill`: train a student on a dataset, with names or with a sealed attribute set."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,9 @@ from limbeck.commands.plans import check_out, print_job_check, refusals_by_optio
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
+    Attributes,
     Concept,
+    Dataset,
     DryRun,
     NumNodes,
     NumProcesses,
@@ -24,15 +26,15 @@ from limbeck.commands.train_options import (
     TextOnnx,
     TimeBudget,
     save_checkpoints,
-    text_kind,
     train_config,
+    training_job,
 )
 
 
 def distill(
-    dataset: Annotated[str, typer.Option(help="The dataset: dst_…")],
+    dataset: Dataset,
     teacher: Teacher,
-    attributes: Annotated[str, typer.Option(help="The attribute set: ats_…; without one, the texts are names.")] = "",
+    attributes: Attributes = "",
     text: Text = "",
     concept: Concept = "",
     student: Student = "",
@@ -74,19 +76,21 @@ def distill(
     from limbeck.progress import follow
 
     console = Console(stderr=as_json)
-    options: dict[str, Any] = {
-        "dataset_id": dataset,
-        "attribute_set_id": attributes or None,
-        "teacher": teacher,
-        "text": text_kind(text, has_attributes=bool(attributes)),
-        "concept": concept,
-        "priority": priority or None,
-        "recipe": recipe,
+    options = training_job(
+        dataset=dataset,
+        attributes=attributes,
+        teacher=teacher,
+        text=text,
+        concept=concept,
+        recipe=recipe,
+        nproc=nproc,
+        priority=priority,
+    )
+    options |= {
         "config": train_config(set_, student, text_onnx=text_onnx, pretrained=pretrained, time_budget=time_budget),
         "caption_set_id": captions or None,
         "start_checkpoint_id": start_from or None,
         "save_checkpoints": save_checkpoints(save_every, keep),
-        "nproc": nproc if nproc > 1 else None,
         "nnodes": nnodes if nnodes > 1 else None,
     }
     if out is not None:

@@ -10,7 +10,7 @@ from limbeck.commands.plans import print_job_check, refusals_by_option
 from limbeck.commands.run_inputs import create_vocabulary, read_labels
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
-from limbeck.commands.train_options import TEACHER_HELP, Concept, DryRun, Text, text_kind
+from limbeck.commands.train_options import TEACHER_HELP, Attributes, Concept, DryRun, Text, text_kind
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +24,7 @@ def encode(
         str,
         typer.Argument(metavar="[VOCABULARY_OR_FILE]", help="voc_…, or a label file; by default that of --attributes."),
     ] = "",
-    attributes: Annotated[str, typer.Option(help="The attribute set: ats_…; without one, the texts are names.")] = "",
+    attributes: Attributes = "",
     checkpoint: Annotated[str, typer.Option(help="Encode with the teacher of this student: ckp_…")] = "",
     teacher: Annotated[str, typer.Option(help=TEACHER_HELP)] = "",
     text: Text = "",

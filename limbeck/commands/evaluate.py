@@ -10,7 +10,7 @@ from limbeck.commands.further_results import further_tables
 from limbeck.commands.plans import print_job_check, refusals_by_option
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
-from limbeck.commands.train_options import TEACHER_HELP, Concept, DryRun, Text, text_kind
+from limbeck.commands.train_options import TEACHER_HELP, Attributes, Concept, DryRun, Text, text_kind
 
 
 def evaluate(
@@ -18,7 +18,7 @@ def evaluate(
     *,
     dataset: Annotated[str, typer.Option(help="The dataset to measure on: dst_…; its labels may be new.")],
     teacher: Annotated[str, typer.Option(help=f"Instead of CHECKPOINT: the teacher to measure. {TEACHER_HELP}")] = "",
-    attributes: Annotated[str, typer.Option(help="The attribute set: ats_…; without one, the texts are names.")] = "",
+    attributes: Attributes = "",
     text: Text = "",
     concept: Concept = "",
     shots: Annotated[int, typer.Option(min=0, help="Images per label for a further evaluation by retrieval.")] = 0,

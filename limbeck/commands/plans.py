@@ -139,8 +139,8 @@ def training_lines(training: "PlannedTraining") -> Iterator[str]:
         f"{training.total_steps:,} steps of {training.batch_size:,} images, {training.steps_per_epoch:,} per epoch; "
         f"the student sees {training.images_seen:,} images, and {training.measured:,} are measured"
     )
-    during = f", {training.teacher_during:,} during it" if training.teacher_during else ""
-    yield f"the teacher encodes {training.teacher_before:,} images before the training (less if cached){during}"
+    live = f", and {training.teacher_live:,} views for one step each" if training.teacher_live else ""
+    yield f"the teacher encodes {training.teacher_cached:,} views once (less if cached){live}"
     features = "" if training.feature_bytes is None else f", the teacher's features {size_text(training.feature_bytes)}"
     yield f"decoded images take {training.decoded_bytes / 1e9:,.2f} GB on the worker{features}"
     if training.steps_s is not None:
@@ -160,7 +160,7 @@ def training_lines(training: "PlannedTraining") -> Iterator[str]:
 def _time_line(training: "PlannedTraining", steps_s: float) -> str:
     """The time of views and steps, as measured on the machine of the service."""
     steps = f"{time_text(steps_s)} for the steps"
-    if training.teacher_before and training.views_s is None:
+    if training.teacher_cached and training.views_s is None:
         return f"about {steps}; the time of the views is not known, because the teacher's weights are not here yet"
     if not training.views_s:
         return f"about {steps}, measured on this machine"

@@ -15,7 +15,9 @@ from limbeck.commands.sweep_settings import Combination, combinations
 from limbeck.commands.sweep_table import Result, best_line, sweep_table
 from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
+    Attributes,
     Concept,
+    Dataset,
     NumProcesses,
     Pretrained,
     Recipe,
@@ -23,8 +25,8 @@ from limbeck.commands.train_options import (
     Teacher,
     Text,
     TimeBudget,
-    text_kind,
     train_config,
+    training_job,
 )
 
 if TYPE_CHECKING:
@@ -47,10 +49,10 @@ Swept = Annotated[
 
 
 def sweep(
-    dataset: Annotated[str, typer.Option(help="The dataset: dst_…")],
+    dataset: Dataset,
     teacher: Teacher,
     set_: Swept,
-    attributes: Annotated[str, typer.Option(help="The attribute set: ats_…; without one, the texts are names.")] = "",
+    attributes: Attributes = "",
     text: Text = "",
     concept: Concept = "",
     student: Student = "",
@@ -80,16 +82,16 @@ def sweep(
     console = Console(stderr=as_json)
     fixed = train_config([], student, pretrained=pretrained, time_budget=time_budget)
     swept = combinations(set_, fixed)
-    options: dict[str, Any] = {
-        "dataset_id": dataset,
-        "attribute_set_id": attributes or None,
-        "teacher": teacher,
-        "text": text_kind(text, has_attributes=bool(attributes)),
-        "concept": concept,
-        "priority": priority or None,
-        "recipe": recipe,
-        "nproc": nproc if nproc > 1 else None,
-    }
+    options = training_job(
+        dataset=dataset,
+        attributes=attributes,
+        teacher=teacher,
+        text=text,
+        concept=concept,
+        recipe=recipe,
+        nproc=nproc,
+        priority=priority,
+    )
     with service(url) as client:
         existing = _check(client, options, swept)
         if dry_run:

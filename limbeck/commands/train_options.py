@@ -1,6 +1,6 @@
 """Options of jobs with a teacher, a text and a student: for `run`, `distill`, `evaluate` and `encode`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from limbeck.models import TextKind
 
 TEACHER_HELP = "ViT-B-32:openai, hf-hub:org/name, or, below the data root, ViT-B-32:FILE or local-dir:PATH."
+Dataset = Annotated[str, typer.Option(help="The dataset: dst_…")]
+Attributes = Annotated[str, typer.Option(help="The attribute set: ats_…; without one, the texts are names.")]
 Teacher = Annotated[str, typer.Option(help=TEACHER_HELP)]
 Text = Annotated[str, typer.Option(help="The label texts: names, sentence, phrases, answers, contrast, all.")]
 Concept = Annotated[str, typer.Option(help="A word for all labels: bird.")]
@@ -72,6 +74,30 @@ def text_kind(text: str, *, has_attributes: bool) -> "TextKind":
     if chosen not in TEXT_KINDS:
         raise BadInput(f"--text {text!r}: choose one of {', '.join(TEXT_KINDS)}")
     return chosen
+
+
+def training_job(
+    *,
+    dataset: str,
+    attributes: str,
+    teacher: str,
+    text: str,
+    concept: str,
+    recipe: str,
+    nproc: int,
+    priority: int,
+) -> dict[str, Any]:
+    """The arguments of a distill job that `distill` and `sweep` have in common. Raises BadInput."""
+    return {
+        "dataset_id": dataset,
+        "attribute_set_id": attributes or None,
+        "teacher": teacher,
+        "text": text_kind(text, has_attributes=bool(attributes)),
+        "concept": concept,
+        "priority": priority or None,
+        "recipe": recipe,
+        "nproc": nproc if nproc > 1 else None,
+    }
 
 
 def train_config(

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from limbeck.models.base import ServiceResponse
+from limbeck.shared.bundle.open_set import OpenSetScore
 from limbeck.shared.templates import TextKind
 
 
@@ -73,12 +74,15 @@ class LabelScore(ServiceResponse):
 class PictureScores(ServiceResponse):
     """What a student sees in a picture. `none_of_these`: None without a threshold, and with new words.
 
-    A multi-label student gives all labels above its threshold, each with a probability of its own.
+    A multi-label student gives all labels above its threshold, each with a probability of its own. `score_value`: of
+    the `score` that `none_of_these` is judged by; None from a service of an earlier release.
     """
 
     labels: tuple[LabelScore, ...]
     cosine: float
     none_of_these: bool | None
+    score: OpenSetScore = "cosine"
+    score_value: float | None = None
 
 
 class CheckpointWithFiles(Checkpoint):

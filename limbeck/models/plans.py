@@ -6,8 +6,8 @@ from limbeck.models import Estimate, JobKind, ServiceResponse
 
 
 class PlannedTraining(ServiceResponse):
-    """What a training will do. `images_seen`: by the student. `teacher_before`, `teacher_during`: forward passes of the
-    teacher before the first step, if none is cached, and during the training. `measured`: images of the evaluation.
+    """What a training will do. `images_seen`: by the student. `teacher_cached`, `teacher_live`: forward passes of the
+    teacher whose features are cached, if none is yet, and are used once. `measured`: images of the evaluation.
     `decoded_bytes`: of the decoded training images; `feature_bytes`: of the teacher's cached features. `views_s`,
     `steps_s`: seconds of the views and steps, if they were measured. `origins`: why a setting has its value, by its
     short name; `settings`: these values."""
@@ -16,8 +16,8 @@ class PlannedTraining(ServiceResponse):
     steps_per_epoch: int
     total_steps: int
     images_seen: int
-    teacher_before: int
-    teacher_during: int
+    teacher_cached: int
+    teacher_live: int
     measured: int
     decoded_bytes: int
     feature_bytes: int | None

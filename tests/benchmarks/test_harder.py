@@ -58,10 +58,10 @@ def test_the_command_trains_reports_and_repeats_nothing(
     assert main(command) == 0
     printed = capsys.readouterr().out
     for text in (
-        "| the teacher | sentence |",
-        "| live: a view | sentence |",
-        "| the teacher of live | sentence |",
-        "| pool: a pool | sentence |",
+        "| the teacher | | sentence |",
+        "| live: a view | test_resnet, 32 px | sentence |",
+        "| the teacher of live | | sentence |",
+        "| pool: a pool | test_resnet, 32 px | sentence |",
     ):
         assert text in printed
     assert "## Students that generalise, 1 epochs" in (tmp_path / "evidence.md").read_text()

@@ -98,7 +98,9 @@ def test_a_features_part_encodes_the_strong_views_that_the_training_uses(
     use, _ = training_uses(strong, with_pool)
     paths = [with_pool.file(row) for row in use.rows.tolist()]
     encode_use(use, tiny_teacher, paths, cache=tmp_path / "cache", hooks=PipelineHooks())
-    expected = training_data(strong, with_pool, tiny_teacher, targets, cache=tmp_path / "other").teacher
+    to_encode = training_data(strong, with_pool, tiny_teacher, targets, cache=tmp_path / "other").to_encode
+    assert to_encode is not None
+    expected = to_encode.encode_all()
 
     def fail(*_arguments: object) -> None:
         raise AssertionError("encoded again")

@@ -40,6 +40,7 @@ from distill.student.model import build_student
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
+from distill.training.loader import batches
 from tests.distill.data.file_uses import FileUses
 from tests.distill.examples import LABELS, SPLIT_BY_LIST
 from tests.distill.helpers_train import small_config
@@ -180,6 +181,7 @@ def test_unknown_images_are_judged_by_the_threshold_of_the_bundle(
     found = measure_student(student, image_index, targets, "names", options, cache=tmp_path / "cache")
     assert found.none_of_these is not None
     assert used == [of_bundle or found.none_of_these.threshold]
+    assert [one["score"] for one in found.as_json()["none_of_these_by_score"].values()] == ["energy"]
 
 
 @pytest.mark.image_input(
@@ -428,7 +430,7 @@ def test_background_reaches_every_use_of_an_image(
         for view in ("center", "same"):
             data = training_data(config(background=colour, view=view), image_index, tiny_teacher, targets, cache=cache)
             assert [f"{value:02x}" for value in data.pixels[0, 5, 5].tolist()] == [colour[1:3], colour[3:5], colour[5:]]
-            found[colour, view] = data.teacher[0, 0]
+            found[colour, view] = next(batches(data, config(view=view), 0, torch.device("cpu"))).teacher
         options = MeasureOptions(temperature=0.07, device="cpu", shots=1, retrieve=True)
         found[colour, "student"] = measure_student(
             build_student("test_resnet", width=32, image_px=32, seed=0, background=colour),

@@ -7,16 +7,9 @@ import torch
 
 from examples.fieldguide.check_teacher import TEACHER_DIR, accuracies
 from examples.fieldguide.language import PARTS, random_attributes
-from examples.fieldguide.train_teacher import (
-    CLASSES,
-    also_true,
-    class_texts,
-    encode_text,
-    masked_clip_loss,
-    part_targets,
-    parts_loss,
-)
+from examples.fieldguide.train_teacher import CLASSES, class_texts, parts_loss
 from examples.fieldguide.world import species
+from examples.worlds.teacher import also_true, class_targets, encode_text, masked_clip_loss
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,7 +61,7 @@ def test_captions_that_are_true_of_other_images_are_not_negatives() -> None:
 
 def test_the_parts_loss_compares_classes_of_one_part_only() -> None:
     attributes = random_attributes(Random(1))
-    targets = torch.tensor([part_targets(attributes)])
+    targets = torch.tensor([class_targets(attributes, CLASSES, PARTS)])
     # Certain of the correct class in every part; the scores of the classes of other parts must not matter.
     correct = torch.tensor([[100.0 if values.items() <= attributes.items() else 0.0 for _, values in CLASSES]])
     assert parts_loss(correct, targets).item() == pytest.approx(0, abs=1e-6)

@@ -36,7 +36,7 @@ from distill.data.decoded_images import FORMAT as PIXELS_FORMAT
 from distill.data.row_cache import key_of as row_key_of
 from distill.data.splits import SPLIT
 from distill.pipeline import training_data
-from distill.teacher.view_features import FORMAT as VIEW_FORMAT
+from distill.teacher.views.view_features import FORMAT as VIEW_FORMAT
 from distill.texts.student_texts import caption_features
 from distill.texts.text_targets import FORMAT as TARGETS_FORMAT
 from distill.texts.text_targets import encode_text_targets
@@ -200,6 +200,8 @@ def teacher_cache(folder: Path) -> dict[str, Any]:
             config = resolve_train_config("limbeck-small", {**training.TINY, "view": view, "losses": {"cap": 1.0}})
             data = training_data(config, setting.image_index, setting.teacher, setting.targets, cache=setting.cache)
             digests[view] = dict(data.digests)
+            if data.to_encode is not None:
+                data.to_encode.encode_all()
             if data.views is not None:
                 drawn = {"boxes": data.views.boxes.tolist(), "flips": data.views.flips.tolist()}
         captions = caption_features(

@@ -82,6 +82,17 @@ def write_bundle(folder: Path, *, with_text: bool = False) -> None:
     write_manifest(folder)
 
 
+def add_thresholds(folder: Path, **thresholds: float) -> None:
+    """Give the bundle thresholds of other scores than the cosine, and write the manifest again."""
+    path = folder / "evaluation.json"
+    by_score = {
+        name: {"score": name, "threshold": value, "false_alarm_rate": 0.03, "target_rate": 0.05, "num_images": 900}
+        for name, value in thresholds.items()
+    }
+    path.write_text(json.dumps({**json.loads(path.read_text()), "none_of_these_by_score": by_score}))
+    write_manifest(folder)
+
+
 def write_manifest(folder: Path, **fields: Any) -> None:
     """Write the manifest of the files as they are; `fields` replace its own."""
     files = [

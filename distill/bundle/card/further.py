@@ -141,19 +141,31 @@ def _corruption_blocks(evaluation: EvaluationJSON) -> Iterator[str]:
         if not errors:
             continue
         against = ""
-        if errors["mce"] is not None and errors["relative_mce"] is not None:
+        has_ce = any(kind["ce"] is not None for kind in errors["kinds"])
+        if baseline and errors["mce"] is not None and errors["relative_mce"] is not None:
             against = (
-                f" The closed-set baseline of the same run\nhas {share(baseline['mean_error'] if baseline else 0)}: "
+                f" The closed-set baseline of the same run\nhas {share(baseline['mean_error'])}: "
                 f"mCE {errors['mce']:.2f}, relative mCE {errors['relative_mce']:.2f} (below 1: more robust than the "
                 "baseline)."
+            )
+        elif baseline and has_ce:
+            against = (
+                f" The closed-set baseline of the same run\nhas {share(baseline['mean_error'])}. mCE is not defined, "
+                f"because the baseline loses nothing under {', '.join(kinds_without_ce(errors))}."
             )
         yield (
             f"Corruptions of ImageNet-C, {title} ({errors['num_images']:,} images): the mean error is "
             f"{share(errors['mean_error'])}, and {share(errors['clean_error'])} without corruption.{against}"
         )
-        has_ce = errors["mce"] is not None
         rows = [["corruption", *(f"strength {one}" for one in corruptions["strengths"]), *(["CE"] if has_ce else [])]]
         for kind in errors["kinds"]:
             ce = [f"{kind['ce']:.2f}" if kind["ce"] is not None else ""] if has_ce else []
             rows.append([kind["kind"].replace("_", " "), *map(share, kind["errors"]), *ce])
         yield table(rows)
+
+
+def kinds_without_ce(errors: CorruptionErrorsJSON) -> list[str]:
+    """The kinds under which the baseline loses nothing, so that an error relative to it is not defined."""
+    return [
+        kind["kind"].replace("_", " ") for kind in errors["kinds"] if kind["ce"] is None or kind["relative_ce"] is None
+    ]

@@ -45,7 +45,17 @@ def limits_by_further(evaluation: EvaluationJSON) -> Sequence[str]:
         "An image shows none of the labels if its largest cosine to their texts is below "
         f"{threshold['threshold']:.3f}. This rejects {share(threshold['false_alarm_rate'])} of "
         f"{threshold['num_images']:,} held-out images of seen labels too (false alarms). {_rejected(evaluation)}"
+        f"{''.join(_by_other_scores(evaluation))}"
     )
+
+
+def _by_other_scores(evaluation: EvaluationJSON) -> Iterator[str]:
+    """The thresholds of other scores than the cosine, each in a sentence."""
+    for name, one in evaluation.get("none_of_these_by_score", {}).items():
+        yield (
+            f" By the score {name} (`limbeck classify --score {name}`) the threshold is {one['threshold']:.3f}, with "
+            f"{share(one['false_alarm_rate'])} false alarms on {one['num_images']:,} such images."
+        )
 
 
 def wilson_interval(accuracy: float, num_images: int) -> tuple[float, float]:

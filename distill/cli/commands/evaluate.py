@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
+from torch import Tensor
+
 from distill.bundle.add_further import EVALUATION, save_further
 from distill.bundle.card.further import further_markdown
 from distill.cli.classifier import load_classifier
@@ -46,6 +48,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
     teacher = None if arguments.teacher is None else load_teacher(arguments.teacher, device=device)
     _check_teacher(arguments, teacher)
     text, targets = _targets(arguments, teacher, console, hooks)
+    outliers = outlier_texts(arguments, teacher, console, hooks)
     console.begin("measuring the student")
     image_index, num_trained = unseen_images(
         arguments.trained_on, arguments.image_index, cache=arguments.cache, hooks=hooks
@@ -63,7 +66,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
         MeasureOptions(
             temperature=_temperature(arguments),
             device=arguments.device,
-            further=further_sets(arguments, teacher, console, hooks),
+            further=further_sets(arguments, None if outliers is None else outliers.features),
         ),
         cache=arguments.cache,
         teacher=teacher,
@@ -85,22 +88,27 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
     if arguments.has_further_sets:
         print(f"\n{further_markdown(evaluation, has_plots=False)}")
     if arguments.save:
-        for name in save_further(arguments.bundle, arguments.manifest, student.further):
+        by_score = student.as_json().get("none_of_these_by_score", {})
+        for name in save_further(arguments.bundle, arguments.manifest, student.further, by_score, outliers):
             console.message(f"wrote {arguments.bundle / name}")
 
 
-def further_sets(
+def outlier_texts(
     arguments: EvaluateArguments, teacher: Teacher | None, console: Console, hooks: PipelineHooks
-) -> FurtherSets:
-    """What is measured beside the accuracies; outlier labels are names, with the student's learned vectors."""
-    outliers = None
-    if arguments.outliers:
-        console.begin("outlier labels")
-        encoder = teacher or load_teacher(f"local-dir:{arguments.bundle / 'pairing'}")
-        prompts = [render("names", name, LabelAttributes(), arguments.prompt) for name in arguments.outliers]
-        stored = TextTargets.load(arguments.bundle / TARGETS)
-        encoded = encode_text_targets(encoder, prompts, cache=arguments.cache, hooks=hooks)
-        outliers = targets_with_context(encoder, encoded, stored.context, second_stop=stored.second_stop).features
+) -> TextTargets | None:
+    """The texts of outlier labels, as names with the learned vectors of the bundle; None without such labels."""
+    if not arguments.outliers:
+        return None
+    console.begin("outlier labels")
+    encoder = teacher or load_teacher(f"local-dir:{arguments.bundle / 'pairing'}")
+    prompts = [render("names", name, LabelAttributes(), arguments.prompt) for name in arguments.outliers]
+    encoded = encode_text_targets(encoder, prompts, cache=arguments.cache, hooks=hooks)
+    stored = TextTargets.load(arguments.bundle / TARGETS)
+    return targets_with_context(encoder, encoded, stored.context, second_stop=stored.second_stop)
+
+
+def further_sets(arguments: EvaluateArguments, outliers: Tensor | None) -> FurtherSets:
+    """What is measured beside the accuracies. `outliers` (M, D): text features of outlier labels."""
     return FurtherSets(
         domains=arguments.domains,
         far=arguments.far,

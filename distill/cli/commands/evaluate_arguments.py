@@ -160,7 +160,7 @@ def read_evaluate_arguments(argv: Sequence[str]) -> EvaluateArguments:
     _check_further(namespace)
     domains = tuple(_domains(namespace.domains, labels, notes)) if namespace.domains else ()
     far = _far(namespace.far, labels, notes) if namespace.far else None
-    outliers = _outliers(namespace.outliers, labels, notes) if namespace.outliers else ()
+    outliers = tuple(_outliers(namespace.outliers, labels, notes)) if namespace.outliers else ()
     return EvaluateArguments(
         bundle=bundle,
         manifest=manifest,
@@ -239,19 +239,6 @@ def _far(folder: Path, labels: list[str], notes: list[str]) -> NamedImages:
     return NamedImages(name=root.name, image_index=ImageIndex.of(root.parent, (), items))
 
 
-def _outliers(file: Path, labels: list[str], notes: list[str]) -> tuple[str, ...]:
-    """The labels of a file that are not among these labels."""
-    matcher = LabelMatcher(labels)
-    names = read_labels_and_ids(file, notes.append)[0]
-    outliers = tuple(name for name in names if not matcher.find(name))
-    if not outliers:
-        raise ValueError(f"--outliers {file}: all are labels of the student: give names of other things")
-    if len(outliers) < len(names):
-        known = [name for name in names if name not in outliers]
-        notes.append(f"outlier labels: left out, because they are labels: {', '.join(known[:5])}")
-    return outliers
-
-
 @contextmanager
 def _option_named(option: str) -> Iterator[None]:
     """Says in an error of a folder which option names the folder."""
@@ -259,6 +246,18 @@ def _option_named(option: str) -> Iterator[None]:
         yield
     except FolderError as error:
         raise ValueError(f"{option}: {error.detail}") from None
+
+
+def _outliers(file: Path, labels: Sequence[str], notes: list[str]) -> list[str]:
+    """The outlier labels of a file, without those that are labels. Raises ValueError if none is left."""
+    known = {label.casefold() for label in labels}
+    found = read_labels_and_ids(file, notes.append)[0]
+    outliers = [name for name in found if name.casefold() not in known]
+    if not outliers:
+        raise ValueError(f"--outliers {file} names only labels of the student: give labels of other things")
+    if len(outliers) < len(found):
+        notes.append(f"{len(found) - len(outliers)} of the outlier labels are labels of the student, and are left out")
+    return outliers
 
 
 def _given_labels(namespace: argparse.Namespace) -> LabelsWithLines | None:

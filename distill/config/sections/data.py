@@ -74,5 +74,5 @@ class DataConfig(ConfigSection):
 
     @property
     def encodes_training_images(self) -> bool:
-        """Whether the teacher's features of the training images are encoded once, before the training."""
+        """Whether the teacher's features of the training images are encoded once."""
         return self.protocol != "closed_set" and self.view != "live"

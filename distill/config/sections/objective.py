@@ -34,6 +34,11 @@ class ObjectiveConfig(ConfigSection):
     vlalign_only_right: bool = Field(
         False, description="L-vlalign uses only the images whose label is the teacher's first choice."
     )
+    vlalign_teacher_gradient: bool = Field(
+        False,
+        description="With learned context vectors, L-vlalign also moves them towards texts that are easy for the "
+        "teacher, as published.",
+    )
     phrases: Phrases = Field(
         "seen",
         description="The bank of attribute phrases of the term `phrase_kl`: those of the labels that are trained on, "

@@ -24,7 +24,8 @@ from torch import Tensor
 from distill.data.counter_rng import Ints
 from distill.evaluation.none_of_these import MIN_IMAGES, TARGET_RATE, threshold_of
 from distill.evaluation.open_set.metrics import auroc, fpr_at_recall, h_score, oscr
-from distill.evaluation.open_set.scores import ELEMENTS_AT_ONCE, OpenSetScore, Scores, open_set_scores
+from distill.evaluation.open_set.scores import ELEMENTS_AT_ONCE, Scores, open_set_scores
+from limbeck.shared.bundle.open_set import OpenSetScore
 
 UnknownKind = Literal["near", "far"]
 CURVE_POINTS = 51

@@ -8,19 +8,16 @@
 s image feature, t text features, all normalised. N images, K known labels, M outlier labels, D embedding width.
 """
 
-from typing import Literal, get_args
-
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ELEMENTS_AT_ONCE = 32_000_000
-OUTLIER_WEIGHT = 0.25
+from limbeck.shared.bundle.open_set import OUTLIER_WEIGHT, OpenSetScore
 
-OpenSetScore = Literal["cosine", "energy", "outliers"]
-OPEN_SET_SCORES: tuple[OpenSetScore, ...] = get_args(OpenSetScore)
+ELEMENTS_AT_ONCE = 32_000_000
+
 Scores = npt.NDArray[np.float64]
 
 

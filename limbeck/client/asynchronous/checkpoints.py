@@ -10,6 +10,7 @@ from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS, OnProgress
 from limbeck.client.paths import resource_path
 from limbeck.client.responses import Param, parsed
 from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion, PictureScores, Samples
+from limbeck.shared.bundle.open_set import OpenSetScore
 
 
 class AsyncCheckpoints:
@@ -40,7 +41,9 @@ class AsyncCheckpoints:
         path = resource_path("checkpoints", id, "samples")
         return parsed(Samples, await self._http.request("GET", path, params={"label": label}))
 
-    async def classify(self, id: str, picture: bytes, *, words: Sequence[str] = (), top: int = 5) -> PictureScores:
+    async def classify(
+        self, id: str, picture: bytes, *, words: Sequence[str] = (), top: int = 5, score: OpenSetScore = "cosine"
+    ) -> PictureScores:
         """The best labels of a picture, an image file of up to 20 MB, by the service.
 
         Args:
@@ -48,14 +51,16 @@ class AsyncCheckpoints:
             picture: the content of the file.
             words: up to 50 new labels beside those of the student, whose bundle must have `onnx/text.onnx`.
             top: number of labels.
+            score: by what the picture is none of these.
 
         Raises:
-            Conflict: the bundle lacks a part (`no_onnx`, `no_text_encoder`).
+            Conflict: the bundle lacks a part (`no_onnx`, `no_text_encoder`), or the threshold of the score
+                (`score_missing`).
             Problem: the picture cannot be decoded (`image_unreadable`, `image_too_costly`), or the service lacks ONNX
                 Runtime (`onnxruntime_missing`).
         """
         path = resource_path("checkpoints", id, "classify")
-        query: dict[str, Param] = {"top": top, "word": [*words]}
+        query: dict[str, Param] = {"top": top, "word": [*words], "score": None if score == "cosine" else score}
         return parsed(PictureScores, await self._http.request("POST", path, params=query, content=picture))
 
     def list(

@@ -11,6 +11,7 @@ from limbeck.client.synchronous.download import download_bundle
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import delete, get, items
 from limbeck.models import Checkpoint, CheckpointWithFiles, Deletion, PictureScores, Samples
+from limbeck.shared.bundle.open_set import OpenSetScore
 
 
 class Checkpoints:
@@ -41,7 +42,9 @@ class Checkpoints:
         path = resource_path("checkpoints", id, "samples")
         return parsed(Samples, self._http.request("GET", path, params={"label": label}))
 
-    def classify(self, id: str, picture: bytes, *, words: Sequence[str] = (), top: int = 5) -> PictureScores:
+    def classify(
+        self, id: str, picture: bytes, *, words: Sequence[str] = (), top: int = 5, score: OpenSetScore = "cosine"
+    ) -> PictureScores:
         """The best labels of a picture, an image file of up to 20 MB, by the service.
 
         Args:
@@ -49,14 +52,16 @@ class Checkpoints:
             picture: the content of the file.
             words: up to 50 new labels beside those of the student, whose bundle must have `onnx/text.onnx`.
             top: number of labels.
+            score: by what the picture is none of these.
 
         Raises:
-            Conflict: the bundle lacks a part (`no_onnx`, `no_text_encoder`).
+            Conflict: the bundle lacks a part (`no_onnx`, `no_text_encoder`), or the threshold of the score
+                (`score_missing`).
             Problem: the picture cannot be decoded (`image_unreadable`, `image_too_costly`), or the service lacks ONNX
                 Runtime (`onnxruntime_missing`).
         """
         path = resource_path("checkpoints", id, "classify")
-        query: dict[str, Param] = {"top": top, "word": [*words]}
+        query: dict[str, Param] = {"top": top, "word": [*words], "score": None if score == "cosine" else score}
         return parsed(PictureScores, self._http.request("POST", path, params=query, content=picture))
 
     def list(

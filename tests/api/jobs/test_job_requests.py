@@ -382,7 +382,7 @@ def test_a_dry_run_of_a_training_says_what_it_will_do(service: Service) -> None:
     body = {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER, "config": {"epochs": 2, "view": "live"}}
     training = service.post("/v1/jobs?dry_run=true", body, status=200)["training"]
     assert training["total_steps"] == 2 * training["steps_per_epoch"]
-    assert training["teacher_during"] == training["images_seen"] == training["total_steps"] * training["batch_size"]
+    assert training["teacher_live"] == training["images_seen"] == training["total_steps"] * training["batch_size"]
     assert training["measured"] == counts["held_out"] + counts["ood"]
     assert (training["origins"]["epochs"], training["origins"]["warmup"]) == ("given", "recipe limbeck")
     assert training["origins"]["lr"] == "kind and start of the student, and batch size"

@@ -40,8 +40,8 @@ def test_a_dry_run_estimates_the_time_if_it_is_asked_to(service: Service) -> Non
     measured = service.post("/v1/jobs?dry_run=true&measure=true", body, status=200)["training"]
     assert measured["batch_size"] == 6  # all images
     assert measured["steps_s"] == 2.0 * measured["total_steps"]
-    assert measured["views_s"] == 0.5 * measured["teacher_before"]
-    assert measured["feature_bytes"] == 2 * 512 * measured["teacher_before"]
+    assert measured["views_s"] == 0.5 * measured["teacher_cached"]
+    assert measured["feature_bytes"] == 2 * 512 * measured["teacher_cached"]
     assert measured["origins"]["batch_size"].startswith("number of images, 32 to 256; less if the worker's memory")
     assert (measured["settings"]["epochs"], measured["settings"]["batch_size"]) == (10, 8)
 

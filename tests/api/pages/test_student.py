@@ -1,5 +1,6 @@
 """The pages of a student: figures beside teacher and baselines, labels, confusions, and what is missing."""
 
+import copy
 import html
 import json
 import re
@@ -178,6 +179,18 @@ def test_what_was_measured_beside_accuracy_is_shown(service: Service) -> None:
     for text in ("unseen | labels", "93.4%", "sketch", "35.0%", "jpeg compression", "mCE 0.75", "image to image"):
         assert text in section, text
     assert "<svg" in section
+
+
+def test_a_baseline_that_loses_nothing_under_a_kind_is_named(service: Service) -> None:
+    figures = evaluation(part({"crane": 0.9}), part({"heron": 0.5}))
+    id = add_student(service, figures)
+    corruptions = copy.deepcopy(FURTHER["corruptions"])
+    corruptions["id"].update(mce=None, relative_mce=None)
+    corruptions["id"]["kinds"][1].update(ce=None, relative_ce=None)
+    spec = {"dataset_id": "dst_1", "text": "names", "subject": {"checkpoint_id": id}}
+    add_job(service.db, "job_9", "evaluate", spec, {**figures, "corruptions": corruptions}, "succeeded")
+    shown = service.http.get(f"/students/{id}").text
+    assert "42.0%. mCE is not defined, because the baseline loses nothing under jpeg compression." in shown
 
 
 def test_without_further_results_there_is_no_section(service: Service) -> None:

@@ -13,7 +13,7 @@ from api.routes import classify
 from store.models import Checkpoint, CheckpointFile
 from tests.api.conftest import Service
 from tests.api.published import SHA, publish
-from tests.limbeck.small_bundle import COLOURS, write_bundle
+from tests.limbeck.small_bundle import COLOURS, add_thresholds, write_bundle
 
 
 def _picture(colour: tuple[int, int, int]) -> bytes:
@@ -38,6 +38,10 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _student(service: Service, folder: Path, *, with_text: bool = False) -> str:
     write_bundle(folder, with_text=with_text)
+    return _stored(service, folder)
+
+
+def _stored(service: Service, folder: Path) -> str:
     publish(service.db, service.artefacts)
     with service.db.write() as tx:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -68,6 +72,22 @@ def test_a_picture_is_classified_among_labels_and_new_words(service: Service, tm
     service.app.state.student_models = student_models.StudentModels(service.artefacts, service.settings.cache)
     (service.settings.cache / "students" / SHA / "onnx" / "image.onnx").write_bytes(b"damaged")
     assert service.http.post(path, content=RED, params={"top": 2}).json() == body
+
+
+@pytest.mark.usefixtures("here")
+def test_a_picture_is_judged_by_another_score(service: Service, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "bundle")
+    add_thresholds(tmp_path / "bundle", energy=1.25)
+    path = _stored(service, tmp_path / "bundle")
+    plain = service.http.post(path, content=RED).json()
+    assert (plain["score"], plain["score_value"], plain["none_of_these"]) == ("cosine", plain["cosine"], False)
+    body = service.http.post(path, content=RED, params={"score": "energy"}).json()
+    assert (body["score"], body["none_of_these"], body["labels"]) == ("energy", True, plain["labels"])
+    assert body["cosine"] <= body["score_value"] < 1.25
+    problem = service.http.post(path, content=RED, params={"score": "outliers"})
+    assert (problem.status_code, problem.json()["code"]) == (409, "score_missing")
+    assert problem.json()["detail"].startswith("the student has no look-alikes for the score outliers")
+    assert service.http.post(path, content=RED, params={"score": "logit"}).status_code == 422
 
 
 @pytest.mark.usefixtures("here")

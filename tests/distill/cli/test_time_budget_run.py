@@ -31,7 +31,8 @@ def test_a_budget_is_measured_once(
     budget: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [*budget, "--cache", str(tmp_path / "cache"), "--set", "time_budget_s=1000"]
-    # The first rates leave time for 8 epochs; the first steps are slower, so that 2 fit, which see 2 of the 4 views.
+    # The first rates leave time for 8 epochs; the first steps are slower, so that 2 fit, which see 2 of the 4 views of
+    # the 12 images.
     monkeypatch.setattr(choice, "first_rates", lambda *_: Rates(decode_s=0, view_s=1, step_s=35))
     monkeypatch.setattr(choice, "step_seconds", lambda *_: 120)
     steps: list[StepMetrics] = []
@@ -45,7 +46,7 @@ def test_a_budget_is_measured_once(
     assert main(command) == 130
     printed = capsys.readouterr().err
     assert "time budget 17 min: 8 epochs, 4 teacher views of each image, about 15 min, because 0.1 images/s" in printed
-    assert "time budget 17 min: 2 epochs, 6 steps in about 12 min, because " in printed
+    assert "time budget 17 min: 2 epochs, 6 steps in about 12 min with 24 s for teacher views, because " in printed
 
     def measured(*_: Any) -> None:
         raise AssertionError("a run that resumes measures nothing")

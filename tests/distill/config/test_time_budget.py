@@ -8,7 +8,7 @@ import pytest
 from distill.config.automatic import views_of_passes, with_epochs
 from distill.config.batch_plan import BatchPlan, plan_batches
 from distill.config.recipes import resolve_train_config
-from distill.config.time_budget import MARGIN, Rates, TimeBudgetTooShort, cached_views, duration, fit_to_time
+from distill.config.time_budget import MARGIN, Prepared, Rates, TimeBudgetTooShort, cached_views, duration, fit_to_time
 from distill.config.train_config import TrainConfig
 
 NUM_IMAGES = 1000
@@ -42,11 +42,17 @@ def test_views_grow_with_the_time_unless_they_are_given() -> None:
     assert fit_to_time(given, plan, NUM_IMAGES, RATES, 6000).data.num_views == 3
 
 
-def test_after_the_views_only_steps_take_time() -> None:
+def test_after_the_images_were_read_steps_and_missing_views_take_time() -> None:
     config, plan = inputs(num_views=20)
-    fitted = fit_to_time(config, plan, NUM_IMAGES, RATES, 100, has_views=True)
-    assert fitted.schedule.epochs == int(95 / (plan.steps_per_epoch * RATES.step_s))
-    assert fitted.data.num_views == 20
+    all_there = fit_to_time(config, plan, NUM_IMAGES, RATES, 100, prepared=Prepared(missing=0.0))
+    assert all_there.schedule.epochs == int(95 / (plan.steps_per_epoch * RATES.step_s))
+    assert all_there.data.num_views == 20
+    half = Prepared(missing=0.5)
+    fitted = fit_to_time(config, plan, NUM_IMAGES, RATES, 100, prepared=half)
+    assert 1 <= fitted.schedule.epochs < all_there.schedule.epochs
+    expected = duration(fitted, plan, NUM_IMAGES, RATES, half)
+    assert expected.decoding == 0
+    assert expected.views == pytest.approx(0.5 * cached_views(fitted) * NUM_IMAGES * RATES.view_s)
 
 
 def test_a_live_teacher_counts_in_every_step_once() -> None:
@@ -77,8 +83,10 @@ def test_less_than_one_epoch_is_refused_with_what_fits() -> None:
             replace(RATES, decode_s=0.08),
             -20,
         )
-    with pytest.raises(TimeBudgetTooShort, match=r"2.0 s are left after .*: start again, which finds the views"):
-        fit_to_time(config, plan, NUM_IMAGES, RATES, 2, has_views=True)
+    with pytest.raises(TimeBudgetTooShort, match=r"2.0 s are left after .*: start again, which finds the images"):
+        fit_to_time(config, plan, NUM_IMAGES, RATES, 2, prepared=Prepared(missing=0.0))
+    with pytest.raises(TimeBudgetTooShort, match=r"takes 16 s for 31 steps and 20 s for its teacher views: start"):
+        fit_to_time(config, plan, NUM_IMAGES, RATES, 2, prepared=Prepared(missing=1.0))
 
 
 def test_milestones_move_with_the_length() -> None:

@@ -35,7 +35,7 @@ def test_steps_are_those_of_the_loader() -> None:
 )
 def test_passes_of_the_teacher(settings: dict[str, Any], before: int, during: int) -> None:
     found = estimated("limbeck", epochs=settings.pop("epochs", 20), **settings)
-    assert (found.teacher_before, found.teacher_during) == (before, during)
+    assert (found.teacher_cached, found.teacher_live) == (before, during)
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def test_chosen_images_and_a_tuned_teacher_cost_passes_over_whole_images(
     settings: dict[str, Any], before: int, images: int
 ) -> None:
     found = estimated("limbeck-small", {"unlabelled": 2000}, student="test_resnet", image_px=64, **settings)
-    assert found.teacher_before == before
+    assert found.teacher_cached == before
     assert found.decoded_bytes % images == 0
 
 
 def test_few_shot_images_are_trained_on_and_not_measured() -> None:
     found = estimated("li2023_resnet_5shot")
     assert found.measured == 7666 - 500
-    assert found.teacher_before == 4122 + 500
+    assert found.teacher_cached == 4122 + 500
     assert found.images_seen == (4122 + 65 * 64) * 5 * 20  # 64 few-shot images in each of 65 batches of a pass
 
 

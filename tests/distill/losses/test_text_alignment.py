@@ -47,3 +47,31 @@ def test_teacher_side_of_alignment_and_affinity_has_no_gradient() -> None:
     assert texts.grad.abs().max() < 1e-12
     text_alignment(s, v, texts, labels(), temperature=TAU, top_k=K).backward()
     assert texts.grad.abs().max() > 1e-3
+
+
+def test_the_published_gradient_is_finite_where_probabilities_are_zero() -> None:
+    s, v = (torch.tensor(x) for x in features(8))
+    texts = torch.tensor(TEXTS, requires_grad=True)
+    text_alignment(s, v, texts, labels(), temperature=1e-4, top_k=K, teacher_gradient=True).backward()
+    assert texts.grad is not None
+    assert texts.grad.isfinite().all()
+
+
+def test_the_published_gradient_moves_texts_on_the_side_of_the_teacher_too() -> None:
+    s, v = (torch.tensor(x) for x in features(8))
+    texts = torch.tensor(TEXTS, requires_grad=True)
+    settings = {"temperature": TAU, "top_k": K}
+    published = text_alignment(s, v, texts, labels(), **settings, teacher_gradient=True)
+    assert published.item() == pytest.approx(text_alignment(s, v, texts, labels(), **settings).item(), rel=1e-9)
+    published.backward()
+    assert texts.grad is not None
+    found = texts.grad.clone()
+    # By differences of the value in each of three directions.
+    for seed in range(3):
+        step = 1e-6 * torch.randn(texts.shape, dtype=texts.dtype, generator=torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            up, down = (text_alignment(s, v, texts + sign * step, labels(), **settings) for sign in (1, -1))
+        assert (found * step).sum().item() == pytest.approx((up - down).item() / 2, rel=1e-4)
+    texts.grad = None
+    text_alignment(s, v, texts, labels(), **settings).backward()
+    assert not torch.allclose(texts.grad, found, rtol=1e-2)

@@ -1,5 +1,6 @@
 """View features: the teacher gets the student's crop, cached equals live, and another key misses."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from distill.data.splits import SPLIT
 from distill.hooks import PipelineHooks
 from distill.pipeline import training_data
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
-from distill.teacher.view_features import LiveTeacher, teacher_inputs, teacher_side_px, view_features
+from distill.teacher.views.view_features import LiveTeacher, TeacherViews, teacher_inputs, teacher_side_px
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
 from distill.training.distributed import RankGroup
-from distill.training.loader import TrainData, batches
+from distill.training.loader import TrainData, ViewEncoding, batches, plan_batches
 from distill.training.loop import train
+from distill.training.metrics import MetricsLog
+from distill.training.training_state import TrainingPosition
 from tests.distill.conftest import IMAGE_PX, WIDTH, save_clip, tiny_clip_config
 from tests.distill.helpers_train import hooks_stopping_after, small_config
 
@@ -74,7 +77,7 @@ def config_of(**overrides: Any) -> TrainConfig:
 
 def test_student_gets_the_views_of_the_cached_features(data_of: Callable[..., TrainData]) -> None:
     config = config_of()
-    data = data_of(config)
+    data = encode_all(data_of(config))
     assert data.teacher.shape == (12, 3, WIDTH)
     assert data.views is not None
     assert len(np.unique(data.views.boxes.reshape(-1, 4), axis=0)) > 30
@@ -93,7 +96,7 @@ def test_student_gets_the_views_of_the_cached_features(data_of: Callable[..., Tr
 
 
 def test_cached_features_equal_the_live_teacher(data_of: Callable[..., TrainData]) -> None:
-    cached = data_of(config_of())
+    cached = encode_all(data_of(config_of()))
     live = data_of(config_of(view="live"))
     assert live.teacher.shape == (12, 0, WIDTH)
     assert live.live is not None
@@ -104,6 +107,114 @@ def test_cached_features_equal_the_live_teacher(data_of: Callable[..., TrainData
         computed = live.live.features(torch.from_numpy(live.live.pixels[rows]), views, cached.pixels.shape[1])
         assert torch.nn.functional.cosine_similarity(computed, cached.teacher[:, view].float()).min() >= 0.999
         assert torch.nn.functional.cosine_similarity(computed, cached.teacher[:, (view + 1) % 3].float()).min() < 0.99
+
+
+def encode_all(data: TrainData) -> TrainData:
+    """The data with all teacher views encoded."""
+    assert data.to_encode is not None
+    data.to_encode.encode_all()
+    return data
+
+
+def test_views_are_encoded_in_full_batches_when_a_step_needs_them(
+    data_of: Callable[..., TrainData], encoded: list[int]
+) -> None:
+    config = config_of(num_views=6, epochs=8)
+    data = data_of(config)
+    assert data.to_encode is not None
+    assert encoded == []
+    seen = batches(data, config, 0, CPU)
+    first = next(seen)
+    assert first.encoding is not None
+    # Of 72 views 32 are encoded before the first of 24 steps; each pass of 3 steps needs 12.
+    assert encoded == [32]
+    assert first.encoding[::2] == (32, 40)
+    steps_with = [step for step, batch in enumerate(seen, start=1) if batch.encoding is not None]
+    assert encoded == [32, 32, 8]
+    assert steps_with == [8, 16]
+    assert not data.to_encode.missing.any()
+    again = data_of(config)
+    assert again.to_encode is not None
+    assert not again.to_encode.missing.any()
+    assert torch.equal(again.teacher, data.teacher)
+    assert encoded == [32, 32, 8]
+
+
+def test_features_do_not_depend_on_when_they_are_encoded(
+    data_of: Callable[..., TrainData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of()
+    whole = encode_all(data_of(config))
+    expected = [batch.teacher for batch in batches(whole, config, 0, CPU)]
+    monkeypatch.setattr(TeacherViews, "flush", lambda self: None)
+    lazily = data_of(config)
+    lazily.to_encode.missing[:] = True  # type: ignore[union-attr]
+    lazily.teacher.zero_()
+    found = [batch.teacher for batch in batches(lazily, config, 0, CPU)]
+    assert torch.equal(torch.stack(found), torch.stack(expected))
+
+
+def test_only_views_that_the_steps_need_are_encoded(data_of: Callable[..., TrainData], encoded: list[int]) -> None:
+    config = config_of(epochs=1, num_views=3, batch_size=8)  # 8 of 12 images fill a batch
+    assert data_of(config).teacher.shape[:2] == (12, 1)
+    list(batches(data_of(config), config, 0, CPU))
+    assert sum(encoded) == 8
+
+
+def test_a_killed_run_resumes_to_the_bit_with_the_views_that_were_encoded(
+    data_of: Callable[..., TrainData], tmp_path: Path, encoded: list[int]
+) -> None:
+    config = config_of(num_views=6, epochs=8)
+    whole = train(config, data_of(config))
+    assert sum(encoded) == 72
+    shutil.rmtree(tmp_path / "cache")
+    encoded.clear()
+    with pytest.raises(Stopped):
+        train(config, data_of(config), hooks=hooks_stopping_after(9, tmp_path / "state"))
+    assert sum(encoded) == 64
+    resumed = train(config, data_of(config), resume=tmp_path / "state")
+    assert sum(encoded) == 72
+    for name, tensor in whole.student.model.state_dict().items():
+        assert torch.equal(tensor, resumed.student.model.state_dict()[name]), name
+
+
+def test_each_rank_encodes_its_own_views_and_finds_those_of_the_others(
+    data_of: Callable[..., TrainData], encoded: list[int]
+) -> None:
+    config = config_of(epochs=9)
+    expected = [batch.teacher for batch in batches(encode_all(data_of(config)), config, 0, CPU)]
+    one, other = data_of(config), data_of(config)
+    for data in (one, other):
+        data.to_encode.missing[:] = True  # type: ignore[union-attr]
+        data.teacher.zero_()
+    encoded.clear()
+    ranks = [
+        batches(data, config, 0, CPU, RankGroup(rank=rank, world_size=2)) for rank, data in enumerate((one, other))
+    ]
+    for step, (first, second, whole) in enumerate(zip(*ranks, expected, strict=True)):
+        assert torch.equal(torch.cat([first.teacher, second.teacher]), whole)
+        if step == 8:  # all 36 views once
+            assert sum(encoded) == 36
+    assert sum(encoded) == 36
+
+
+def test_remaining_time_counts_steps_and_missing_views_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("distill.training.metrics.time.monotonic", lambda: now[0])
+    config = config_of(epochs=4)
+    plan, position = plan_batches(config, 12, 1), TrainingPosition(initial={})
+    log = MetricsLog(config, plan, position)
+    left = []
+    for step in range(1, 13):
+        encoding = ViewEncoding(4, 8.0, 32 - 4 * step) if step <= 6 else None
+        now[0] += 1.0 + (8.0 if encoding else 0.0)
+        position.step = step
+        left.append(log.record({"mse": 1.0}, {"mse": 1.0}, lr=0.1, waited_s=0.0, encoding=encoding).eta_s)
+    # One second for each step, two for each view; of the eight views left at the end none can be needed.
+    assert left[0] == pytest.approx(11 + 28 * 2)
+    assert left[5] == pytest.approx(6 + 8 * 2)
+    assert left[10] == pytest.approx(1 + 4 * 2)
+    assert left[11] == 0.0
 
 
 def test_live_batches_have_the_teacher_features_of_their_views(
@@ -153,10 +264,11 @@ def views_of(pack: DecodedImages, seed: int = 0, num_views: int = 2, **augmentat
     )
 
 
-def features_of(teacher: Teacher, pack: DecodedImages, views: Views, cache: Path, **given: Any) -> torch.Tensor:
-    return view_features(
-        teacher, pack.pixels, pack.contents, pack.usable(), views, image_px=IMAGE_PX, cache=cache, **given
-    )
+def features_of(
+    teacher: Teacher, pack: DecodedImages, views: Views, cache: Path, hooks: PipelineHooks | None = None
+) -> torch.Tensor:
+    of_teacher = TeacherViews(teacher, pack.pixels, pack.contents, pack.usable(), views, image_px=IMAGE_PX, cache=cache)
+    return of_teacher.encode_all(hooks)
 
 
 def test_cached_features_hit_and_any_change_of_the_key_misses(
@@ -257,7 +369,7 @@ STRONG = {"rand_ops": 2, "colour": 0.4, "erase": 0.5, "teacher": "all"}
 
 def test_a_teacher_that_sees_all_gets_the_strong_view_cached_and_live(data_of: Callable[..., TrainData]) -> None:
     config = config_of(augmentation=STRONG)
-    cached, plain = data_of(config), data_of(config_of())
+    cached, plain = encode_all(data_of(config)), encode_all(data_of(config_of()))
     live = data_of(config_of(augmentation=STRONG, view="live"))
     assert cached.views is not None
     assert cached.views.ops is not None
@@ -278,7 +390,8 @@ def test_a_teacher_that_sees_all_gets_the_strong_view_cached_and_live(data_of: C
 
 
 def test_strong_views_of_the_student_alone_keep_the_cached_features(data_of: Callable[..., TrainData]) -> None:
-    plain, strong = data_of(config_of()), data_of(config_of(augmentation=STRONG | {"teacher": "crop"}))
+    plain = encode_all(data_of(config_of()))
+    strong = encode_all(data_of(config_of(augmentation=STRONG | {"teacher": "crop"})))
     assert torch.equal(plain.teacher, strong.teacher)
     for batch in batches(strong, config_of(augmentation=STRONG | {"teacher": "crop"}), 0, CPU):
         assert batch.views.ops is not None

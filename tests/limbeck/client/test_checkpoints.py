@@ -72,9 +72,17 @@ def test_a_missing_part_is_an_error(tmp_path: Path, fields: dict[str, Any], mess
 
 
 def test_a_picture_is_sent_with_new_words() -> None:
-    scores = {"labels": [{"label": "heron", "confidence": 0.5, "is_new": True}], "cosine": 0.3, "none_of_these": None}
+    labels = [{"label": "heron", "confidence": 0.5, "is_new": True}]
+    scores: dict[str, Any] = {"labels": labels, "cosine": 0.3, "none_of_these": None}
     with scripted([Say(200, json.dumps(scores).encode())]) as server, Client(server.url) as limbeck:
         found = limbeck.checkpoints.classify("ckp_1", b"picture", words=["heron", "a stork"], top=2)
     assert (found.labels[0].label, found.labels[0].is_new) == ("heron", True)
     (seen,) = server.seen
     assert seen.path == "/v1/checkpoints/ckp_1/classify?top=2&word=heron&word=a+stork"
+    assert (found.score, found.score_value) == ("cosine", None)  # of a service of an earlier release
+    scores |= {"score": "energy", "score_value": 0.4, "none_of_these": True}
+    with scripted([Say(200, json.dumps(scores).encode())]) as server, Client(server.url) as limbeck:
+        found = limbeck.checkpoints.classify("ckp_1", b"picture", score="energy")
+    assert (found.none_of_these, found.score, found.score_value) == (True, "energy", 0.4)
+    (seen,) = server.seen
+    assert seen.path == "/v1/checkpoints/ckp_1/classify?top=5&score=energy"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from limbeck.cli import main
-from tests.limbeck.small_bundle import change_config
+from tests.limbeck.small_bundle import add_thresholds, change_config
 
 Capture = pytest.CaptureFixture[str]
 
@@ -64,6 +64,24 @@ def test_threshold_of_the_bundle_or_of_the_user(bundle: Path, red: Path, capsys:
     assert "at least 1.000\n" in capsys.readouterr().out
     assert not grey.exists()
     assert "exclude each other" in refused(capsys, bundle, red, "--threshold", "0.1", "--no-threshold")
+
+
+def test_another_score_with_its_threshold(bundle: Path, red: Path, capsys: Capture) -> None:
+    assert "no threshold of the score energy: add it" in refused(capsys, bundle, red, "--score", "energy")
+    assert "choose cosine, energy, outliers" in refused(capsys, bundle, red, "--score", "logit")
+    assert "--threshold 1.5: give a cosine, -1 to 1" in refused(capsys, bundle, red, "--threshold", "1.5")
+    assert "--threshold nan" in refused(capsys, bundle, red, "--threshold", "nan", "--score", "energy")
+    add_thresholds(bundle, energy=1.25)
+    for options, is_none in ([], True), (["--threshold", "0.5"], False), (["--no-threshold"], None):
+        assert main(["classify", str(bundle), str(red), "--score", "energy", "--json", *options]) == 0
+        line = json.loads(capsys.readouterr().out)
+        assert (line.get("none_of_these"), line["energy"] >= line["cosine"]) == (is_none, True)
+    assert main(["classify", str(bundle), str(red), "--score", "energy"]) == 0
+    footer = "none of these: the score energy is below 1.250. Of 900 held-out images of known labels, 3.0% are wrongly"
+    assert footer in capsys.readouterr().out
+    assert main(["classify", str(bundle), str(red), "--score", "energy", "--format", "csv"]) == 0
+    (row, *_) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["none_of_these"], float(row["energy"])) == ("true", pytest.approx(line["energy"], abs=1e-6))
 
 
 def test_own_labels(bundle_with_text: Path, red: Path, tmp_path: Path, capsys: Capture) -> None:

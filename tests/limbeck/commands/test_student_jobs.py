@@ -94,8 +94,8 @@ def test_a_dry_run_prints_what_a_training_will_do_and_why(capsys: Capture) -> No
         "steps_per_epoch": 165,
         "total_steps": 14_850,
         "images_seen": 1_854_900,
-        "teacher_before": 4122,
-        "teacher_during": 0,
+        "teacher_cached": 4122,
+        "teacher_live": 0,
         "measured": 7666,
         "decoded_bytes": 810_418_176,
         "feature_bytes": 4122 * 512 * 2,
@@ -108,7 +108,7 @@ def test_a_dry_run_prints_what_a_training_will_do_and_why(capsys: Capture) -> No
     assert run(script, "distill", "--dataset", "dst_1", "--teacher", "t", "--dry-run")[0] == 0
     printed = capsys.readouterr().out
     assert "14,850 steps of 128 images, 165 per epoch; the student sees 1,854,900 images, and 7,666 are" in printed
-    assert "the teacher encodes 4,122 images before the training (less if cached)\n" in printed
+    assert "the teacher encodes 4,122 views once (less if cached)\n" in printed
     assert "0.81 GB" in printed
     assert "about 21 min: 60 s for the views (less if cached) and 20 min for the steps, measured on this" in printed
     assert "the teacher's features 4.2 MB\n" in printed

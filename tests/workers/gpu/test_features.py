@@ -92,13 +92,14 @@ def machine(sqlite_db: Database, tmp_path: Path) -> Callable[..., Context]:
             manifest_key=stored.key,
         )
 
-    def make(name: str, features_chunk: int = CHUNK) -> Context:
+    def make(name: str, features_chunk: int = CHUNK, *, is_embedded: bool = False) -> Context:
         settings = Settings(
             home=tmp_path,
             data_root=tmp_path / "data",
             cache_dir=tmp_path / "caches" / name,
             artefacts_url=url,
-            redis_url="",  # type: ignore[arg-type]
+            # Distributed, but no test sends a message.
+            redis_url="" if is_embedded else "redis://127.0.0.1:1/0",  # type: ignore[arg-type]
             features_chunk=features_chunk,
         )
         return Context(settings, sqlite_db, Artefacts(url))
@@ -163,7 +164,8 @@ class Given(Exception):
 
 @pytest.fixture
 def training_inputs(monkeypatch: pytest.MonkeyPatch) -> Callable[[Context, str], TrainData]:
-    """`training_inputs(context, job_id)`: runs the parts of the job up to its training; returns what that is given."""
+    """`training_inputs(context, job_id)`: runs the parts of the job up to its training; returns what that is given,
+    with all features."""
 
     def train_student(_config: TrainConfig, data: TrainData, **_options: Any) -> None:
         raise Given(data)
@@ -181,6 +183,8 @@ def training_inputs(monkeypatch: pytest.MonkeyPatch) -> Callable[[Context, str],
             if claim.kind == "train":
                 with LeaseRenewal(context, claim) as lease, pytest.raises(Given) as given:
                     WORK["train"](context, claim, lease)
+                if (views := given.value.data.to_encode) is not None:
+                    views.encode_all()  # as the steps of the training would
                 return given.value.data
             run_claimed(context, claim, WORK[claim.kind])
         raise AssertionError("the job has no train part")
@@ -193,6 +197,14 @@ def encode_all(context: Context) -> str:
     job_id = start(context)
     assert [run_next(context) for _ in range(1 + NUM_CHUNKS)] == ["encode", *["features"] * NUM_CHUNKS]
     return job_id
+
+
+def test_the_embedded_worker_is_the_only_one_and_encodes_for_the_steps(machine: Callable[..., Context]) -> None:
+    context = machine("alone", is_embedded=True)
+    job_id = start(context, view="same")
+    with context.db.read() as tx:
+        kinds = list(tx.scalars(select(Part.kind).where(Part.job_id == job_id).order_by(Part.position)))
+    assert kinds == ["encode", "train", "evaluate"]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The section of the model card on robustness and retrieval, its plots, and its replacement in an existing card."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,17 @@ def test_the_section_has_every_result() -> None:
     for name in ("open_set.png", "domains.png", "corruptions.png"):
         assert f"({name})" in text
         assert name not in further_markdown(EVALUATION, has_plots=False)
+
+
+def test_a_baseline_that_loses_nothing_under_a_kind_is_named() -> None:
+    evaluation: Any = copy.deepcopy(EVALUATION)
+    errors = evaluation["corruptions"]["id"]
+    errors.update(mce=None, relative_mce=None)
+    errors["kinds"][1].update(ce=None, relative_ce=None)
+    name = errors["kinds"][1]["kind"].replace("_", " ")
+    text = further_markdown(evaluation)
+    assert f"has 42.0%. mCE is not defined, because the baseline loses nothing under {name}." in text
+    assert "| 0.75 |" in text
 
 
 def test_without_a_result_the_section_says_so() -> None:

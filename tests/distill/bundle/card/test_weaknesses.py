@@ -73,3 +73,9 @@ def test_none_of_these() -> None:
     shown = section_of({"none_of_these": threshold})
     assert "texts is below 0.188" in shown
     assert "4.8% of 500 held-out images" in shown
+    by_score = {"energy": {**threshold, "score": "energy", "threshold": 0.4125, "false_alarm_rate": 0.052}}
+    shown = section_of({"none_of_these": threshold, "none_of_these_by_score": by_score})
+    assert (
+        "was not measured. By the score energy (`limbeck classify --score energy`) the threshold is 0.412, with 5.2% "
+        "false alarms on 500 such images." in shown
+    )

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from distill.bundle.verify import verify_bundle
-from distill.cli.commands.evaluate import further_sets
+from distill.cli.commands.evaluate import further_sets, outlier_texts
 from distill.cli.console import Console
 from distill.cli.train_process import main
-from distill.evaluation import further
+from distill.evaluation import further, none_of_these
 from distill.hooks import PipelineHooks
 from distill.student.init_from_bundle import TARGETS
 from distill.teacher.teacher import Teacher
@@ -84,7 +84,8 @@ def test_further_sets_are_added_to_the_bundle(
     (tmp_path / "far").mkdir()
     Image.new("RGB", (40, 40), "red").save(tmp_path / "far" / "red.png")
     shutil.copytree(tmp_path / "images" / "heron", tmp_path / "far" / "Heron")  # of a label, and so not unknown
-    (tmp_path / "outliers.txt").write_text("stork\nRed Finch\negret\n")
+    (tmp_path / "outliers.txt").write_text("stork\negret\nHeron\n")
+    monkeypatch.setattr(none_of_these, "MIN_IMAGES", 2)
     before = json.loads((bundle / "evaluation.json").read_text())
     capsys.readouterr()
     sets = ["--domains", "styles", "--far", "far", "--outliers", "outliers.txt", "--baseline", "closed/classifier"]
@@ -96,12 +97,18 @@ def test_further_sets_are_added_to_the_bundle(
     for note in (
         "domain ink: left out 8, image of a label not in the vocabulary: unicorn/000.png, unicorn/001.png",
         "far images: 8 in folders of labels are left out, because they are not unknown",
-        "outlier labels: left out, because they are labels: Red Finch",
     ):
         assert note in printed.err
-    verify_bundle(bundle)
+    assert "1 of the outlier labels are labels of the student, and are left out" in printed.err
+    assert "targets/outliers.safetensors" in {file["path"] for file in verify_bundle(bundle)["files"]}
+    outliers = TextTargets.load(bundle / "targets" / "outliers.safetensors")
+    assert outliers.prompts == (("a photo of stork",), ("a photo of egret",))
     after = json.loads((bundle / "evaluation.json").read_text())
     assert after["id"] == before["id"]
+    assert [(name, one["score"]) for name, one in after["none_of_these_by_score"].items()] == [
+        ("energy", "energy"),
+        ("outliers", "outliers"),
+    ]
     assert [one["name"] for one in after["domains"]["ood"]["domains"]] == ["ink", "oil"]
     assert {one["kind"] for one in after["corruptions"]["id"]["kinds"]} == set(kinds)
     assert after["corruptions"]["baseline"] is not None
@@ -116,7 +123,7 @@ def test_the_threshold_is_that_of_the_bundle_for_its_own_labels(tmp_path: Path) 
     nothing: Any = dict.fromkeys(("far", "baseline", "trained_on")) | {"outliers": (), "domains": ()}
     for given, expected in ((None, 0.25), ("other labels", None)):
         arguments: Any = SimpleNamespace(bundle=tmp_path, given=given, corruption_images=0, **nothing)
-        assert further_sets(arguments, None, Console(io.StringIO()), PipelineHooks()).threshold == expected
+        assert further_sets(arguments, None).threshold == expected
 
 
 def test_outlier_labels_have_the_learned_vectors_of_the_labels(
@@ -126,22 +133,15 @@ def test_outlier_labels_have_the_learned_vectors_of_the_labels(
     context = 0.02 * torch.randn(4, 16, generator=torch.Generator().manual_seed(0))
     (tmp_path / "targets").mkdir()
     with_context(tiny_teacher, targets, context).save(tmp_path / TARGETS)
-    nothing: Any = dict.fromkeys(("far", "baseline", "trained_on"))
     arguments: Any = SimpleNamespace(
-        bundle=tmp_path,
-        outliers=("crane",),
-        prompt=PromptOptions(),
-        cache=tmp_path / "cache",
-        given="other labels",
-        corruption_images=0,
-        domains=(),
-        **nothing,
+        bundle=tmp_path, outliers=("crane",), prompt=PromptOptions(), cache=tmp_path / "cache"
     )
-    outliers = further_sets(arguments, tiny_teacher, Console(io.StringIO()), PipelineHooks()).outliers
+    texts = outlier_texts(arguments, tiny_teacher, Console(io.StringIO()), PipelineHooks())
+    assert texts is not None
     expected = with_context(
         tiny_teacher, encode_text_targets(tiny_teacher, [["a photo of crane"]], cache=None), context
     )
-    torch.testing.assert_close(outliers, expected.features)
+    torch.testing.assert_close(texts.features, expected.features)
 
 
 def test_other_labels_are_encoded_by_the_pairing_or_the_teacher(
@@ -183,7 +183,7 @@ def test_unusable_input_is_one_line(bundle: Path, tmp_path: Path, capsys: pytest
         (["evaluate", str(bundle), *images, "--far", str(tmp_path / "images")], "give images of other things"),
         (
             ["evaluate", str(bundle), *images, "--outliers", str(tmp_path / "labels2.txt")],
-            "all are labels of the",
+            "names only labels of the",
         ),
     ]
     for argv, message in cases:

@@ -10,7 +10,6 @@ the same region of both.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from distill.data.counter_rng import Ints
 from distill.data.crops import Views, crop_views
 from distill.data.decoded_images import PixelRows, train_size
 from distill.data.draws.mixtures import Mixture
+from distill.data.image_store import Mask
 from distill.data.row_cache import Keys, RowCache, key_of, stack_keys
 from distill.hooks import PipelineHooks
 from distill.teacher.image_features import CPU_BATCH, FLUSH_EVERY_ROWS, FLUSH_EVERY_S, GPU_BATCH, Features, encode_rows
@@ -113,72 +113,106 @@ def _augmented(views: Views, row: int, view: int) -> str:
     return "".join(parts)
 
 
-def view_features(
-    teacher: Teacher,
-    pixels: PixelRows,
-    contents: Keys,
-    usable: Ints,
-    views: Views,
-    *,
-    image_px: Size,
-    cache: Path,
-    hooks: PipelineHooks | None = None,
-) -> Tensor:
-    """The teacher's features (N, V, D) float16 of V views of each image, from `cache` if they are there.
+@dataclass(frozen=True, eq=False)
+class ViewBatch:
+    """Views to encode together: `rows`, `turns` (B,), the image and the number of each view, and `pixels` (B, T, T, 3)
+    uint8 on the teacher's device."""
 
-    `pixels`: (N, T, T, 3). `contents`: (N, 32), digests of the files. `usable`: rows to encode; the others get zeros.
-    `views`: boxes (N, V, 4), sampled for images of `image_px`. Raises Stopped, with the finished features in the cache,
-    and TeacherError for features that are not finite.
+    rows: Ints
+    turns: Ints
+    pixels: Tensor
+
+
+class TeacherViews:
+    """The teacher's features of V views of each image: those in `cache`, and the others when they are encoded.
+
+    `pixels`: (N, T, T, 3). `contents`: (N, 32), digests of the files. `usable`: rows that get features; the others
+    have zeros. `views`: boxes (N, V, 4), sampled for images of `image_px`. `features` (N, V, D) float16 is filled in
+    place, as views are encoded while the training goes on; `missing` (N, V) are those that are not there yet.
     """
-    (num_images, num_views), size = views.flips.shape, ImageSize.of(image_px)
-    store = view_cache(teacher, cache)
-    keys = view_keys(contents[usable], views.take(usable), size)
 
-    def encode(at: Ints, batch_size: int) -> Features:
-        """Features (B, D) float16 at positions `at` (B,) of `keys`."""
-        rows, view = usable[at // num_views], at % num_views
+    def __init__(
+        self,
+        teacher: Teacher,
+        pixels: PixelRows,
+        contents: Keys,
+        usable: Ints,
+        views: Views,
+        *,
+        image_px: Size,
+        cache: Path,
+    ) -> None:
+        self._teacher, self._pixels, self._contents, self._views = teacher, pixels, contents, views
+        self._size = ImageSize.of(image_px)
+        self._store = view_cache(teacher, cache)
+        self.batch_size = GPU_BATCH if teacher.device.type == "cuda" else CPU_BATCH
+        num_images, num_views = views.flips.shape
+        self._features: Features = np.zeros((num_images, num_views, teacher.width), dtype=np.float16)
+        self.features = torch.from_numpy(self._features)  # the same memory
+        self.missing: Mask = np.zeros((num_images, num_views), dtype=np.bool_)
+        self.missing[usable] = True
+        self._unsaved: list[ViewBatch] = []
+        self._flushed_at = time.monotonic()
+        self.look_up()
+
+    def look_up(self) -> None:
+        """Take what the cache has by now of the missing features."""
+        rows, turns = np.nonzero(self.missing)
+        found = self._store.open(self._keys(rows, turns))
+        self._features[rows[found.found], turns[found.found]] = found.read()[found.found]
+        self.missing[rows[found.found], turns[found.found]] = False
+
+    def batch(self, rows: Ints, turns: Ints) -> ViewBatch:
+        """The pixels of at most `batch_size` views, read from the images."""
         distinct, place = np.unique(rows, return_inverse=True)
-        images = torch.from_numpy(pixels[distinct])[torch.from_numpy(place)]
-        return encode_rows(teacher, teacher_inputs(teacher, images, views.take((rows, view)), size), batch_size)
+        pixels = torch.from_numpy(self._pixels[distinct])[torch.from_numpy(place.reshape(-1))]
+        if self._teacher.device.type == "cuda":
+            pixels = pixels.pin_memory().to(self._teacher.device, non_blocking=True)
+        return ViewBatch(rows, turns, pixels)
 
-    batch_size = GPU_BATCH if teacher.device.type == "cuda" else CPU_BATCH
-    encoded = _cached_rows(store, keys, encode, batch_size, hooks or PipelineHooks())
-    features: Features = np.zeros((num_images, num_views, teacher.width), dtype=np.float16)
-    features[usable] = encoded.reshape(-1, num_views, teacher.width)
-    return torch.from_numpy(features)
+    def encode(self, batch: ViewBatch) -> None:
+        """Encode a batch. Raises TeacherError for features that are not finite."""
+        views = self._views.take((batch.rows, batch.turns))
+        inputs = teacher_inputs(self._teacher, batch.pixels, views, self._size)
+        self._features[batch.rows, batch.turns] = encode_rows(self._teacher, inputs, self.batch_size)
+        self.missing[batch.rows, batch.turns] = False
+        self._unsaved.append(replace(batch, pixels=batch.pixels[:0]))
+        num_unsaved = sum(len(one.rows) for one in self._unsaved)
+        if num_unsaved >= FLUSH_EVERY_ROWS or time.monotonic() - self._flushed_at > FLUSH_EVERY_S:
+            self.flush()
 
+    def flush(self) -> None:
+        """Write the new features to the cache."""
+        if self._unsaved:
+            rows, turns = (np.concatenate([getattr(one, name) for one in self._unsaved]) for name in ("rows", "turns"))
+            self._store.add(self._keys(rows, turns), self._features[rows, turns])
+            self._unsaved.clear()
+        self._flushed_at = time.monotonic()
 
-def _cached_rows(
-    store: RowCache[np.float16],
-    keys: Keys,
-    encode: Callable[[Ints, int], Features],
-    batch_size: int,
-    hooks: PipelineHooks,
-) -> Features:
-    """The row of each key from `store`; missing ones are computed in batches by `encode` and added to it."""
-    rows, found = store.get(keys)
-    missing = np.flatnonzero(~found)
-    num_found = len(keys) - len(missing)
-    unsaved: list[int] = []
-    flushed_at = time.monotonic()
+    def encode_all(self, hooks: PipelineHooks | None = None, *, turns: slice = slice(None)) -> Tensor:
+        """Encode all missing views, or those of some `turns`, now. Returns the features (N, V, D) of all.
 
-    def flush() -> None:
-        nonlocal flushed_at
-        store.add(keys[unsaved], rows[unsaved])
-        unsaved.clear()
-        flushed_at = time.monotonic()
+        Raises Stopped, with the finished features in the cache, and TeacherError for features that are not finite.
+        """
+        hooks = hooks or PipelineHooks()
+        wanted = np.zeros_like(self.missing)
+        wanted[:, turns] = self.missing[:, turns]
+        rows, numbers = np.nonzero(wanted)
+        total = wanted[:, turns].size
+        num_found = total - len(rows)
+        for start in range(0, len(rows) + 1, self.batch_size):
+            done = num_found + min(start, len(rows))
+            hooks.progress(done, total, "views")
+            if hooks.stop_requested():
+                self.flush()
+                raise Stopped(f"{done} of {total} views have their teacher features")
+            at = slice(start, start + self.batch_size)
+            if len(rows[at]):
+                self.encode(self.batch(rows[at], numbers[at]))
+        self.flush()
+        return self.features
 
-    for start in range(0, len(missing) + 1, batch_size):
-        hooks.progress(num_found + min(start, len(missing)), len(keys), "views")
-        if hooks.stop_requested():
-            flush()
-            raise Stopped(f"{num_found + start} of {len(keys)} views have their teacher features")
-        at = missing[start : start + batch_size]
-        if len(at) == 0:
-            break
-        rows[at] = encode(at, batch_size)
-        unsaved.extend(at.tolist())
-        if len(unsaved) >= FLUSH_EVERY_ROWS or time.monotonic() - flushed_at > FLUSH_EVERY_S:
-            flush()
-    flush()
-    return rows
+    def _keys(self, rows: Ints, turns: Ints) -> Keys:
+        """The cache keys (n, 32) of views."""
+        one_each = self._views.take((rows, turns)).take((slice(None), None))
+        return view_keys(self._contents[rows], one_each, self._size)

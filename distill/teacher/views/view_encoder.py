@@ -1,6 +1,6 @@
 """Encodes views of images while they are decoded, without an array of pixels: for a range of images, or a few.
 
-`distill.teacher.view_features` encodes from the decoded images of a training. Here each image is squashed to the
+`distill.teacher.views.view_features` encodes from the decoded images of a training. Here each image is squashed to the
 teacher's size, cut and encoded as it arrives, with the same functions and in batches of the same size, so that both
 give the same bits. N images, V views of each, B views in a batch, D embedding width, T side of the teacher's images.
 """
@@ -22,7 +22,7 @@ from distill.data.row_cache import KEY_BYTES, Keys, stack_keys
 from distill.hooks import PipelineHooks
 from distill.teacher.image_features import CPU_BATCH, FLUSH_EVERY_ROWS, GPU_BATCH, Features, encode_rows
 from distill.teacher.teacher import Teacher
-from distill.teacher.view_features import teacher_inputs, teacher_side_px, view_cache, view_keys
+from distill.teacher.views.view_features import teacher_inputs, teacher_side_px, view_cache, view_keys
 
 MOST = 0.9
 """Share of the features that `has_most_views` requires."""

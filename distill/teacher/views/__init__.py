@@ -1,0 +1,1 @@
+"""Teacher features of the crops that student and teacher share."""
