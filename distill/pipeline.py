@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,15 +15,13 @@ from torch import Tensor
 
 from distill.bundle.preflight import BundleTrial, check_disk, try_bundle
 from distill.bundle.student_files import StudentWeights
-from distill.config.image_size import ImageSize, Size
 from distill.config.loss_registry import check_unlabelled_used, required_inputs
 from distill.config.multi_label import check_multi_label, check_multi_label_measures
 from distill.config.train_config import TrainConfig
 from distill.data.columns.label_sets import LabelSets
 from distill.data.counter_rng import Ints
-from distill.data.crops import SharedViews, Views
 from distill.data.dataset.trained_on import Prefixes, TrainedOn, image_prefixes
-from distill.data.decoded_images import DecodedImages, PixelArray, eval_size, train_size
+from distill.data.decoded_images import PixelArray, eval_size
 from distill.data.few_shot import support_rows
 from distill.data.image_files.location import container_of
 from distill.data.image_index import ImageIndex
@@ -46,21 +43,20 @@ from distill.evaluation.open_set.thresholds import thresholds_by_score
 from distill.evaluation.samples import Predicted
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
-from distill.image_encoding import chosen_unlabelled, few_shot_rows, shared_views, tuned_teacher_map
+from distill.image_encoding import chosen_unlabelled, few_shot_rows, tuned_teacher_map
 from distill.losses.label_matrix import needs_teacher_offset, teacher_offset
 from distill.student.features import student_features
 from distill.student.init_from_bundle import InitialStudentError
 from distill.student.model import Student, configured_student
 from distill.teacher.image_features import FeatureEncoder, image_features
 from distill.teacher.teacher import Teacher
-from distill.teacher.views.view_encoder import ViewEncoder, has_most_views
-from distill.teacher.views.view_features import LiveTeacher, TeacherViews, teacher_side_px
 from distill.texts.student_texts import caption_features, student_texts
 from distill.texts.text_bank import BankTexts, text_banks
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import TextKind
 from distill.training.device import choose_device
 from distill.training.loader import TrainData
+from distill.training_images import images_and_views
 from limbeck.shared.images.background import WHITE
 
 # For images to evaluate on; for training images, `system.decoded_gb` of the config is the limit.
@@ -154,7 +150,7 @@ def training_data(
         config, image_index, teacher, texts.labels, texts.texts, paths_of, cache=cache, hooks=hooks
     )
     paths = image_paths(image_index, rows, root)
-    images, views = _images_and_views(
+    images, views = images_and_views(
         config, teacher, paths, cache, hooks, num_labels=len(texts.labels), has_unlabelled=bool(unlabelled)
     )
     usable = np.setdiff1d(images.usable(), views.bad)
@@ -208,95 +204,6 @@ def training_data(
         label_sets=label_sets,
         label_offset=teacher_offset(config, views.features, texts.texts, labels, label_sets, usable),
     )
-
-
-class _TeacherViews(NamedTuple):
-    """Teacher features (N, V, D) of the `views` of N images, or a `live` teacher; `bad`: rows without features.
-
-    `to_encode`: holds the features, some of which may be missing.
-    """
-
-    features: Tensor
-    bad: Ints
-    views: Views | None = None
-    live: LiveTeacher | None = None
-    to_encode: TeacherViews | None = None
-
-
-def _images_and_views(
-    config: TrainConfig,
-    teacher: Teacher,
-    paths: Sequence[Path],
-    cache: Path,
-    hooks: PipelineHooks,
-    *,
-    num_labels: int,
-    has_unlabelled: bool,
-) -> tuple[DecodedImages, _TeacherViews]:
-    """The student's images and the teacher's part of the training data, from one pass over the files."""
-    pixels = _pixel_array(config, paths, train_size(config.student.size), cache, config.student.resize)
-    read = partial(
-        read_images,
-        paths,
-        cache=cache,
-        num_workers=config.system.num_workers,
-        hooks=hooks,
-        background=config.data.background,
-    )
-    if config.data.protocol == "closed_set":
-        read([pixels])
-        zeros = torch.zeros(1, 1, num_labels, dtype=torch.float16).expand(len(paths), -1, -1)
-        return pixels.images(hooks), _TeacherViews(zeros, np.zeros(0, dtype=np.int64))
-    if config.data.view in ("center", "squash", "squash_256"):
-        encoder = FeatureEncoder(teacher, paths, cache=cache, view=config.data.view, hooks=hooks)
-        read([pixels, encoder])
-        whole = encoder.features()
-        return pixels.images(hooks), _TeacherViews(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
-    shared = None if config.data.view == "live" else shared_views(config, has_unlabelled=has_unlabelled)
-    teacher_px = teacher_side_px(teacher)
-    is_shared = config.student.resize == "bicubic"  # the teacher's views are cut from bicubic images
-    if is_shared and ImageSize.of(teacher_px) == train_size(config.student.size):
-        read([pixels])
-        images = teacher_images = pixels.images(hooks)
-    elif shared is not None and has_most_views(teacher, paths, shared, config.data.background, cache):
-        view_encoder = ViewEncoder(teacher, paths, shared, cache=cache, hooks=hooks)
-        read([pixels, view_encoder])
-        features, bad = view_encoder.features()
-        return pixels.images(hooks), _TeacherViews(features, bad, views=view_encoder.views())
-    else:
-        teacher_pixels = _pixel_array(config, paths, teacher_px, cache)
-        read([pixels, teacher_pixels])
-        images, teacher_images = pixels.images(hooks), teacher_pixels.images(hooks)
-    return images, _views_of_crops(teacher, images, teacher_images, shared, cache)
-
-
-def _views_of_crops(
-    teacher: Teacher,
-    images: DecodedImages,
-    teacher_images: DecodedImages,
-    shared: SharedViews | None,
-    cache: Path,
-) -> _TeacherViews:
-    """The teacher's features of the crops `shared` with the student, or the live teacher. Bad images have zeros.
-
-    Features that are not cached are encoded when a batch needs them.
-    """
-    num_images = len(images.pixels)
-    bad = np.setdiff1d(np.arange(num_images), teacher_images.usable())
-    if shared is None:
-        live = LiveTeacher(teacher, teacher_images.pixels)
-        return _TeacherViews(torch.zeros(num_images, 0, teacher.width, dtype=torch.float16), bad, live=live)
-    views = shared.of(images.contents)
-    to_encode = TeacherViews(
-        teacher,
-        teacher_images.pixels,
-        teacher_images.contents,
-        np.intersect1d(teacher_images.usable(), images.usable()),
-        views,
-        image_px=shared.image_px,
-        cache=cache,
-    )
-    return _TeacherViews(to_encode.features, bad, views=views, to_encode=to_encode)
 
 
 def measure_student(
@@ -551,19 +458,4 @@ def _shard_numbers(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:
     numbers: dict[str | None, int] = {}
     return np.array(
         [numbers.setdefault(container_of(image_index.paths[row]), len(numbers)) for row in rows], dtype=np.int64
-    )
-
-
-def _pixel_array(
-    config: TrainConfig, paths: Sequence[Path], image_px: Size, cache: Path, interpolation: str = "bicubic"
-) -> PixelArray:
-    system = config.system
-    return PixelArray(
-        paths,
-        image_px,
-        cache=cache,
-        num_workers=system.num_workers,
-        decoded_gb=system.decoded_gb,
-        background=config.data.background,
-        interpolation=interpolation,
     )

@@ -29,7 +29,7 @@ Accuracies = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Difference:
+class PublishedDifference:
     """`ours` and `published`: arms that differ in one thing, which `text` names."""
 
     text: str
@@ -38,12 +38,12 @@ class Difference:
 
 
 DIFFERENCES = (
-    Difference("a view for each image, not one for a whole batch", "a view per batch", AS_PUBLISHED),
-    Difference("timm's start, not torchvision's", AS_PUBLISHED, "timm's start"),
-    Difference("bicubic images, the teacher's not by way of 256", AS_PUBLISHED, "bicubic"),
-    Difference("without the last partial batch", AS_PUBLISHED, "last batch dropped"),
-    Difference("the last three: `li2023_resnet_improved`", AS_PUBLISHED, "improved"),
-    Difference("no gradient of L-vlalign through the teacher", "CoOp+vlalign as published", "CoOp+vlalign"),
+    PublishedDifference("a view for each image, not one for a whole batch", "a view per batch", AS_PUBLISHED),
+    PublishedDifference("timm's start, not torchvision's", AS_PUBLISHED, "timm's start"),
+    PublishedDifference("bicubic images, the teacher's not by way of 256", AS_PUBLISHED, "bicubic"),
+    PublishedDifference("without the last partial batch", AS_PUBLISHED, "last batch dropped"),
+    PublishedDifference("the last three: `li2023_resnet_improved`", AS_PUBLISHED, "improved"),
+    PublishedDifference("no gradient of L-vlalign through the teacher", "CoOp+vlalign as published", "CoOp+vlalign"),
 )
 SELECTION = "the last weights, not those of the epoch that is best on unseen labels"
 
