@@ -241,7 +241,7 @@ def _other_way_to_write(ref: str) -> str:
         return f": write {kind.lower().replace('_', '-')}:{rest}"
     if not colon and ref.lower().endswith(WEIGHTS_SUFFIXES):
         return f": for a file of weights, write its model before it, as in ViT-B-32:{ref}"
-    if ref.startswith(("/", "./", "../", "~")):
+    if ref.startswith(("/", "./", "../", "~")) or (not colon and ref.count("/") > 1):  # the Hub has one slash
         return f": for a folder, write local-dir:{ref}"
     return f": for a model on the Hub, write hf-hub:{ref}" if re.fullmatch(_HUB_NAME, ref) else ""
 

@@ -107,6 +107,7 @@ def test_wrong_teacher_reference_is_refused(ref: str, near: str | None) -> None:
     ("ref", "form"),
     [
         ("openai/clip-vit-base-patch32", "write hf-hub:openai/clip-vit-base-patch32"),
+        ("tutorial/data/teacher", "write local-dir:tutorial/data/teacher"),
         ("HF_hub:laion/name", "write hf-hub:laion/name"),
         ("Local-Dir:/data/teacher", "write local-dir:/data/teacher"),
         ("/data/teacher", "write local-dir:/data/teacher"),
