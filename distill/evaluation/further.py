@@ -25,7 +25,7 @@ from distill.data.splits import NO_LABEL
 from distill.evaluation.corruptions.measure import Classifier, CorruptedImages, Corruptions, measure_corruptions
 from distill.evaluation.domains import DomainImages, DomainShift, domain_shift
 from distill.evaluation.measured_images import Measured, evenly_spread, image_paths
-from distill.evaluation.named_images import NamedImages
+from distill.evaluation.named_images import FurtherSetUnfit, NamedImages
 from distill.evaluation.open_set.measure import OpenSet, Unknown, open_set
 from distill.evaluation.recall import Retrieval, retrieval
 from distill.hooks import PipelineHooks
@@ -136,7 +136,10 @@ class FurtherMeasurement:
     hooks: PipelineHooks
 
     def measure(self, known: MeasuredFeatures) -> Further:
-        """All results. Raises ImagesError, Stopped, MultiLabelUnfit, and ValueError for another baseline's labels."""
+        """All results.
+
+        Raises ImagesError, Stopped, MultiLabelUnfit, FurtherSetUnfit, and ValueError for another baseline's labels.
+        """
         for named in (*self.sets.domains, *filter(None, [self.sets.far])):
             check_one_label(named.image_index.is_multi_label, f"a measurement on {named.name}")
         return Further(
@@ -169,6 +172,13 @@ class FurtherMeasurement:
         )
         matcher = LabelMatcher(known.image_index.labels)
         domains = [self._domain(named, matcher) for named in self.sets.domains]
+        measured = np.intersect1d(known.measured.labels, [*known.measured.id_labels, *known.measured.ood_labels])
+        for domain in domains:
+            if not np.isin(domain.labels, measured).any():
+                raise FurtherSetUnfit(
+                    f"the domain {domain.name} has no image to measure on, of a label that the measured images have "
+                    "too: correct its labels, or leave it out"
+                )
 
         def shift(part: Sequence[int]) -> DomainShift | None:
             return domain_shift(
@@ -230,7 +240,13 @@ class FurtherMeasurement:
         is_known = [bool(matcher.find(name)) for name in index.labels]
         rows = [row for row, label in enumerate(index.label_indices) if label == NO_LABEL or not is_known[label]]
         rows = [rows[at] for at in evenly_spread(len(rows), MAX_UNKNOWN).tolist()]
-        return Unknown(kind="far", source=named.name, features=self._embedded(named, rows)[0])
+        features = self._embedded(named, rows)[0]
+        if not len(features):
+            raise FurtherSetUnfit(
+                f"{named.name} has no image of other things: images of the labels, and those that the student was "
+                "trained on, are not unknown; name images of other things, or leave it out"
+            )
+        return Unknown(kind="far", source=named.name, features=features)
 
     def _embedded(self, named: NamedImages, rows: Sequence[int]) -> tuple[Tensor, Ints]:
         """Features of the rows that can be decoded and were not trained on, and the positions of these rows."""

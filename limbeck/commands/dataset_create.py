@@ -81,4 +81,6 @@ def create(
         console.print(f"warning: {warning}", highlight=False, markup=False)
     if created.warnings:
         console.print(f"details: limbeck dataset report {created.id}", highlight=False, markup=False)
-    console.print(f"next: limbeck distill --dataset {created.id} --teacher TEACHER", highlight=False, markup=False)
+    command = "distill" if created.counts["train"] else "evaluate CHECKPOINT"  # without training images
+    teacher = " --teacher TEACHER" if created.counts["train"] else ""
+    console.print(f"next: limbeck {command} --dataset {created.id}{teacher}", highlight=False, markup=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from limbeck.commands.common import DEFAULT_URL, Priority, Url, service
-from limbeck.commands.evaluations import Row, is_measured, results_table
+from limbeck.commands.evaluations import Row, is_measured, no_student_text, results_table
 from limbeck.commands.plans import check_out, print_job_check, refusals_by_option
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
@@ -115,3 +115,5 @@ def distill(
     if checkpoint := result.get("checkpoint_id"):
         hint = f"limbeck classify {out} IMAGE" if out else f"limbeck download {checkpoint} --out student"
         console.print(f"student {checkpoint}; next: {hint}", highlight=False, markup=False, soft_wrap=True)
+    else:
+        console.print(no_student_text(job.id), highlight=False, markup=False, soft_wrap=True)

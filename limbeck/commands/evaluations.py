@@ -77,3 +77,11 @@ def _is_below(one: PartAccuracy | None, other: PartAccuracy | None) -> bool:
 def _figure(part: PartAccuracy) -> str:
     low, high = part["intervals"]["images"]
     return f"{part['accuracy']:.1%} ({low:.1%} to {high:.1%})"
+
+
+def no_student_text(job_id: str) -> str:
+    """What a training without a student is for, and that a folder for one stays empty."""
+    return (
+        "no student is delivered, and nothing is downloaded: protocol closed_set trains a baseline. Compare a student "
+        f"with it: limbeck evaluate CHECKPOINT --dataset DATASET --corruptions 200 --baseline {job_id}"
+    )

@@ -86,17 +86,27 @@ def labels_file(images: str) -> Path:
     """`label2text.txt` in the folder of the images, here or below LIMBECK_DATA_ROOT. Raises BadInput."""
     data_root = os.environ.get("LIMBECK_DATA_ROOT")
     for root in (Path(), *([Path(data_root)] if data_root else [])):
-        if (file := root / images / LABELS).is_file():
+        if file := _file_called(LABELS, root / images):
             return file
+    where = "here or below LIMBECK_DATA_ROOT" if data_root else "here, and LIMBECK_DATA_ROOT is not set"
     raise BadInput(
-        f"--labels: {LABELS} is not in {images}: copy it there from data/ of the paper's code, or give its place"
+        f"--labels: {LABELS} is not in {images} ({where}): copy it there from data/ of the paper's code, or give its "
+        "place"
     )
 
 
 def sentences_file(labels: Path) -> str:
     """The sentences beside `label2text.txt`; empty if there are none, and an LLM writes them."""
-    file = labels.with_name(SENTENCES)
-    return str(file) if labels.name == LABELS and file.is_file() else ""
+    file = _file_called(SENTENCES, labels.parent) if labels.name.lower() == LABELS else None
+    return "" if file is None else str(file)
+
+
+def _file_called(name: str, folder: Path) -> Path | None:
+    """The file of this name in a folder, in any case of its letters; None if there is none."""
+    if (file := folder / name).is_file():
+        return file
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return next((file for file in found if file.name.lower() == name and file.is_file()), None)
 
 
 def recipe_and_settings(

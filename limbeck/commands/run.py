@@ -22,7 +22,7 @@ from limbeck.commands.common import (
     read_text,
     service,
 )
-from limbeck.commands.evaluations import Row, is_measured, names_are_better, results_table
+from limbeck.commands.evaluations import Row, is_measured, names_are_better, no_student_text, results_table
 from limbeck.commands.image_options import (
     DEFAULT_SPLIT,
     CheckImages,
@@ -49,6 +49,7 @@ from limbeck.commands.paper import (
 from limbeck.commands.plans import check_out, holds_bundle, print_plan, refusals_by_option
 from limbeck.commands.run_inputs import (
     RunInputs,
+    check_attribute_file,
     create_vocabulary,
     import_attributes,
     plan_run,
@@ -170,6 +171,17 @@ def run(
         recipe, config = recipe_and_settings(dataset, recipe, config)
     if labels is None or not teacher:
         raise BadInput(f"--{'teacher' if labels else 'labels'} is missing: give it, or name a data set by --paper")
+    if attributes or kind == "names":
+        _check_no_llm(
+            {
+                "--strategies": strategies,
+                "--endpoint": endpoint,
+                "--llm-model": llm_model,
+                "--language": language,
+                "--system-prompt": system_prompt,
+            },
+            "--attributes" if attributes else "--text names",
+        )
     label_list = read_labels(labels, domain)
     inputs = RunInputs(
         labels=label_list,
@@ -196,7 +208,7 @@ def run(
             "system_prompt": read_text(system_prompt) if system_prompt else None,
         },
         attributes=_attributes(attributes, kind),
-        sentences_of=labels if dataset is not None and Path(attributes).name == SENTENCES else None,
+        sentences_of=labels if dataset is not None and Path(attributes).name.lower() == SENTENCES else None,
         distill={
             "teacher": teacher,
             "text": kind,
@@ -214,6 +226,7 @@ def run(
         inputs = with_domain_of_attributes(client, inputs)
         with refusals_by_option():
             inputs, plan = plan_run(client, inputs, is_dry_run=dry_run)
+        check_attribute_file(inputs)
         console.print(inputs.labels.report, highlight=False, markup=False)
         if dataset is not None and plan.dataset is not None:
             for difference in dataset.differences(plan.dataset.counts):
@@ -248,10 +261,11 @@ class _Run:
             self._check_bundle_in_the_way(vocabulary.id, dataset.id)
             attribute_set_id, missing = self._attributes(vocabulary.id)
         rows = self._measure_teacher(dataset, attribute_set_id)
-        trained = self._distill(dataset.id, attribute_set_id)
+        job = self._distill(dataset.id, attribute_set_id)
+        trained = job.result or {}
         if trained.get("checkpoint_id"):  # the closed-set baseline has an evaluation, but no bundle
             self._download(trained["checkpoint_id"])
-        self._print_results(trained, rows)
+        self._print_results(trained, rows, job.id)
         results = {
             "vocabulary_id": vocabulary.id,
             "dataset_id": dataset.id,
@@ -326,10 +340,9 @@ class _Run:
         evaluation: Mapping[str, Any] = (self._follow(job, title).result or {})["evaluation"]
         return evaluation
 
-    def _distill(self, dataset_id: str, attribute_set_id: str | None) -> dict[str, Any]:
+    def _distill(self, dataset_id: str, attribute_set_id: str | None) -> "Job":
         ids = {"dataset_id": dataset_id, "attribute_set_id": attribute_set_id}
-        job = self._start("distill", **ids, **self._inputs.distill)
-        return self._follow(job, "distil the student").result or {}
+        return self._follow(self._start("distill", **ids, **self._inputs.distill), "distil the student")
 
     def _download(self, checkpoint_id: str) -> None:
         from limbeck.client.downloads import DEFAULT_PARTS
@@ -337,7 +350,7 @@ class _Run:
 
         fetch_bundle(self._client, checkpoint_id, self._inputs.out, DEFAULT_PARTS, quiet=self._console.stderr)
 
-    def _print_results(self, trained: Mapping[str, Any], teacher_rows: list[Row]) -> None:
+    def _print_results(self, trained: Mapping[str, Any], teacher_rows: list[Row], job_id: str) -> None:
         evaluation, text = trained["evaluation"], self._inputs.text
         if is_measured(evaluation):
             rows = teacher_rows or [("teacher", text, result) for result in evaluation["teacher"]]
@@ -350,6 +363,8 @@ class _Run:
         if trained.get("checkpoint_id"):
             self._print(f"student {trained['checkpoint_id']} in {self._inputs.out}")
             self._print(f"try it: limbeck classify {self._inputs.out} IMAGE")
+        else:
+            self._print(no_student_text(job_id))
 
     def _start(self, kind: Any, **options: Any) -> "Job":
         return start(self._client, self._console, kind, reuse=self._reuse, priority=self._priority, **options)
@@ -370,6 +385,12 @@ def _attributes(given: str, kind: str) -> str:
     if given and not given.startswith("ats_") and not Path(given).exists():
         raise BadInput(f"--attributes {given}: there is no such file; an attribute set begins with ats_")
     return given
+
+
+def _check_no_llm(options: Mapping[str, object], reason: str) -> None:
+    """Raise BadInput for an option of the LLM in a run that asks none."""
+    if given := next((name for name, value in options.items() if value), None):
+        raise BadInput(f"{given} is for the LLM, and with {reason} none is asked: leave one of them out")
 
 
 def _enrich_options(kind: str, strategies: str, teacher: str) -> dict[str, Any]:

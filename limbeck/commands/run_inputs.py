@@ -129,6 +129,38 @@ def _plan(client: "Client", inputs: RunInputs, *, is_dry_run: bool) -> "Plan":
     )
 
 
+def check_attribute_file(inputs: RunInputs) -> None:
+    """Read a text file of attributes and find its labels, before anything is stored. Raises BadInput.
+
+    Binary files and folders are read by the service alone.
+    """
+    if not inputs.imports:
+        return
+    from attributes.formats.common import FormatError
+    from attributes.formats.label2text import join_sentences, read_label2text
+    from attributes.formats.registry import parse_entries
+    from limbeck.shared.attribute_files.matching import assign
+    from limbeck.shared.attribute_files.reading import Reading
+
+    file, reading = Path(inputs.attributes), Reading()
+    content, _ = read_content(file)
+    if isinstance(content, bytes):
+        return
+    try:
+        if inputs.sentences_of is None:
+            entries = parse_entries(content, None, reading)
+        else:
+            rows = read_label2text(read_document(inputs.sentences_of)[0], reading)
+            entries = join_sentences(rows, content, reading)
+    except FormatError as error:
+        raise BadInput(f"--attributes {file}: {error}") from None
+    labels = [(label.name, label.sense) for label in inputs.labels.labels]
+    assignment = assign([(entry.label, entry.sense) for entry in entries], labels)
+    if assignment.num_faults:
+        first = assignment.faults[0][1]
+        raise BadInput(f"--attributes {file}: {assignment.num_faults} of {len(entries)} labels have no place: {first}")
+
+
 def create_vocabulary(client: "Client", labels: LabelList, console: "Console") -> "CreatedVocabulary":
     """Create the vocabulary, and print its id."""
     body = labels.body()

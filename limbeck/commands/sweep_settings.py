@@ -67,7 +67,8 @@ def _values(text: str) -> tuple[str, list[str]]:
     stripped = [part.strip() for part in parts]
     if "" in stripped:
         raise BadInput(f"--set {text!r}: a value is empty")
-    if len(set(stripped)) < len(stripped):
+    parsed = [_parsed(value) for value in stripped]
+    if any(value in parsed[:at] for at, value in enumerate(parsed)):  # 0.001 and 1e-3 are one value
         raise BadInput(f"--set {text!r}: a value is given twice")
     return name.strip(), stripped
 

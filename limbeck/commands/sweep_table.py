@@ -1,4 +1,7 @@
-"""The table of a sweep: differing settings, accuracies with 95% intervals, and the best training by held-out images."""
+"""The table of a sweep: differing settings, accuracies with 95% intervals, and the best training by held-out images.
+
+For images with several labels, the mean average precision (mAP) takes the place of the accuracy.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +16,13 @@ if TYPE_CHECKING:
 
 COLUMNS = {"id": "seen", "ood": "unseen", "joint": "H"}
 """Part of an evaluation → its heading; H is the harmonic mean of both among all labels."""
+FIGURE_WIDTH = 12
+"""In a narrow terminal a figure breaks before its interval ends; settings and ids stay whole."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """An accuracy with its 95% interval over other images of the same labels."""
+    """An accuracy, or a mAP, with its 95% interval over other images of the same labels."""
 
     value: float
     interval: tuple[float, float] | None
@@ -53,14 +58,26 @@ class Result:
             result.get("evaluation") if succeeded else None,
         )
 
+    @property
+    def precisions(self) -> Mapping[str, Any] | None:
+        """The mean average precisions of images with several labels; None with one label an image."""
+        return (self.evaluation or {}).get("multi_label")
+
     def figure(self, part: str) -> Figure | None:
-        """Accuracy of `id` or `ood`, of `joint` the harmonic mean; None if it was not measured."""
-        found = (self.evaluation or {}).get(part)
-        if not found:
+        """Accuracy, or mAP, of `id` or `ood`, of `joint` the harmonic mean; None if it was not measured."""
+        value_of, intervals_of = (
+            ("harmonic_mean", "harmonic_intervals")
+            if part == "joint"
+            else (
+                "mean_ap" if self.precisions else "accuracy",
+                "intervals",
+            )
+        )
+        found = (self.precisions or self.evaluation or {}).get(part)
+        if not found or value_of not in found:
             return None
-        value = found["harmonic_mean" if part == "joint" else "accuracy"]
-        interval = (found.get("harmonic_intervals" if part == "joint" else "intervals") or {}).get("images")
-        return Figure(value, (interval[0], interval[1]) if interval else None)
+        interval = (found.get(intervals_of) or {}).get("images")
+        return Figure(found[value_of], (interval[0], interval[1]) if interval else None)
 
     def text(self) -> str:
         """`seen, held out 71.2% (69.0% to 73.4%), …`, or how the job ended."""
@@ -88,10 +105,13 @@ def sweep_table(results: Sequence[Result]) -> "Table":
 
     names = list(results[0].combination.changed)
     parts = [part for part in COLUMNS if any(result.figure(part) for result in results)]
-    title = "mean per-class accuracy of held-out images, with 95% intervals; H: harmonic mean among all labels"
-    table = Table(*names, title=title, title_style="bold", box=None)
+    measure = "mean average precision" if any(result.precisions for result in results) else "mean per-class accuracy"
+    harmonic = "; H: harmonic mean among all labels" if "joint" in parts else ""
+    table = Table(title=f"{measure} of held-out images, with 95% intervals{harmonic}", title_style="bold", box=None)
+    for name in names:
+        table.add_column(name, no_wrap=True)
     for part in parts:
-        table.add_column(COLUMNS[part], justify="right", no_wrap=True)
+        table.add_column(COLUMNS[part], justify="right", min_width=FIGURE_WIDTH)
     table.add_column("job", no_wrap=True)
     for result in ranked(results):
         settings = [shown(value) for value in result.combination.changed.values()]

@@ -33,6 +33,12 @@ TimeBudget = Annotated[
         help="Choose epochs and teacher views so that the training takes this time on its worker: 30m, 8h.",
     ),
 ]
+_OPTIONS = {
+    "student": "--student",
+    "text_onnx": "--text-onnx",
+    "pretrained": "--pretrained",
+    "time_budget_s": "--time-budget",
+}
 RECIPE_HELP = (
     "limbeck (photographs), limbeck-small (64 px), li2023_resnet or li2023_vit, or their _5shot and _improved variants."
 )
@@ -102,7 +108,10 @@ def train_config(
     named |= {"text_onnx": True} if text_onnx else {}
     named |= {"pretrained": True} if pretrained else {}
     named |= {"time_budget_s": duration_s(time_budget, "--time-budget")} if time_budget else {}
-    return assignments(set_ or [], "--set") | named
+    given = assignments(set_ or [], "--set")
+    if twice := next((name for name, value in named.items() if given.get(name, value) != value), None):
+        raise BadInput(f"--set {twice} contradicts {_OPTIONS[twice]}: leave one of them out")
+    return given | named
 
 
 def save_checkpoints(save_every: int | None, keep: int | None) -> dict[str, int] | None:

@@ -206,7 +206,14 @@ class _EvaluationRun:
             self.lease.note(f"{num_trained} images are left out: the student was trained on them", level="warning")
         student = load_bundled_student((self.folder / "checkpoint" / WEIGHTS).parent, config.data.background)
         further = further_sets(
-            self.context, self.spec, self.folder, teacher=teacher, trained_on=trained_on, hooks=self.hooks
+            self.context,
+            self.spec,
+            self.folder,
+            teacher=teacher,
+            learned=context,
+            second_stop=config.objective.second_stop,
+            trained_on=trained_on,
+            hooks=self.hooks,
         )
         measured = self._measure_student(student, config, teacher, shots=shots, retrieve=retrieve, further=further)
         return replace(measured, num_training_images=num_trained)

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+from torch import Tensor
+
 from distill.data.dataset.trained_on import TrainedOn
 from distill.evaluation.further import Baseline, FurtherSets
 from distill.evaluation.named_images import NamedImages
 from distill.hooks import PipelineHooks
 from distill.student.saved_student import load_student
 from distill.teacher.teacher import Teacher
+from distill.texts.student_texts import targets_with_context
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import LabelAttributes, is_outlier, render
 from store import resources, vocabularies
@@ -27,11 +30,14 @@ def further_sets(
     folder: Path,
     *,
     teacher: Teacher | None,
+    learned: Tensor | None,
+    second_stop: bool,
     trained_on: TrainedOn,
     hooks: PipelineHooks,
 ) -> FurtherSets:
     """What the job measures beside the accuracies of its student. `teacher`: needed for outlier labels.
 
+    `learned` (M, W): the vectors before the texts of the student's labels, and so before those of outlier labels.
     Raises PartError for a dataset or a baseline that is not there any more.
     """
     outliers = None
@@ -41,7 +47,8 @@ def further_sets(
             render("names", name, LabelAttributes(), spec.prompt)
             for name in _outlier_names(context, spec.outlier_set_id, spec.vocabulary_id)
         ]
-        outliers = encode_text_targets(teacher, prompts, cache=context.settings.cache, hooks=hooks).features
+        encoded = encode_text_targets(teacher, prompts, cache=context.settings.cache, hooks=hooks)
+        outliers = targets_with_context(teacher, encoded, learned, second_stop=second_stop).features
     return FurtherSets(
         domains=[_images(context, id, folder) for id in spec.domain_dataset_ids],
         far=None if spec.far_dataset_id is None else _images(context, spec.far_dataset_id, folder),

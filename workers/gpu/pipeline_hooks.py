@@ -12,6 +12,7 @@ from distill.data.dataset.trained_on import count_changed
 from distill.data.decoded_images import ImagesError
 from distill.data.few_shot import FewShotError
 from distill.data.row_cache import Keys
+from distill.evaluation.named_images import FurtherSetUnfit
 from distill.hooks import PipelineHooks
 from distill.pipeline import NoImages
 from distill.student.init_from_bundle import InitialStudentError
@@ -40,6 +41,7 @@ ERROR_CODES: Mapping[type[Exception], str] = {
     UnlabelledUnused: "unlabelled_unused",
     TimeBudgetTooShort: "time_budget_too_short",
     MultiLabelUnfit: "multi_label_unfit",
+    FurtherSetUnfit: "further_set_unfit",
 }
 
 MAX_NOTED = 100

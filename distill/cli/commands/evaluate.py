@@ -48,7 +48,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
     teacher = None if arguments.teacher is None else load_teacher(arguments.teacher, device=device)
     _check_teacher(arguments, teacher)
     text, targets = _targets(arguments, teacher, console, hooks)
-    outliers = _outliers(arguments, teacher, console, hooks)
+    outliers = outlier_texts(arguments, teacher, console, hooks)
     console.begin("measuring the student")
     image_index, num_trained = unseen_images(
         arguments.trained_on, arguments.image_index, cache=arguments.cache, hooks=hooks
@@ -93,16 +93,18 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
             console.message(f"wrote {arguments.bundle / name}")
 
 
-def _outliers(
+def outlier_texts(
     arguments: EvaluateArguments, teacher: Teacher | None, console: Console, hooks: PipelineHooks
 ) -> TextTargets | None:
-    """The texts of outlier labels, which are encoded as names; None without such labels."""
+    """The texts of outlier labels, as names with the learned vectors of the bundle; None without such labels."""
     if not arguments.outliers:
         return None
     console.begin("outlier labels")
     encoder = teacher or load_teacher(f"local-dir:{arguments.bundle / 'pairing'}")
     prompts = [render("names", name, LabelAttributes(), arguments.prompt) for name in arguments.outliers]
-    return encode_text_targets(encoder, prompts, cache=arguments.cache, hooks=hooks)
+    encoded = encode_text_targets(encoder, prompts, cache=arguments.cache, hooks=hooks)
+    stored = TextTargets.load(arguments.bundle / TARGETS)
+    return targets_with_context(encoder, encoded, stored.context, second_stop=stored.second_stop)
 
 
 def further_sets(arguments: EvaluateArguments, outliers: Tensor | None) -> FurtherSets:

@@ -3,8 +3,9 @@
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from distill.bundle.verify import BundleError, Manifest, verify_bundle
 from distill.cli.arguments import (
@@ -19,16 +20,18 @@ from distill.cli.arguments import (
 from distill.cli.attribute_files import LabelsWithLines
 from distill.cli.label_files import read_labels_and_ids
 from distill.config.model_names import check_teacher
+from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.dataset.scan import index_images, scan_dataset
 from distill.data.dataset.trained_on import LABELS_FILE, TrainedOn, read_trained_on
 from distill.data.files.exclusion import Exclusion
-from distill.data.image_folders import resolve_folder
+from distill.data.image_folders import FolderError, resolve_folder
 from distill.data.image_index import ImageIndex, Item
 from distill.data.image_source import ImageSource
 from distill.data.layouts.unlabelled import unlabelled_paths
 from distill.data.splits import NO_LABEL, SPLIT
 from distill.evaluation.named_images import NamedImages
 from distill.texts.text_templates import PromptOptions
+from limbeck.shared.images.file_names import shown_path
 from limbeck.shared.labels import unique_names
 from limbeck.shared.templates import TextKind
 
@@ -155,6 +158,8 @@ def read_evaluate_arguments(argv: Sequence[str]) -> EvaluateArguments:
     notes = list(given.notes) if given else []
     image_index = index_images(matched, split, notes)
     _check_further(namespace)
+    domains = tuple(_domains(namespace.domains, labels, notes)) if namespace.domains else ()
+    far = _far(namespace.far, labels, notes) if namespace.far else None
     outliers = tuple(_outliers(namespace.outliers, labels, notes)) if namespace.outliers else ()
     return EvaluateArguments(
         bundle=bundle,
@@ -169,8 +174,8 @@ def read_evaluate_arguments(argv: Sequence[str]) -> EvaluateArguments:
         cache=namespace.cache or bundle.parent / "evaluate-cache",
         device=namespace.device,
         json_file=namespace.json,
-        domains=tuple(_domains(namespace.domains, labels)) if namespace.domains else (),
-        far=_far(namespace.far) if namespace.far else None,
+        domains=domains,
+        far=far,
         outliers=outliers,
         corruption_images=namespace.corruptions,
         baseline=namespace.baseline,
@@ -189,12 +194,14 @@ def _check_further(namespace: argparse.Namespace) -> None:
                 f"--baseline {namespace.baseline} holds no {CLASSIFIER_LABELS}: give the folder `classifier` in --out "
                 "of a run with protocol=closed_set"
             )
+    if namespace.outliers and namespace.teacher is None and not (namespace.bundle / "pairing").is_dir():
+        raise ValueError("--outliers need a text encoder: give --teacher, or download the pairing/ of the bundle")
     if namespace.save and namespace.labels is not None:
         raise ValueError("--save is for the labels of the bundle: leave --labels out")
 
 
-def _domains(folder: Path, labels: list[str]) -> Iterator[NamedImages]:
-    """Each folder in a folder, with class folders of these labels."""
+def _domains(folder: Path, labels: list[str], notes: list[str]) -> Iterator[NamedImages]:
+    """Each folder in a folder, with class folders of these labels; `notes` get what is left out."""
     if not folder.is_dir():
         raise ValueError(f"--domains {folder} is not a folder")
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -203,15 +210,42 @@ def _domains(folder: Path, labels: list[str]) -> Iterator[NamedImages]:
     split = SPLIT.validate_python({"by": "all", "part": "test"})
     for name in names:
         source = ImageSource(unmatched="skip")
-        yield NamedImages(name=name, image_index=scan_dataset(folder / name, labels, split, None, source).image_index)
+        with _option_named(f"--domains {shown_path(folder / name)}"):
+            scanned = scan_dataset(folder / name, labels, split, None, source)
+        notes += [f"domain {shown_path(name)}: {line}" for line in scanned.listing.report()]
+        yield NamedImages(name=name, image_index=scanned.image_index)
 
 
-def _far(folder: Path) -> NamedImages:
-    """All images below a folder. Their labels, if they have any, are not read."""
-    root = resolve_folder(folder)
-    exclusion = Exclusion((), lambda _reason, _path: None, set())
-    items = [Item(path, NO_LABEL, "unlabelled") for path in unlabelled_paths(root.parent, [root], exclusion)]
+def _far(folder: Path, labels: list[str], notes: list[str]) -> NamedImages:
+    """The images below a folder that are in no class folder of one of these labels: those are not unknown."""
+    with _option_named(f"--far {shown_path(folder)}"):
+        root = resolve_folder(folder)
+        exclusion = Exclusion((), lambda _reason, _path: None, set())
+        paths = unlabelled_paths(root.parent, [root], exclusion)
+    matcher = LabelMatcher(labels)
+    known = {
+        below
+        for below in {PurePosixPath(path).parent for path in paths}
+        if any(matcher.find(part) for part in below.parts[1:])
+    }
+    unknown = [path for path in paths if PurePosixPath(path).parent not in known]
+    if not unknown:
+        raise ValueError(
+            f"--far {shown_path(folder)}: each image is in a folder of a label; give images of other things"
+        )
+    if num_known := len(paths) - len(unknown):
+        notes.append(f"far images: {num_known:,} in folders of labels are left out, because they are not unknown")
+    items = [Item(path, NO_LABEL, "unlabelled") for path in unknown]
     return NamedImages(name=root.name, image_index=ImageIndex.of(root.parent, (), items))
+
+
+@contextmanager
+def _option_named(option: str) -> Iterator[None]:
+    """Says in an error of a folder which option names the folder."""
+    try:
+        yield
+    except FolderError as error:
+        raise ValueError(f"{option}: {error.detail}") from None
 
 
 def _outliers(file: Path, labels: Sequence[str], notes: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ from distill.evaluation.corruptions import measure
 from distill.evaluation.domains import DomainImages
 from distill.evaluation.further import FurtherSets
 from distill.evaluation.measured_images import evaluation_rows
-from distill.evaluation.named_images import NamedImages
+from distill.evaluation.named_images import FurtherSetUnfit, NamedImages
 from distill.pipeline import MeasureOptions, measure_student
 from distill.student.model import build_student
 from distill.texts.text_targets import TextTargets
@@ -43,3 +43,18 @@ def test_all_images_are_resized_as_the_student_was_trained(
     training, domain = seen[0]
     torch.testing.assert_close(domain.features[evaluation_rows(image_index, 0)], training.features)
     assert corrupted == [interpolation]
+
+
+def test_a_further_set_without_an_image_to_measure_is_refused(
+    image_index: ImageIndex, targets: TextTargets, tmp_path: Path
+) -> None:
+    """Else its results are missing without a word: a domain of other labels, far images of the labels themselves."""
+    other = ImageIndex.of(Path(image_index.root), ("unicorn",), [item._replace(label=0) for item in image_index])
+    student = build_student("test_resnet", width=32, image_px=24, seed=0)
+    for sets, message in (
+        (FurtherSets(domains=[NamedImages(name="ink", image_index=other)]), "domain ink has no image to measure on"),
+        (FurtherSets(far=NamedImages(name="birds", image_index=image_index)), "birds has no image of other things"),
+    ):
+        options = MeasureOptions(temperature=0.07, further=sets)
+        with pytest.raises(FurtherSetUnfit, match=message):
+            measure_student(student, image_index, targets, "names", options, cache=tmp_path / "cache")

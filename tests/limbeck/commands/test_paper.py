@@ -113,6 +113,28 @@ def test_labels_and_sentences_lie_beside_the_images(tmp_path: Path, monkeypatch:
     assert sentences_file(labels) == ""
     monkeypatch.chdir(tmp_path / "data")
     assert labels_file("cub") == Path("cub/label2text.txt")
+    labels.rename(labels.with_name("Label2Text.TXT"))
+    labels.with_name("ChatGPT.txt").write_text("")
+    assert labels_file("cub") == Path("cub/Label2Text.TXT")
+    assert sentences_file(labels_file("cub")) == str(Path("cub/ChatGPT.txt"))
+
+
+def test_sentences_that_do_not_fit_the_labels_are_refused_before_anything_is_stored(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_miniature("cub", tmp_path / "cub")
+    (root / "chatgpt.txt").write_text("One sentence.\n")
+    monkeypatch.chdir(tmp_path)
+    counts = {"train": 8, "held_out": 4, "ood": 8, "id_labels": 2, "ood_labels": 2}
+    planned = {
+        "vocabulary": {"num_labels": 4, "same_id": None},
+        "dataset": {"counts": counts, "warnings": [], "labels": [0, 1, 2, 3], "same_id": None},
+        "jobs": [{"kind": "distill", "spec": {}, "same_job_id": None, "estimate": None}],
+    }
+    with scripted([Say(200, planned)]) as server:
+        command = ["run", "--paper", "cub", "--images", "cub", "--out", "student", "--dry-run", "--url", server.url]
+        assert main(command) == 2
+    assert "chatgpt.txt: sentences line 2: has 1 lines for 4 labels" in capsys.readouterr().err
 
 
 def test_without_paper_labels_and_teacher_are_needed(tmp_path: Path, capsys: Capture, home: None) -> None:

@@ -192,6 +192,8 @@ def test_the_closed_set_baseline_has_no_bundle_to_download(tmp_path: Path, capsy
     assert (code, printed.err) == (0, "")
     assert "90.0%" in printed.out
     assert "limbeck classify" not in printed.out
+    assert "no student is delivered" in printed.out
+    assert "--baseline job_" in printed.out
     assert not any("checkpoints" in one.path for one in server.seen)
 
 
@@ -339,3 +341,35 @@ def test_given_attributes_need_no_llm(tmp_path: Path, capsys: Capture) -> None:
     capsys.readouterr()
     assert run([], tmp_path, "--attributes", "nowhere.json")[0] == 2
     assert "there is no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [('{"crane": ["a', "is not JSON"), ('{"ibis": ["a"]}', '"ibis" is not')]
+)
+def test_a_file_of_attributes_is_read_before_anything_is_stored(
+    content: str, reason: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (file := tmp_path / "given.json").write_text(content)
+    for more in (["--dry-run"], []):
+        code, server = run([plan()], tmp_path, "--attributes", str(file), *more)
+        assert (code, len(server.seen)) == (2, 1)
+        error = capsys.readouterr().err
+        assert error.startswith(f"limbeck: --attributes {file}: ")
+        assert reason in error
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--attributes", "ats_7", "--strategies", "describe"], "--strategies is for the LLM, and with --attributes"),
+        (["--text", "names", "--language", "German"], "--language is for the LLM, and with --text names"),
+        (["--student", "resnet50", "--set", "student=resnet18"], "--set student contradicts --student"),
+        (["--pretrained", "--set", "pretrained=false"], "--set pretrained contradicts --pretrained"),
+        (["--time-budget", "1h", "--set", "time_budget_s=60"], "--set time_budget_s contradicts --time-budget"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    options: list[str], message: str, tmp_path: Path, capsys: Capture
+) -> None:
+    assert run([], tmp_path, *options)[0] == 2
+    assert capsys.readouterr().err.startswith(f"limbeck: {message}")

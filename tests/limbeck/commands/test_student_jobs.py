@@ -165,7 +165,12 @@ def test_a_dataset_is_created_with_a_folder_map(capsys: Capture) -> None:
     code, seen = run([Say(200, DATASET | {"reused": True})], "dataset", "create", "voc_1", "birds", *options)
     body = json.loads(seen[0].body)
     assert (code, body["folder_map"], body["images"]) == (0, {"012.Crane": "crane"}, {"unmatched": "skip"})
-    assert "dst_1, which exists" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "dst_1, which exists" in printed
+    assert "next: limbeck distill --dataset dst_1 --teacher TEACHER" in printed
+    measured_only = DATASET | {"counts": DATASET["counts"] | {"train": 0}, "reused": False}
+    run([Say(201, measured_only)], "dataset", "create", "voc_1", "birds", "--split", '{"by":"all","part":"test"}')
+    assert "next: limbeck evaluate CHECKPOINT --dataset dst_1" in capsys.readouterr().out
     unmatched = [{"pointer": "/folder_map", "detail": "2 names"}]
     rejection = problem(422, "folder_matches_no_label", "2 names", errors=[unmatched[0]])
     assert run([rejection], "dataset", "create", "voc_1", "birds")[0] == 2

@@ -4,11 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from limbeck.cli import main
 from limbeck.commands import sweep as sweep_command
 from limbeck.commands.common import BadInput
-from limbeck.commands.sweep_settings import combinations
+from limbeck.commands.sweep_settings import Combination, combinations
+from limbeck.commands.sweep_table import Result, sweep_table
 from tests.limbeck.commands.test_run import evaluation
 from tests.limbeck.helpers import job as job_of
 from tests.limbeck.scripted import Say, Seen, problem, scripted
@@ -57,6 +59,7 @@ def test_combinations_change_the_last_setting_fastest() -> None:
         ([f"{name}=1,2" for name in "abcd"], "4 settings have several values"),
         (["seed=" + ",".join(map(str, range(65)))], "65 combinations"),
         (["lr=0.1,0.1"], "a value is given twice"),
+        (["lr=0.001,1e-3"], "a value is given twice"),
         (["lr=0.1,"], "a value is empty"),
         (["lr=1,2", "lr=3"], "lr is given twice"),
         (["student=a,b"], "student is given twice"),
@@ -107,6 +110,35 @@ def test_jobs_that_exist_are_used_and_as_many_run_as_are_allowed(capsys: Capture
     assert len(seen) == len(script)
     assert "lr=1: job job_1 exists (succeeded)" in printed
     assert "; within its interval: lr=2\n" in printed
+
+
+def test_images_with_several_labels_are_compared_by_their_map(capsys: Capture) -> None:
+    def of_sets(id: str, mean_ap: float) -> Say:
+        part = {"mean_ap": mean_ap, "intervals": {"images": [mean_ap - 0.02, mean_ap + 0.02]}}
+        measured = {"id": None, "ood": None, "joint": None, "multi_label": {"id": part, "ood": part, "joint": {}}}
+        result = {"checkpoint_id": f"ckp_{id}", "evaluation": measured}
+        return Say(202, job_of(id=f"job_{id}", kind="distill", status="succeeded", result=result) | {"reused": False})
+
+    code, _ = run([*2 * [Say(200, CHECK)], of_sets("1", 0.5), of_sets("2", 0.7)], *COMMAND)
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert "1 of 2: lr=0.001: seen 50.0% (48.0 to 52.0), unseen 50.0% (48.0 to 52.0)\n" in printed
+    assert "mean average precision" in printed
+    assert "best by held-out images of seen labels: lr=0.003, 70.0% (68.0 to 72.0), student ckp_2" in printed
+
+
+def test_the_table_fits_a_narrow_terminal() -> None:
+    """The settings are what the rows differ in: they stay whole, and the figures break."""
+    measured = evaluation(0.5, 0.4) | {"joint": {"harmonic_mean": 0.3, "harmonic_intervals": {"images": [0.2, 0.4]}}}
+    row = Result(Combination({"lr": 0.001}, {}), "job_" + 26 * "0", "succeeded", "ckp_1", measured)
+    console = Console(width=80, record=True)
+    console.print(sweep_table([row]))
+    shown = console.export_text()
+    for cell in ("lr", "0.001", "job_" + 26 * "0"):
+        assert cell in shown
+    for part in ("50.0% (48.0", "to 52.0)", "30.0% (20.0", "to 40.0)"):
+        assert part in shown
+    assert "…" not in shown
 
 
 def test_a_training_that_fails_does_not_end_the_others(capsys: Capture) -> None:

@@ -1,5 +1,6 @@
 """`python -m distill evaluate`: a bundle on other images and labels, without training images, and its errors."""
 
+import io
 import json
 import shutil
 from functools import partial
@@ -8,13 +9,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from distill.bundle.verify import verify_bundle
-from distill.cli.commands.evaluate import further_sets
+from distill.cli.commands.evaluate import further_sets, outlier_texts
+from distill.cli.console import Console
 from distill.cli.train_process import main
 from distill.evaluation import further, none_of_these
-from distill.texts.text_targets import TextTargets
+from distill.hooks import PipelineHooks
+from distill.student.init_from_bundle import TARGETS
+from distill.teacher.teacher import Teacher
+from distill.texts.prompt_learning import with_context
+from distill.texts.text_targets import TextTargets, encode_text_targets
+from distill.texts.text_templates import PromptOptions
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +83,7 @@ def test_further_sets_are_added_to_the_bundle(
                 )
     (tmp_path / "far").mkdir()
     Image.new("RGB", (40, 40), "red").save(tmp_path / "far" / "red.png")
+    shutil.copytree(tmp_path / "images" / "heron", tmp_path / "far" / "Heron")  # of a label, and so not unknown
     (tmp_path / "outliers.txt").write_text("stork\negret\nHeron\n")
     monkeypatch.setattr(none_of_these, "MIN_IMAGES", 2)
     before = json.loads((bundle / "evaluation.json").read_text())
@@ -85,6 +94,11 @@ def test_further_sets_are_added_to_the_bundle(
     assert main(["evaluate", str(bundle), *images, *given, "--save"]) == 0
     printed = capsys.readouterr()
     assert "| ink |" in printed.out
+    for note in (
+        "domain ink: left out 8, image of a label not in the vocabulary: unicorn/000.png, unicorn/001.png",
+        "far images: 8 in folders of labels are left out, because they are not unknown",
+    ):
+        assert note in printed.err
     assert "1 of the outlier labels are labels of the student, and are left out" in printed.err
     assert "targets/outliers.safetensors" in {file["path"] for file in verify_bundle(bundle)["files"]}
     outliers = TextTargets.load(bundle / "targets" / "outliers.safetensors")
@@ -112,6 +126,24 @@ def test_the_threshold_is_that_of_the_bundle_for_its_own_labels(tmp_path: Path) 
         assert further_sets(arguments, None).threshold == expected
 
 
+def test_outlier_labels_have_the_learned_vectors_of_the_labels(
+    targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    """Both are compared with an image in one softmax, so that they need the same words before their names."""
+    context = 0.02 * torch.randn(4, 16, generator=torch.Generator().manual_seed(0))
+    (tmp_path / "targets").mkdir()
+    with_context(tiny_teacher, targets, context).save(tmp_path / TARGETS)
+    arguments: Any = SimpleNamespace(
+        bundle=tmp_path, outliers=("crane",), prompt=PromptOptions(), cache=tmp_path / "cache"
+    )
+    texts = outlier_texts(arguments, tiny_teacher, Console(io.StringIO()), PipelineHooks())
+    assert texts is not None
+    expected = with_context(
+        tiny_teacher, encode_text_targets(tiny_teacher, [["a photo of crane"]], cache=None), context
+    )
+    torch.testing.assert_close(texts.features, expected.features)
+
+
 def test_other_labels_are_encoded_by_the_pairing_or_the_teacher(
     bundle: Path, tiny_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,12 +169,22 @@ def test_unusable_input_is_one_line(bundle: Path, tmp_path: Path, capsys: pytest
     assert run["images"] == str(tmp_path / "images")
     for label in ("red_finch", "crane", "heron", "blue_jay"):
         shutil.copytree(tmp_path / "images" / label, training_only / label)
+    styles, others = tmp_path / "styles", tmp_path / "others"
+    (styles / "empty").mkdir(parents=True)
+    shutil.copytree(tmp_path / "images" / "heron", others / "ink" / "unicorn")
     cases = [
         (["evaluate", str(tmp_path / "none"), *images], "is not a folder"),
         (["evaluate", str(tmp_path), *images], "is not a bundle"),
         (["evaluate", str(bundle), *images, "--concept", "bird"], "give --labels too"),
         (["evaluate", str(bundle), "--images", str(tmp_path / "empty")], 'there is no folder "empty"'),
         (["evaluate", str(bundle), *images, "--teacher", "nonsense"], 'no teacher is called "nonsense"'),
+        (["evaluate", str(bundle), *images, "--domains", str(styles)], f"--domains {styles / 'empty'}: the folder has"),
+        (["evaluate", str(bundle), *images, "--domains", str(others)], f"{others / 'ink'}: there is no image"),
+        (["evaluate", str(bundle), *images, "--far", str(tmp_path / "images")], "give images of other things"),
+        (
+            ["evaluate", str(bundle), *images, "--outliers", str(tmp_path / "labels2.txt")],
+            "names only labels of the",
+        ),
     ]
     for argv, message in cases:
         assert main(argv) == 2
@@ -152,6 +194,8 @@ def test_unusable_input_is_one_line(bundle: Path, tmp_path: Path, capsys: pytest
     shutil.rmtree(bundle / "pairing")
     assert main(["evaluate", str(bundle), *images, "--labels", str(tmp_path / "labels2.txt")]) == 2
     assert "give --teacher, or download the pairing/" in capsys.readouterr().err
+    assert main(["evaluate", str(bundle), *images, "--outliers", str(tmp_path / "labels2.txt")]) == 2
+    assert "--outliers need a text encoder: give --teacher, or download" in capsys.readouterr().err
 
 
 @pytest.mark.image_input("Splits and evaluation", "a run with nothing to measure", "trains, and writes a bundle")
