@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from distill.bundle.pairing import PairingLoad
-from distill.json_types import JSONObject, ModelArgs, StudentEvaluation, StudentPreprocess
+from distill.json_types import EvaluationJSON, JSONObject, ModelArgs, StudentEvaluation, StudentPreprocess
+from distill.texts.text_templates import TEXT_KIND_TITLES
 
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 SHA256_LENGTH = 64
@@ -126,3 +127,8 @@ def table(rows: Iterable[Sequence[str]]) -> str:
 def share(value: float) -> str:
     """A share of 1 as per cent."""
     return f"{value:.1%}"
+
+
+def text_title(evaluation: EvaluationJSON) -> str:
+    """What the texts of an evaluation consist of."""
+    return TEXT_KIND_TITLES.get(str(evaluation.get("text")), "unknown")

@@ -9,7 +9,7 @@ import string
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from distill.bundle.card.facts import CardFacts, escape, input_digests, section, share, table
+from distill.bundle.card.facts import CardFacts, escape, input_digests, section, share, table, text_title
 from distill.bundle.card.further import further_markdown
 from distill.bundle.card.header import card_header
 from distill.bundle.card.license import derive_license
@@ -19,7 +19,6 @@ from distill.bundle.card.settings import settings_markdown
 from distill.bundle.card.usage import usage_markdown
 from distill.bundle.card.weaknesses import weaknesses_markdown
 from distill.json_types import EvaluatedPart, EvaluationJSON, JSONObject, StudentEvaluation
-from distill.texts.text_templates import TEXT_KIND_TITLES
 
 TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
 NUM_SHOWN_LABELS = 8
@@ -57,7 +56,7 @@ def model_card(facts: CardFacts) -> str:
         image_width=width,
         mode=facts.preprocess.get("mode", "RGB"),
         initial=_initial_weights(initial),
-        text=_text_title(facts.evaluation),
+        text=text_title(facts.evaluation),
         num_labels=f"{len(facts.labels):,}",
         measure=PER_CLASS if several is None else MEASURE,
         accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(section(facts.made_from, "config")),
@@ -83,10 +82,6 @@ def _initial_weights(initial: JSONObject) -> str:
     return escape(f"{initial['source']} ({initial['file']}), {licence}")
 
 
-def _text_title(evaluation: EvaluationJSON) -> str:
-    return TEXT_KIND_TITLES.get(str(evaluation.get("text")), "unknown")
-
-
 def _accuracy_table(evaluation: StudentEvaluation) -> str:
     if several := evaluation.get("multi_label"):
         return precision_markdown(evaluation, several)
@@ -97,7 +92,7 @@ def _accuracy_table(evaluation: StudentEvaluation) -> str:
     rows += [_accuracy_row("teacher", one, measured) for one in evaluation.get("teacher") or ()]
     if retrieval := evaluation.get("retrieval"):
         cells = (share(retrieval["accuracy"]) if name == "ood" else "" for name in measured)
-        rows.append(["**student**, with retrieval", _text_title(evaluation), *cells])
+        rows.append(["**student**, with retrieval", text_title(evaluation), *cells])
     parts = measured.values()
     rows.append(["chance", "", *(share(part["chance"]) for part in parts)])
     rows.append(["labels", "", *(f"{part['num_labels']:,}" for part in parts)])
@@ -107,7 +102,7 @@ def _accuracy_table(evaluation: StudentEvaluation) -> str:
 
 def _accuracy_row(name: str, evaluation: EvaluationJSON, measured: Iterable[EvaluatedPart]) -> list[str]:
     results = (evaluation.get(part) for part in measured)
-    return [name, _text_title(evaluation), *(share(result["accuracy"]) if result else "" for result in results)]
+    return [name, text_title(evaluation), *(share(result["accuracy"]) if result else "" for result in results)]
 
 
 def _unseen_label_notes(config: JSONObject) -> str:

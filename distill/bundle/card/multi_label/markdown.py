@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from distill.bundle.card.facts import escape, share, table
+from distill.bundle.card.facts import escape, share, table, text_title
 from distill.bundle.card.metrics import PART_NAMES
 from distill.json_types import (
     EvaluatedPart,
@@ -34,14 +34,14 @@ def precision_markdown(evaluation: StudentEvaluation, found: MultiLabelJSON) -> 
     parts = precision_parts(found)
     if not parts:
         return "The student was not evaluated."
-    rows = [["", *(PART_NAMES[name] for name in parts)], _row("**student**", found, parts)]
-    rows += [_row("teacher", one["multi_label"], parts) for one in _teachers(evaluation)]
-    rows.append(["chance", *(share(part["chance"]) for part in parts.values())])
-    rows.append(["labels", *(f"{part['num_labels']:,}" for part in parts.values())])
-    rows.append(["images", *(f"{part['num_images']:,}" for part in parts.values())])
+    rows = [["", "texts", *(PART_NAMES[name] for name in parts)], _row("**student**", evaluation, found, parts)]
+    rows += [_row("teacher", one, one["multi_label"], parts) for one in _teachers(evaluation)]
+    rows.append(["chance", "", *(share(part["chance"]) for part in parts.values())])
+    rows.append(["labels", "", *(f"{part['num_labels']:,}" for part in parts.values())])
+    rows.append(["images", "", *(f"{part['num_images']:,}" for part in parts.values())])
     intervals = [part["intervals"] for part in parts.values()]
-    rows.append(["95% interval over other images of these labels", *(_range(one["images"]) for one in intervals)])
-    rows.append(["95% interval over other labels of this kind", *(_range(one["labels"]) for one in intervals)])
+    rows.append(["95% interval over other images of these labels", "", *(_range(one["images"]) for one in intervals)])
+    rows.append(["95% interval over other labels of this kind", "", *(_range(one["labels"]) for one in intervals)])
     return table(rows)
 
 
@@ -64,8 +64,9 @@ def _range(bounds: Sequence[float]) -> str:
     return f"{share(bounds[0])} to {share(bounds[1])}"
 
 
-def _row(name: str, found: MultiLabelJSON, parts: Parts) -> list[str]:
-    return [name, *(share(part["mean_ap"]) if (part := found[one]) else "" for one in parts)]
+def _row(name: str, evaluation: EvaluationJSON, found: MultiLabelJSON, parts: Parts) -> list[str]:
+    results = (found[one] for one in parts)
+    return [name, text_title(evaluation), *(share(result["mean_ap"]) if result else "" for result in results)]
 
 
 def _teachers(evaluation: StudentEvaluation) -> Iterator[EvaluationJSON]:
