@@ -34,7 +34,7 @@ from benchmarks.measurement import Measurement
 from distill.config.recipes import resolve_train_config, variant
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
-from distill.data.decoded_images import PixelRows, decode_images
+from distill.data.decoded_images import PixelRows, decode_images, train_size
 from distill.evaluation.accuracy import evaluate
 from distill.hooks import PipelineHooks
 from distill.student.features import BATCH_SIZE, student_features
@@ -56,12 +56,12 @@ NUM_LABELS, WIDTH = 100, 512
 WARM_UP = 2
 ROUNDS = 3
 STEP_FACTOR = 5  # times the steps of a loop: single steps vary more than means do
-JPEG_SIZE = (500, 375)
 
 
 @dataclass(frozen=True)
 class BenchmarkSizes:
-    """Sizes of the benchmarks: JPEGs, timed steps of a loop, batch, prompts, evaluated images, indexed images."""
+    """Sizes of the benchmarks: JPEGs, timed steps of a loop, batch, prompts, evaluated images, indexed images, the
+    longer side of the JPEGs, and the student's pixels and precision."""
 
     images: int
     steps: int
@@ -69,6 +69,9 @@ class BenchmarkSizes:
     prompts: int
     evaluated: int
     registered: int
+    jpeg_px: int = 500
+    image_px: int = 224
+    precision: str = "float32"
 
 
 class _EnoughSteps(Exception):
@@ -76,8 +79,10 @@ class _EnoughSteps(Exception):
 
 
 def config(sizes: BenchmarkSizes, **changes: object) -> TrainConfig:
-    """ResNet-18 at 224 px as published, with the three loss terms of the plain loop and practically unlimited steps."""
+    """ResNet-18 as published, with the three loss terms of the plain loop and practically unlimited steps."""
     settings = {
+        "image_px": sizes.image_px,
+        "precision": sizes.precision,
         "batch_size": sizes.batch,
         "passes_per_epoch": 1,
         "epochs": 10_000,
@@ -186,13 +191,13 @@ def _synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def write_jpegs(folder: Path, count: int) -> list[Path]:
-    """Write JPEGs of 500 x 375 with as much detail as photographs (about 60 kB each)."""
-    random, paths = np.random.default_rng(0), []
+def write_jpegs(folder: Path, count: int, side: int) -> list[Path]:
+    """Write JPEGs with as much detail as photographs (about 60 kB each for 500 x 375)."""
+    random, paths, size = np.random.default_rng(0), [], (side, side * 3 // 4)
     for number in range(count):
         coarse = Image.fromarray(random.integers(0, 256, (24, 32, 3), dtype=np.uint8))
-        smooth = np.asarray(coarse.resize(JPEG_SIZE, Image.Resampling.BICUBIC), dtype=np.int16)
-        grain = random.integers(-24, 25, (JPEG_SIZE[1], JPEG_SIZE[0], 1), dtype=np.int16)
+        smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), dtype=np.int16)
+        grain = random.integers(-24, 25, (size[1], size[0], 1), dtype=np.int16)
         paths.append(folder / f"{number:05d}.jpg")
         Image.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8)).save(paths[-1], quality=85)
     return paths
@@ -203,7 +208,7 @@ def time_plain_loop(sizes: BenchmarkSizes, folder: Path) -> float:
     of `distill.training.process_environment`."""
     environment = {name: value for name, value in os.environ.items() if name not in MALLOC_SETTINGS}
     command = [sys.executable, "-m", "benchmarks.distill", "--plain", str(folder), "--steps", str(sizes.steps)]
-    command += ["--batch", str(sizes.batch)]
+    command += ["--batch", str(sizes.batch), "--image-px", str(sizes.image_px)]
     process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return float(process.stdout)
 
@@ -227,8 +232,9 @@ def run_plain_loop(sizes: BenchmarkSizes, folder: Path) -> float:
 
 
 def step_row(sizes: BenchmarkSizes) -> Iterator[Measurement]:
-    """Speed of our step relative to the bare step, ResNet-18 at 224 px."""
-    pixels = np.random.default_rng(0).integers(0, 256, (4 * sizes.batch, 256, 256, 3), dtype=np.uint8)
+    """Speed of our step relative to the bare step, ResNet-18."""
+    side = train_size(sizes.image_px).height
+    pixels = np.random.default_rng(0).integers(0, 256, (4 * sizes.batch, side, side, 3), dtype=np.uint8)
     data = synthetic_data(pixels, len(pixels))
     ours, bare = time_alternating(config(sizes), data, STEP_FACTOR * sizes.steps)
     ratio = statistics.median(bare_s / our_s for bare_s, our_s in zip(bare, ours, strict=True))
@@ -245,9 +251,9 @@ def loop_row(sizes: BenchmarkSizes) -> Iterator[Measurement]:
     """Images per second relative to the plain loop, from JPEGs with our cache filled; and the speed of filling it."""
     train_config = config(sizes)
     with tempfile.TemporaryDirectory() as scratch:
-        paths = write_jpegs(Path(scratch), sizes.images)
+        paths, side = write_jpegs(Path(scratch), sizes.images, sizes.jpeg_px), train_size(sizes.image_px)
         start = time.perf_counter()
-        pack = decode_images(paths, 256, cache=Path(scratch) / "cache", num_workers=train_config.system.num_workers)
+        pack = decode_images(paths, side, cache=Path(scratch) / "cache", num_workers=train_config.system.num_workers)
         decoded_per_s = sizes.images / (time.perf_counter() - start)
         data = synthetic_data(pack.pixels, len(paths))
         theirs, ours = [], []
@@ -257,7 +263,8 @@ def loop_row(sizes: BenchmarkSizes) -> Iterator[Measurement]:
     ratio, target = min(theirs) / min(ours), 10.0 if CUDA else 1.3
     rates = [sizes.batch / min(times_s) for times_s in (ours, theirs)]
     yield Measurement(
-        f"images/s relative to the plain loop, {sizes.images:,} JPEGs",
+        f"images/s relative to the plain loop in float32, {sizes.images:,} JPEGs of {sizes.jpeg_px} px, student of "
+        f"{sizes.image_px} px in {sizes.precision}",
         f"≥ {target:g} ×",
         f"{ratio:.2f} × ({rates[0]:.1f} and {rates[1]:.1f} images/s; cache filled at {decoded_per_s:.0f} images/s)",
         ratio >= target,
@@ -481,7 +488,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line: print the table; returns 1 if a target is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.distill", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default=",".join(ROWS), help=f"comma-separated rows, of {', '.join(ROWS)}")
-    parser.add_argument("--images", type=int, default=2000, help="number of JPEGs of 500 × 375")
+    parser.add_argument("--images", type=int, default=2000, help="number of JPEGs")
+    parser.add_argument("--jpeg-px", type=int, default=500, help="longer side of the JPEGs in pixels")
+    parser.add_argument("--image-px", type=int, default=224, help="pixels of the student of the rows step and loop")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"), help="of our loop")
     parser.add_argument("--steps", type=int, default=50 if CUDA else 4, help="timed steps of a loop")
     parser.add_argument("--batch", type=int, default=128 if CUDA else 32, help="batch size")
     parser.add_argument("--prompts", type=int, default=2000, help="number of prompts; 50 times as many on a GPU")
