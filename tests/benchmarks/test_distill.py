@@ -21,7 +21,7 @@ def test_prompt_length_and_repeats() -> None:
 
 @pytest.mark.slow
 def test_plain_loop_trains_on_the_jpegs(tmp_path: Path) -> None:
-    paths = distill.write_jpegs(tmp_path, 4)
+    paths = distill.write_jpegs(tmp_path, 4, 500)
     assert 20_000 < paths[0].stat().st_size < 200_000
     loaded, row = plain.JpegDataset(paths)[3]
     assert (tuple(loaded.shape), row) == ((3, 256, 256), 3)
