@@ -22,6 +22,7 @@ from distill.data.decoded_images import decode_images, eval_size
 from distill.data.image_index import ImageIndex
 from distill.data.image_store import file_digests
 from distill.data.splits import NO_LABEL
+from distill.evaluation import none_of_these
 from distill.evaluation.corruptions.measure import Classifier, CorruptedImages, Corruptions, measure_corruptions
 from distill.evaluation.domains import DomainImages, DomainShift, domain_shift
 from distill.evaluation.measured_images import Measured, evenly_spread, image_paths
@@ -142,6 +143,7 @@ class FurtherMeasurement:
         """
         for named in (*self.sets.domains, *filter(None, [self.sets.far])):
             check_one_label(named.image_index.is_multi_label, f"a measurement on {named.name}")
+        self._check_open_set(known)
         return Further(
             domains=self._domains(known),
             corruptions=self._corruptions(known),
@@ -232,6 +234,18 @@ class FurtherMeasurement:
             threshold_among_all=known.threshold,
             image_numbers=numbers[is_known],
         )
+
+    def _check_open_set(self, known: MeasuredFeatures) -> None:
+        """Refuse sets of unknown things for which there are too few known images."""
+        if self.sets.far is None and self.sets.outliers is None:
+            return
+        is_known = np.isin(known.measured.labels, list(known.measured.id_labels))
+        num_images = len(np.unique(known.numbers[is_known]))
+        if num_images < none_of_these.MIN_IMAGES:
+            raise FurtherSetUnfit(
+                f"unknown images are told from known ones by at least {none_of_these.MIN_IMAGES} held-out images of "
+                f"seen labels, and there are {num_images}: hold out more, or leave far and outliers out"
+            )
 
     def _far(self, named: NamedImages, known: MeasuredFeatures) -> Unknown:
         """Images of things that are no label of the student's dataset."""

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.data.counter_rng import Ints
-from distill.evaluation.none_of_these import MIN_IMAGES, TARGET_RATE, threshold_of
+from distill.evaluation import none_of_these
+from distill.evaluation.none_of_these import TARGET_RATE, threshold_of
 from distill.evaluation.open_set.metrics import auroc, fpr_at_recall, h_score, oscr
 from distill.evaluation.open_set.scores import ELEMENTS_AT_ONCE, Scores, open_set_scores
 from limbeck.shared.bundle.open_set import OpenSetScore
@@ -110,7 +111,7 @@ def open_set(
     _, first, image = np.unique(numbers, return_index=True, return_inverse=True)
     order = np.argsort(first)  # the images in the order of their first rows
     image, features = np.argsort(order)[image], features[torch.from_numpy(first[order])]
-    if len(features) < MIN_IMAGES or not unknown:
+    if len(features) < none_of_these.MIN_IMAGES or not unknown:
         return None
     subset = np.unique(np.asarray(known_labels, dtype=np.int64))
     of_known = targets[torch.from_numpy(subset)]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distill.data.image_index import ImageIndex
-from distill.evaluation import further
+from distill.evaluation import further, none_of_these
 from distill.evaluation.corruptions import measure
 from distill.evaluation.domains import DomainImages
 from distill.evaluation.further import FurtherSets
@@ -46,15 +46,21 @@ def test_all_images_are_resized_as_the_student_was_trained(
 
 
 def test_a_further_set_without_an_image_to_measure_is_refused(
-    image_index: ImageIndex, targets: TextTargets, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else its results are missing without a word: a domain of other labels, far images of the labels themselves."""
+    """Else its results are missing without a word: a domain of other labels, far images of the labels themselves, and
+    unknown things beside too few known images."""
+    few = "at least 20 held-out images of seen labels, and there are "
     other = ImageIndex.of(Path(image_index.root), ("unicorn",), [item._replace(label=0) for item in image_index])
     student = build_student("test_resnet", width=32, image_px=24, seed=0)
     for sets, message in (
         (FurtherSets(domains=[NamedImages(name="ink", image_index=other)]), "domain ink has no image to measure on"),
+        (FurtherSets(far=NamedImages(name="birds", image_index=other)), few),
+        (FurtherSets(outliers=torch.ones(1, 32)), few),
         (FurtherSets(far=NamedImages(name="birds", image_index=image_index)), "birds has no image of other things"),
     ):
+        if "birds has" in message:
+            monkeypatch.setattr(none_of_these, "MIN_IMAGES", 1)
         options = MeasureOptions(temperature=0.07, further=sets)
         with pytest.raises(FurtherSetUnfit, match=message):
             measure_student(student, image_index, targets, "names", options, cache=tmp_path / "cache")
