@@ -52,8 +52,7 @@ STEP_OVERHEAD = 1.1
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceFacts:
-    """What a worker knows of its device. `memory_bytes`: free for this training on one device. `has_bfloat16`: steps
-    are faster in bfloat16."""
+    """What a worker knows of its device. `memory_bytes`: free for this training on one device."""
 
     kind: Literal["cpu", "cuda"]
     memory_bytes: int
@@ -102,10 +101,11 @@ def fit_to_images(config: TrainConfig, num_images: int, num_ranks: int = 1) -> T
 
 
 def fit_to_device(config: TrainConfig, device: DeviceFacts, student: StudentFacts, num_ranks: int = 1) -> TrainConfig:
-    """The config for a training on this device: bfloat16 if it has it, and a batch that its memory holds."""
+    """The config for a training on this device: bfloat16 on a GPU that has it, and a batch that its memory holds."""
     names, changes = config.schedule.automatic, dict[str, dict[str, object]]()
     if "precision" in names:
-        changes["system"] = {"precision": "bfloat16" if device.has_bfloat16 else "float32"}
+        is_half = device.kind == "cuda" and device.has_bfloat16
+        changes["system"] = {"precision": "bfloat16" if is_half else "float32"}
         config = _changed(config, changes)
     if "batch_size" not in names:
         return config

@@ -162,4 +162,4 @@ def _why(name: Automatic, config: TrainConfig, counts: Mapping[str, int]) -> str
         return f"number of images, {MIN_BATCH} to {MAX_BATCH}; less if the worker's memory holds less"
     if name == "lr":
         return "kind and start of the student, and batch size"
-    return "bfloat16 if the steps are faster by it on the worker's device"
+    return "bfloat16 if the worker has a GPU with it"

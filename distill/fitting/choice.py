@@ -22,8 +22,8 @@ from distill.config.time_budget import Prepared, Rates, chosen_text, duration, f
 from distill.config.train_config import TrainConfig
 from distill.data.image_index import ImageIndex
 from distill.evaluation.measured_images import image_paths
-from distill.fitting.device_facts import student_facts
-from distill.fitting.rates import facts_for, first_rates, step_seconds
+from distill.fitting.device_facts import device_facts, student_facts
+from distill.fitting.rates import first_rates, step_seconds
 from distill.image_encoding import few_shot_rows
 from distill.teacher.teacher import Teacher
 from distill.training.device import choose_device
@@ -59,8 +59,7 @@ class TrainingChoice:
         labelled = len(image_index.part("train")) + few
         device = ranks.device(choose_device(config.system.device))
         width = len(image_index.id_labels) if config.data.protocol == "closed_set" else teacher.width
-        student = student_facts(config, width, self._root)
-        facts = facts_for(config, device, width, self._root)
+        facts, student = device_facts(device), student_facts(config, width, self._root)
         config = ranks.from_first(fit_to_device(config, facts, student, ranks.world_size))
         if {"batch_size", "precision"} & {*config.schedule.automatic}:
             self._note(_device_text(self.config, config, facts))

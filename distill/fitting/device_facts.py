@@ -24,13 +24,7 @@ def device_facts(device: torch.device) -> DeviceFacts:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return DeviceFacts(kind="cuda", memory_bytes=free, has_bfloat16=torch.cuda.is_bf16_supported())
-    return DeviceFacts(kind="cpu", memory_bytes=free_memory(), has_bfloat16=cpu_has_bfloat16())
-
-
-def cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 itself; elsewhere torch emulates it, which is many times slower."""
-    found = torch.cpu.get_capabilities()
-    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return DeviceFacts(kind="cpu", memory_bytes=free_memory())
 
 
 def free_memory(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int:

@@ -7,7 +7,7 @@ B images of a batch, K labels, D embedding width, S height and T width of the st
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -16,13 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from distill.config.automatic import DeviceFacts
 from distill.config.loss_registry import LOSS_TERMS
 from distill.config.time_budget import Rates
 from distill.config.train_config import LossWeights, ObjectiveConfig, ScheduleConfig, TrainConfig, merged
 from distill.data.decoded_images import squash, train_size
 from distill.data.image_store import load_image
-from distill.fitting.device_facts import device_facts
 from distill.teacher.image_features import CPU_BATCH, GPU_BATCH
 from distill.teacher.teacher import Teacher
 from distill.teacher.views.view_features import teacher_side_px
@@ -36,8 +34,6 @@ WARM_UP_STEPS, MIN_STEPS, MAX_STEPS, MIN_SECONDS = 2, 3, 30, 3.0
 MAX_PROBE_BATCH = 32
 """On a CPU the time of a step is proportional to its images: a small batch is enough for a rate."""
 NUM_DECODED = 32
-WORTHWHILE = 0.85
-"""Share of the time in float32 that steps in bfloat16 may take at most on a CPU, to be worth their rounding."""
 
 
 def first_rates(config: TrainConfig, teacher: Teacher, paths: Sequence[Path], root: Path | None = None) -> Rates:
@@ -81,21 +77,6 @@ def view_seconds(teacher: Teacher) -> float:
     return _seconds_of(encode) / len(inputs)
 
 
-def facts_for(config: TrainConfig, device: torch.device, width: int, root: Path | None = None) -> DeviceFacts:
-    """The facts of a device for this student: on a CPU, bfloat16 counts only if steps are faster by it.
-
-    It halves the time of a ResNet, and depthwise convolutions take longer in it. Every rank must call this.
-    """
-    facts = device_facts(device)
-    if device.type == "cuda" or not facts.has_bfloat16 or "precision" not in config.schedule.automatic:
-        return facts
-    full, half = (
-        random_step_seconds(_changed(config, {"system": {"precision": precision}}), width, root)
-        for precision in ("float32", "bfloat16")
-    )
-    return replace(facts, has_bfloat16=half < WORTHWHILE * full)
-
-
 def random_step_seconds(config: TrainConfig, width: int, root: Path | None = None) -> float:
     """Seconds of a step of all ranks on random images and features. Every rank must call this.
 
@@ -136,10 +117,6 @@ def _probe(config: TrainConfig) -> TrainConfig:
         "system": {"compile": "off"},
         "schedule": {"epochs": MAX_STEPS, "automatic": (), "time_budget_s": None, "images_seen": None},
     }
-    return _changed(config, changes)
-
-
-def _changed(config: TrainConfig, changes: Mapping[str, object]) -> TrainConfig:
     return TrainConfig.model_validate(merged(config.model_dump(), changes))
 
 

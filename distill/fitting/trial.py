@@ -15,8 +15,8 @@ from pathlib import Path
 
 from distill.config.automatic import chosen_settings, fit_to_device
 from distill.config.train_config import TrainConfig, merged
-from distill.fitting.device_facts import student_facts
-from distill.fitting.rates import facts_for, random_step_seconds, view_seconds
+from distill.fitting.device_facts import device_facts, student_facts
+from distill.fitting.rates import random_step_seconds, view_seconds
 from distill.json_types import JSONValue
 from distill.student.model import StudentError
 from distill.teacher.teacher import TeacherError, load_teacher
@@ -39,7 +39,7 @@ def try_training(config: TrainConfig, teacher_ref: str, root: Path, num_ranks: i
             pass
     try:
         student = student_facts(config, width or WIDTH, root)
-        config = fit_to_device(config, facts_for(config, device, width or WIDTH, root), student, num_ranks)
+        config = fit_to_device(config, device_facts(device), student, num_ranks)
         of_rank = config.schedule.batch_size // num_ranks
         of_rank -= of_rank % config.schedule.accumulate
         changed = {"schedule": {"batch_size": of_rank}}

@@ -75,14 +75,14 @@ class PictureScores(ServiceResponse):
     """What a student sees in a picture. `none_of_these`: None without a threshold, and with new words.
 
     A multi-label student gives all labels above its threshold, each with a probability of its own. `score_value`: of
-    the `score` that `none_of_these` is judged by; None from a service of an earlier release.
+    the `score` that `none_of_these` is judged by.
     """
 
     labels: tuple[LabelScore, ...]
     cosine: float
     none_of_these: bool | None
-    score: OpenSetScore = "cosine"
-    score_value: float | None = None
+    score: OpenSetScore
+    score_value: float
 
 
 class CheckpointWithFiles(Checkpoint):

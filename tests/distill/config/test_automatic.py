@@ -98,7 +98,7 @@ def test_a_resolved_config_as_overrides_is_the_same_config() -> None:
         (DeviceFacts(kind="cuda", memory_bytes=80 * GB), "float32", 256),
         (DeviceFacts(kind="cuda", memory_bytes=4 * GB, has_bfloat16=True), "bfloat16", 128),
         (DeviceFacts(kind="cuda", memory_bytes=4 * GB), "float32", 64),
-        (DeviceFacts(kind="cpu", memory_bytes=64 * GB, has_bfloat16=True), "bfloat16", 256),
+        (DeviceFacts(kind="cpu", memory_bytes=64 * GB, has_bfloat16=True), "float32", 256),
         (DeviceFacts(kind="cpu", memory_bytes=8 * GB), "float32", 64),
         (DeviceFacts(kind="cpu", memory_bytes=GB // 10), "float32", 8),
     ],

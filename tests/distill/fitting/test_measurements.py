@@ -11,8 +11,7 @@ from torch import nn
 from distill.config.automatic import DeviceFacts, fit_to_device
 from distill.config.recipes import resolve_train_config
 from distill.config.train_config import TrainConfig
-from distill.fitting import device_facts as facts_module
-from distill.fitting import rates, trial
+from distill.fitting import trial
 from distill.fitting.device_facts import device_facts, free_memory, student_facts
 from distill.fitting.rates import random_step_seconds
 
@@ -33,7 +32,7 @@ def test_memory_is_that_of_the_container(tmp_path: Path) -> None:
     assert free_memory(meminfo, tmp_path) == 2_000_000
     assert free_memory(tmp_path / "none", tmp_path / "none") == 4 * 2**30
     facts = device_facts(torch.device("cpu"))
-    assert facts.kind == "cpu"
+    assert (facts.kind, facts.has_bfloat16) == ("cpu", False)
     assert facts.memory_bytes > 0
 
 
@@ -78,41 +77,3 @@ def test_a_measurement_leaves_no_trace(tiny_clip: Path) -> None:
     unknown = trial.try_training(config(), "local-dir:nowhere", tiny_clip.parent)
     assert (unknown["view_s"], unknown["width"]) == (None, None)
     assert "error" in trial.try_training(config(model_args={"nothing": 1}), "local-dir:nowhere", tiny_clip.parent)
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [
-        ({"avx512_bf16": True}, True),
-        ({"amx_bf16": True}, True),
-        ({"avx2": True, "avx512_bf16": False}, False),
-        ({}, False),
-    ],
-)
-def test_a_cpu_has_bfloat16_if_it_multiplies_it(
-    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert device_facts(torch.device("cpu")).has_bfloat16 == expected
-
-
-@pytest.mark.parametrize(("half_s", "expected"), [(0.5, True), (0.9, False), (1.4, False)])
-def test_bfloat16_counts_on_a_cpu_only_if_steps_are_faster_by_it(
-    monkeypatch: pytest.MonkeyPatch, half_s: float, expected: bool
-) -> None:
-    measured: list[str] = []
-
-    def seconds(config: TrainConfig, *_: object) -> float:
-        measured.append(config.system.precision)
-        return {"float32": 1.0, "bfloat16": half_s}[config.system.precision]
-
-    monkeypatch.setattr(rates, "random_step_seconds", seconds)
-    config, cpu = resolve_train_config("limbeck", {"student": "test_resnet"}), torch.device("cpu")
-    monkeypatch.setattr(facts_module, "cpu_has_bfloat16", lambda: True)
-    assert rates.facts_for(config, cpu, 8).has_bfloat16 == expected
-    assert measured == ["float32", "bfloat16"]
-    # Nothing is measured for a precision that was given, or a CPU without the format.
-    rates.facts_for(resolve_train_config("limbeck", {"precision": "float32"}), cpu, 8)
-    monkeypatch.setattr(facts_module, "cpu_has_bfloat16", lambda: False)
-    assert not rates.facts_for(config, cpu, 8).has_bfloat16
-    assert len(measured) == 2

@@ -74,12 +74,13 @@ def test_a_missing_part_is_an_error(tmp_path: Path, fields: dict[str, Any], mess
 def test_a_picture_is_sent_with_new_words() -> None:
     labels = [{"label": "heron", "confidence": 0.5, "is_new": True}]
     scores: dict[str, Any] = {"labels": labels, "cosine": 0.3, "none_of_these": None}
+    scores |= {"score": "cosine", "score_value": 0.3}
     with scripted([Say(200, json.dumps(scores).encode())]) as server, Client(server.url) as limbeck:
         found = limbeck.checkpoints.classify("ckp_1", b"picture", words=["heron", "a stork"], top=2)
     assert (found.labels[0].label, found.labels[0].is_new) == ("heron", True)
     (seen,) = server.seen
     assert seen.path == "/v1/checkpoints/ckp_1/classify?top=2&word=heron&word=a+stork"
-    assert (found.score, found.score_value) == ("cosine", None)  # of a service of an earlier release
+    assert (found.score, found.score_value) == ("cosine", 0.3)
     scores |= {"score": "energy", "score_value": 0.4, "none_of_these": True}
     with scripted([Say(200, json.dumps(scores).encode())]) as server, Client(server.url) as limbeck:
         found = limbeck.checkpoints.classify("ckp_1", b"picture", score="energy")
