@@ -151,7 +151,7 @@ class TeacherViews:
         self.features = torch.from_numpy(self._features)  # the same memory
         self.missing: Mask = np.zeros((num_images, num_views), dtype=np.bool_)
         self.missing[usable] = True
-        self._unsaved: list[ViewBatch] = []
+        self._unsaved: list[tuple[Ints, Ints]] = []
         self._flushed_at = time.monotonic()
         self.look_up()
 
@@ -176,15 +176,15 @@ class TeacherViews:
         inputs = teacher_inputs(self._teacher, batch.pixels, views, self._size)
         self._features[batch.rows, batch.turns] = encode_rows(self._teacher, inputs, self.batch_size)
         self.missing[batch.rows, batch.turns] = False
-        self._unsaved.append(replace(batch, pixels=batch.pixels[:0]))
-        num_unsaved = sum(len(one.rows) for one in self._unsaved)
+        self._unsaved.append((batch.rows, batch.turns))
+        num_unsaved = sum(len(rows) for rows, _ in self._unsaved)
         if num_unsaved >= FLUSH_EVERY_ROWS or time.monotonic() - self._flushed_at > FLUSH_EVERY_S:
             self.flush()
 
     def flush(self) -> None:
         """Write the new features to the cache."""
         if self._unsaved:
-            rows, turns = (np.concatenate([getattr(one, name) for one in self._unsaved]) for name in ("rows", "turns"))
+            rows, turns = (np.concatenate(parts) for parts in zip(*self._unsaved, strict=True))
             self._store.add(self._keys(rows, turns), self._features[rows, turns])
             self._unsaved.clear()
         self._flushed_at = time.monotonic()
