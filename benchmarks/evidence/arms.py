@@ -49,6 +49,7 @@ class TrainingArm:
     `section`: section of the report. `is_core`: run by `make evidence`, not only by `make evidence-full`.
     `starts_from`: the arm whose student of the same seed is the initial student. `num_images`: training images of each
     seen species. `has_captions`: train with a caption for each image. `num_pool`: images without labels beside them.
+    `num_teachers`: 2 for a second teacher. `has_pairs`: the bank of phrases is of pairs of phrases.
     """
 
     name: str
@@ -63,6 +64,8 @@ class TrainingArm:
     num_images: int = 18
     has_captions: bool = False
     num_pool: int = 0
+    num_teachers: int = 1
+    has_pairs: bool = False
 
     def config(self, seed: int) -> TrainConfig:
         """The config of the training."""

@@ -1,16 +1,21 @@
 """Inputs of the arms on the beetles: three pictures a species to train on, one held out, and a pool without labels.
 
 The groups are those of `examples.beetles.world`: choose on `validation`, and measure `test` once. The pool holds
-beetles of no species, in all styles.
+beetles of no species, in all styles. The second teacher is trained as the first one, on other images and captions.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import combinations
 from pathlib import Path
+from random import Random
+from typing import Self
 
 from PIL import Image
 
+from benchmarks.evidence.arms import TrainingArm
+from benchmarks.evidence.two_teachers import TwoTeachers
 from benchmarks.evidence.world import World
 from distill.config.train_config import TrainConfig
 from distill.data.atomic_files import write_bytes
@@ -25,25 +30,52 @@ from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, TextKind, bank_texts, render
 from examples.beetles import world as beetles
+from examples.beetles.parts import DESCRIBED, phrase
+from examples.beetles.train_teacher import main as train_teacher
 from examples.beetles.train_teacher import training_images
 
 IMAGES_PER_SPECIES = 4
 HELD_OUT = 0.25
 POOL, POOL_SEED = 1440, 77
 TEACHER = Path(beetles.__file__).with_name("teacher")
+SECOND_SEED = 1
 
 
 @dataclass(frozen=True)
 class BeetleWorld(World):
-    """The beetles' images in `folder`, and their caches."""
+    """The beetles' images in `folder`, and their caches.
+
+    `num_teachers`: 2 for a second teacher, which is trained if it does not exist. `has_pairs`: the bank of phrases is
+    of pairs of phrases.
+    """
+
+    num_teachers: int = 1
+    has_pairs: bool = False
+
+    def for_arm(self, arm: TrainingArm) -> Self:
+        if (self.num_teachers, self.has_pairs) == (arm.num_teachers, arm.has_pairs):
+            return self
+        return replace(self, num_teachers=arm.num_teachers, has_pairs=arm.has_pairs)
 
     @cached_property
     def teacher(self) -> Teacher:
-        return load_teacher(f"local-dir:{TEACHER}")
+        first = load_teacher(f"local-dir:{TEACHER}")
+        return first if self.num_teachers == 1 else TwoTeachers(first, self._second_teacher())
+
+    def _second_teacher(self) -> Teacher:
+        folder = self.folder / "second teacher"
+        if not (folder / "trained").exists():
+            train_teacher(["--out", str(folder), "--seed", str(SECOND_SEED), "--threads", "1"])
+            write_bytes(folder / "trained", b"")
+        return load_teacher(f"local-dir:{folder}")
 
     @cached_property
     def digest(self) -> str:
         content = f"{beetles.LOCK.read_text(encoding='utf-8')} {IMAGES_PER_SPECIES} {HELD_OUT} {POOL} {POOL_SEED}"
+        if self.num_teachers > 1:
+            content += f" {self.teacher.digest}"
+        if self.has_pairs:
+            content += f" {self.phrases}"
         return hashlib.sha256(content.encode()).hexdigest()
 
     def image_index(self, group: str, num_images: int = 3, num_pool: int = 0) -> ImageIndex:
@@ -63,7 +95,10 @@ class BeetleWorld(World):
 
     @cached_property
     def phrases(self) -> list[tuple[str, ...]]:
-        return [bank_texts(one.name, LabelAttributes(one.sentence, one.phrases)) for one in beetles.species()]
+        return [
+            bank_texts(one.name, LabelAttributes(one.sentence, _pairs(one) if self.has_pairs else one.phrases))
+            for one in beetles.species()
+        ]
 
     def measured_teacher(self, group: str, text: TextKind) -> tuple[float, float]:
         """The accuracy of the teacher on held-out images of the seen species, and on `group`."""
@@ -95,6 +130,15 @@ class BeetleWorld(World):
     @cached_property
     def _measured(self) -> dict[tuple[str, TextKind], tuple[float, float]]:
         return {}
+
+
+def _pairs(one: beetles.BeetleSpecies) -> tuple[str, ...]:
+    """A phrase for each pair of parts, such as `a split tail and short legs`."""
+    rng = Random(f"pairs {one.name}")
+    return tuple(
+        f"{phrase(rng, one.beetle, first)} and {phrase(rng, one.beetle, second)}"
+        for first, second in combinations(DESCRIBED, 2)
+    )
 
 
 def prepare_beetles(folder: Path) -> BeetleWorld:

@@ -30,7 +30,16 @@ THREE = ("cls", "mse", "im_cst")
 STRONG = {"rand_ops": 1, "rand_magnitude": 6, "colour": 0.3, "erase": 0.25, "teacher": "all"}
 
 
-def _arm(name: str, title: str, *, text: TextKind = "sentence", num_pool: int = 0, **changes: object) -> TrainingArm:
+def _arm(
+    name: str,
+    title: str,
+    *,
+    text: TextKind = "sentence",
+    num_pool: int = 0,
+    num_teachers: int = 1,
+    has_pairs: bool = False,
+    **changes: object,
+) -> TrainingArm:
     settings = {**BASE, "view": "live", "measured_epochs": 1, "threads": 1, "losses": only_losses(*THREE)} | changes
     return TrainingArm(
         name=name,
@@ -41,6 +50,8 @@ def _arm(name: str, title: str, *, text: TextKind = "sentence", num_pool: int = 
         uses_base=False,
         num_images=3,
         num_pool=num_pool,
+        num_teachers=num_teachers,
+        has_pairs=has_pairs,
     )
 
 
@@ -68,6 +79,13 @@ _ARMS = [
         losses=only_losses(*THREE, "phrase_kl"),
         phrase_top_k=256,
         phrases="all",
+    ),
+    _arm(
+        "phrases in pairs",
+        "a bank of thousands of pairs of phrases, of seen labels",
+        losses=only_losses(*THREE, "phrase_kl"),
+        phrase_top_k=256,
+        has_pairs=True,
     ),
     _arm("vlalign", "L-vlalign, the paper's fourth term", losses=only_losses(*THREE, "vlalign")),
     _arm("mixup", "mixup of half of the images", mix="mixup"),
@@ -102,6 +120,7 @@ _ARMS = [
         ema_decay=0.99,
     ),
     _arm("tuned teacher", "a linear map of the teacher's features, learned on seen labels", tuned_teacher=1.0),
+    _arm("two teachers", "a second teacher, and a head of the student for each", num_teachers=2),
     _arm("averaged", "exponential moving average of the weights", average="ema", ema_decay=0.99),
     _arm("mean of phrases", "the mean over a text for each phrase as target", text="phrases"),
     _arm(
@@ -184,6 +203,7 @@ def report(
         f"|---|---|---|---{'|---|---' * len(groups)}|---|---|",
         *_teacher(world, groups),
         *_tuned_teacher(records, world, groups),
+        *_two_teachers(records, world, groups),
         *(
             _line([one for one in records if one["arm"] == name], world, groups)
             for name in dict.fromkeys(one["arm"] for one in records)
@@ -213,6 +233,18 @@ def _tuned_teacher(records: Sequence[ArmRecord], world: BeetleWorld, groups: Seq
     return rows
 
 
+def _two_teachers(records: Sequence[ArmRecord], world: BeetleWorld, groups: Sequence[str]) -> list[str]:
+    """A row for each arm with two teachers: their joint accuracy."""
+    rows = []
+    for name in dict.fromkeys(one["arm"] for one in records):
+        arm = HARDER_ARMS[name]
+        if arm.num_teachers > 1:
+            measured = [world.for_arm(arm).measured_teacher(group, arm.text) for group in groups]
+            cells = "".join(f" | {unseen:.1%} | " for _, unseen in measured)
+            rows.append(f"| the teachers of {name} | | {arm.text} | {measured[0][0]:.1%}{cells} | | |")
+    return rows
+
+
 def _line(records: Sequence[ArmRecord], world: BeetleWorld, groups: Sequence[str]) -> str:
     arm = HARDER_ARMS[records[0]["arm"]]
     seen = [part["accuracy"] for one in records if (part := one["groups"][groups[0]]["id"]) is not None]
@@ -221,7 +253,7 @@ def _line(records: Sequence[ArmRecord], world: BeetleWorld, groups: Sequence[str
     cells.append(_shown(mean_of(seen)))
     for group in groups:
         mean = mean_of([value for one in records if (value := unseen_accuracy(one, group)) is not None])
-        teacher = world.measured_teacher(group, arm.text)[1]
+        teacher = world.for_arm(arm).measured_teacher(group, arm.text)[1]
         cells += [_shown(mean), f"{mean.value / teacher:.0%}"]
     cells.append(f"{records[0]['steps']:,}")
     cells.append(f"{sum(one['seconds'] for one in records) / len(records) / 60:.1f}")

@@ -40,7 +40,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DISTILL = ROOT / "distill"
 # These show, store or start a run, and do not affect its numbers.
 EXCLUDED_MODULES = {"__main__", "benefit", "bundle", "cli", "model_names", "loggers"}
-OWN_FILES = tuple(Path(__file__).resolve().with_name(name) for name in ("run.py", "world.py", "beetle_world.py"))
+_OWN_NAMES = ("run.py", "world.py", "beetle_world.py", "two_teachers.py")
+OWN_FILES = tuple(Path(__file__).resolve().with_name(name) for name in _OWN_NAMES)
 SAVE_EVERY_S = 20.0
 NO_HOOKS = TrainHooks()
 
@@ -122,6 +123,7 @@ def run_arm(
 
     `hooks`: `on_step` and `should_stop`. Raises Stopped when `should_stop()` is true; the training state is saved.
     """
+    world = world.for_arm(arm)
     key = record_key(arm, seed, world, groups)
     file = results / f"{key}.json"
     if file.exists():

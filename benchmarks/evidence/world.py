@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from random import Random
+from typing import Self
 
+from benchmarks.evidence.arms import TrainingArm
 from distill.data.atomic_files import write_bytes
 from distill.data.dataset.scan import scan
 from distill.data.image_index import ImageIndex, Item
@@ -52,6 +54,12 @@ class World:
         """Digest of the frozen field guide and of the images that are used."""
         content = f"{LOCK.read_text(encoding='utf-8')} {sorted(IMAGES_PER_SPECIES.items())} {HELD_OUT} {SEED}"
         return hashlib.sha256(content.encode()).hexdigest()
+
+    def for_arm(self, arm: TrainingArm) -> Self:
+        """The inputs of an arm. Raises ValueError for a second teacher and for pairs of phrases."""
+        if arm.num_teachers > 1 or arm.has_pairs:
+            raise ValueError(f"{arm.name}: the field guide has one teacher, and no pairs of phrases")
+        return self
 
     @cached_property
     def phrases(self) -> list[tuple[str, ...]]:

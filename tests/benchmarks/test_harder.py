@@ -4,17 +4,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch.nn.functional import normalize
 
 from benchmarks.evidence import beetle_world, harder, run
 from benchmarks.evidence.arms import only_losses
 from benchmarks.evidence.beetle_world import BeetleWorld, prepare_beetles
 from benchmarks.evidence.harder import HARDER_ARMS, main, with_epochs
+from benchmarks.evidence.two_teachers import TwoTeachers
+from benchmarks.evidence.world import World
+from distill.teacher.teacher import load_teacher
 from examples.beetles import world as beetles
 
 
 def test_every_arm_is_a_different_training_for_the_same_epochs() -> None:
     arms = [with_epochs(arm, 7) for arm in HARDER_ARMS.values()]
-    assert len({repr((arm.config(0), arm.text, arm.num_pool)) for arm in arms}) == len(arms)
+    different = {repr((one.config(0), one.text, one.num_pool, one.num_teachers, one.has_pairs)) for one in arms}
+    assert len(different) == len(arms)
     assert {arm.config(3).schedule.epochs for arm in arms} == {7}
     assert {arm.config(3).system.seed for arm in arms} == {3}
     assert not any("," in name for name in HARDER_ARMS)
@@ -72,6 +78,34 @@ def test_the_command_trains_reports_and_repeats_nothing(
     monkeypatch.setattr(run, "train", fail)
     assert main(command) == 0
     assert capsys.readouterr().out == printed
+
+
+def test_a_feature_of_two_teachers_has_the_mean_of_their_cosines(small: BeetleWorld) -> None:
+    first, second = (load_teacher(f"local-dir:{beetle_world.TEACHER}") for _ in range(2))
+    with torch.no_grad():
+        for weight in second.text_tower().parameters():
+            weight.mul_(1.1)
+    both, images = TwoTeachers(first, second), torch.rand(3, 3, 64, 64)
+    texts = ["a red beetle", "a blue beetle"]
+    cosines = torch.stack(
+        [normalize(one.encode_images(images)) @ one.encode_text(texts).T for one in (both, first, second)]
+    )
+    assert not torch.allclose(cosines[1], cosines[2], atol=0.01)
+    torch.testing.assert_close(cosines[0], cosines[1:].mean(0))
+    assert (both.width, len(both.encode_text(texts)[0])) == (2 * first.width, 2 * first.width)
+    second.preprocess_digest = "other"
+    with pytest.raises(ValueError, match="differ in their preprocessing"):
+        TwoTeachers(first, second)
+
+
+def test_pairs_of_phrases_are_a_larger_bank_with_its_own_records(small: BeetleWorld) -> None:
+    pairs = small.for_arm(HARDER_ARMS["phrases in pairs"])
+    assert {len(texts) for texts in small.phrases} == {7}
+    assert {len(texts) for texts in pairs.phrases} == {21}
+    assert pairs.digest != small.digest
+    assert pairs.for_arm(HARDER_ARMS["phrases"]).digest == small.digest
+    with pytest.raises(ValueError, match="the field guide has one teacher"):
+        World(small.folder).for_arm(HARDER_ARMS["two teachers"])
 
 
 def test_an_unknown_arm_is_named(capsys: pytest.CaptureFixture[str]) -> None:
