@@ -174,10 +174,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"python -m benchmarks.evidence.harder --arms '{options.arms}' --epochs {options.epochs} "
         f"--seeds {options.seeds} --groups {options.groups}"
     )
-    text = report(records, world, groups, epochs=options.epochs, command=command)
+    title = f"{options.epochs} epochs"
+    title += "" if options.seeds == "0" else f", seeds {options.seeds}"
+    title += "" if options.groups == "validation" else f", {options.groups}"
+    text = report(records, world, groups, title=title, command=command)
     print(text)
     if options.write:
-        put_part(options.write / "evidence.md", f"{PART}, {options.epochs} epochs", text)
+        put_part(options.write / "evidence.md", f"{PART}, {title}", text)
     return 0
 
 
@@ -186,10 +189,8 @@ def with_epochs(arm: TrainingArm, epochs: int) -> TrainingArm:
     return replace(arm, changes={**arm.changes, "epochs": epochs})
 
 
-def report(
-    records: Sequence[ArmRecord], world: BeetleWorld, groups: Sequence[str], *, epochs: int, command: str
-) -> str:
-    """The section: the teacher, and a row for each arm."""
+def report(records: Sequence[ArmRecord], world: BeetleWorld, groups: Sequence[str], *, title: str, command: str) -> str:
+    """The section: the teacher, and a row for each arm. `title`: epochs, seeds and groups."""
     head = "".join(f" | unseen, {group} | of its teacher" for group in groups)
     seeds = ", ".join(dict.fromkeys(str(one["seed"]) for one in records))
     introduction = (
@@ -209,7 +210,7 @@ def report(
             for name in dict.fromkeys(one["arm"] for one in records)
         ),
     ]
-    return "\n\n".join([f"## Students that generalise, {epochs} epochs", introduction, "\n".join(rows)])
+    return "\n\n".join([f"## Students that generalise, {title}", introduction, "\n".join(rows)])
 
 
 def _teacher(world: BeetleWorld, groups: Sequence[str]) -> list[str]:
