@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import pytest
-
 from tests.api.conftest import Service
 from tests.api.jobs.test_job_requests import TEACHER, create_checkpoint
 from tests.api.published import store_contents
@@ -50,13 +48,3 @@ def test_an_evaluation_with_more_shots_than_images_is_refused(service: Service) 
     others = service.post("/v1/datasets", dataset | {"name": "other", "split": SPLIT | {"ood": [], "held_out": 0.9}})
     problem = service.rejection("/v1/jobs", body | {"dataset_id": others["id"], "shots": 1})
     assert "there are no OOD labels" in problem["detail"]
-
-
-@pytest.mark.parametrize("config", [{}, {"protocol": "closed_set"}])
-def test_the_index_is_not_read_without_shots(
-    service: Service, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    id = service.dataset(service.vocabulary())
-    monkeypatch.setattr("api.jobs.few_shot.Artefacts", None)
-    body = {"kind": "distill", "dataset_id": id, "teacher": TEACHER, "config": config}
-    service.post("/v1/jobs", body, status=202)
