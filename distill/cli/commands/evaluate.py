@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from distill.bundle.add_further import EVALUATION, save_further
+from distill.bundle.card.facts import plain
 from distill.bundle.card.further import further_markdown
 from distill.cli.classifier import load_classifier
 from distill.cli.commands.evaluate_arguments import EvaluateArguments
@@ -42,6 +43,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
         on_progress=console.progress,
         should_stop=should_stop,
         on_bad_image=lambda path, reason: console.message(f"left out {shown_path(path)}: {reason}"),
+        on_note=console.message,
     )
     for note in arguments.notes:
         console.message(note)
@@ -87,7 +89,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
         write_bytes(arguments.json_file, (json.dumps(found, indent=2) + "\n").encode())
     print(accuracy_table(teachers, evaluation))
     if arguments.has_further_sets:
-        print(f"\n{further_markdown(evaluation, has_plots=False)}")
+        print(f"\n{plain(further_markdown(evaluation, has_plots=False))}")
     if arguments.save:
         by_score = student.as_json().get("none_of_these_by_score", {})
         for name in save_further(arguments.bundle, arguments.manifest, student.further, by_score, outliers):
