@@ -23,8 +23,6 @@ from store.jobs.jobs import distill_spec
 from store.models import Dataset
 from store.settings import Settings
 
-CODE = "shots_unfit"
-
 
 def check_training(
     config: TrainConfig,
@@ -65,7 +63,7 @@ def _check(labels: Sequence[str], num_images: Mapping[int, int], shots: int, poi
     try:
         check_support({labels[label]: number for label, number in sorted(num_images.items())}, shots)
     except FewShotError as error:
-        raise unprocessable(CODE, str(error), pointer) from None
+        raise unprocessable("shots_unfit", str(error), pointer) from None
 
 
 def _num_images(

@@ -335,9 +335,8 @@ def _epoch_reporter(lease: LeaseRenewal, on_epoch: OnEpoch) -> OnEpoch:
             shown = [
                 f"{value:.1%} of {names[part]}" for part in names if (value := line["accuracy"].get(part)) is not None
             ]
-            lease.note(
-                f"epoch {epoch}: accuracy {', '.join(shown)}", type="metrics", epoch=epoch, accuracy=line["accuracy"]
-            )
+            measure = "mAP" if line.get("measure") == "mean_ap" else "accuracy"
+            lease.note(f"epoch {epoch}: {measure} {', '.join(shown)}", type="metrics", epoch=epoch, **line)
         return line
 
     return reported

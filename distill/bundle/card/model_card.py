@@ -13,12 +13,12 @@ from distill.bundle.card.facts import CardFacts, escape, input_digests, section,
 from distill.bundle.card.further import further_markdown
 from distill.bundle.card.header import card_header
 from distill.bundle.card.license import derive_license
-from distill.bundle.card.metrics import PART_NAMES, measured_parts, metrics_markdown
+from distill.bundle.card.metrics import PART_NAMES, last_epochs_sentence, measured_parts, metrics_markdown
 from distill.bundle.card.multi_label.markdown import MEASURE, precision_markdown, threshold_markdown
 from distill.bundle.card.settings import settings_markdown
 from distill.bundle.card.usage import usage_markdown
 from distill.bundle.card.weaknesses import weaknesses_markdown
-from distill.json_types import EvaluatedPart, EvaluationJSON, JSONObject, StudentEvaluation
+from distill.json_types import EvaluatedPart, EvaluationJSON, JSONObject, MultiLabelJSON, StudentEvaluation
 
 TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
 NUM_SHOWN_LABELS = 8
@@ -60,7 +60,7 @@ def model_card(facts: CardFacts) -> str:
         num_labels=f"{len(facts.labels):,}",
         measure=PER_CLASS if several is None else MEASURE,
         accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(section(facts.made_from, "config")),
-        metrics=metrics_markdown(facts.evaluation) if several is None else threshold_markdown(several),
+        metrics=metrics_markdown(facts.evaluation) if several is None else _precisions(facts.evaluation, several),
         plots=NO_PLOTS.format(reason=escape(facts.left_out["plots"])) if "plots" in facts.left_out else plots,
         further=further_markdown(facts.evaluation, has_plots="plots" not in facts.left_out),
         weaknesses=weaknesses_markdown(facts),
@@ -72,6 +72,11 @@ def model_card(facts: CardFacts) -> str:
         licence=licence.paragraph(str(initial.get("source", "not recorded")), facts.teacher),
     )
     return f"{card_header(facts, licence)}\n{body}"
+
+
+def _precisions(evaluation: StudentEvaluation, several: MultiLabelJSON) -> str:
+    last = last_epochs_sentence(evaluation.get("last_epochs"), has_several_labels=True)
+    return "\n\n".join((threshold_markdown(several), *last))
 
 
 def _initial_weights(initial: JSONObject) -> str:
