@@ -23,7 +23,7 @@ from api.readers.student_models import TEXT_GRAPH
 from api.routes.checkpoints import samples_of
 from limbeck.shared.bundle.open_set import OUTLIERS_FILE
 from limbeck.shared.labels import quoted
-from limbeck.shared.text import number
+from limbeck.shared.text import counted
 from store import resources
 from store.jobs import jobs
 from store.models import Checkpoint, CheckpointFile
@@ -211,7 +211,7 @@ def _figure_rows(figures: StudentFigures) -> list[Sequence[object]]:
     evaluation = figures.student.figures
     if last := evaluation.get("last_epochs"):
         means = map(formats.share, (last["id_accuracy"], last["ood_accuracy"], last["harmonic_mean"]))
-        rows.insert(1, (f"Mean over the last {number(len(last['epochs']), 'epoch')}", *means))
+        rows.insert(1, (f"Mean over the last {counted(len(last['epochs']), 'epoch')}", *means))
     if int8 := evaluation.get("onnx"):
         shown = (formats.share((int8.get(part) or {}).get("int8")) for part, _ in FIGURE_PARTS)
         rows.insert(1, ("Its int8 encoder (onnx/image-int8.onnx)", *shown))

@@ -13,7 +13,7 @@ from distill.json_types import (
     LabelSetJSON,
     LastEpochsJSON,
 )
-from limbeck.shared.text import number
+from limbeck.shared.text import counted
 
 NUM_CONFUSIONS = 20
 PART_NAMES: dict[EvaluatedPart, str] = {"id": "seen labels (held-out images)", "ood": "unseen labels"}
@@ -116,7 +116,7 @@ def last_epochs_sentence(last: LastEpochsJSON | None, *, has_several_labels: boo
         return []
     by_part = ((PART_NAMES["id"], last["id_accuracy"]), (PART_NAMES["ood"], last["ood_accuracy"]))
     accuracies = [f"{accuracy:.1%} on {title}" for title, accuracy in by_part if accuracy is not None]
-    start = f"Mean over the last {number(len(last['epochs']), 'epoch')}"
+    start = f"Mean over the last {counted(len(last['epochs']), 'epoch')}"
     start += " of the mean average precision" if has_several_labels else ", as arXiv:2307.03135 reports"
     return [
         f"{start}: {' and '.join(accuracies)}.\n"

@@ -18,7 +18,6 @@ from limbeck.shared.label_files.types import (
     LabelDraft,
     LabelFault,
     LabelFileError,
-    counted,
     examples,
     faults_error,
 )
@@ -31,6 +30,7 @@ from limbeck.shared.labels import (
     normalize,
     sense_fault,
 )
+from limbeck.shared.text import counted
 
 _LATIN = re.compile(r"[A-Z][a-z]{2,} [a-z]{3,}")
 _KIND_WORDS = {

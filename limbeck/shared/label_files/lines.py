@@ -21,8 +21,9 @@ from limbeck.shared.label_files.identifiers import (
 )
 from limbeck.shared.label_files.other_files import refuse_annotations
 from limbeck.shared.label_files.tables import plain_name
-from limbeck.shared.label_files.types import FileRow, LabelDraft, LabelFileError, counted, examples
+from limbeck.shared.label_files.types import FileRow, LabelDraft, LabelFileError, examples
 from limbeck.shared.labels import fold, numbered_lines
+from limbeck.shared.text import counted
 
 _SEPARATOR = r"(?:\s*[,;:|=\t]\s*|\s+-\s+|\s+)"
 _ARROW = r"\s*(?:->|=>|→)\s*"

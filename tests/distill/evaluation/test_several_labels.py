@@ -1,4 +1,4 @@
-"""Images with several labels are measured by mAP everywhere: after epochs, in checkpoints, and with the int8 encoder."""
+"""Images with several labels are measured by mAP everywhere: after epochs, in checkpoints and with int8 weights."""
 
 from pathlib import Path
 
