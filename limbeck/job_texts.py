@@ -39,7 +39,7 @@ def spend_text(spend: Spend | None, *, ended: bool = False) -> str:
     if spend.usd is None and not spend.tokens:  # an outage: no response had usage
         text = f"cost of {counted(spend.calls, 'call')} unknown"
     elif spend.usd is None:
-        text = f"{spend.tokens:,} tokens spent, price unknown"
+        text = f"{counted(spend.tokens, 'token')} spent, price unknown"
     else:
         text = f"{usd_text(spend.usd)} spent"
         if not ended and spend.projected_usd is not None and spend.projected_usd > spend.usd:
@@ -51,7 +51,9 @@ def spend_text(spend: Spend | None, *, ended: bool = False) -> str:
         caps.append(f"{spend.tokens:,} of {spend.cap_tokens:,} tokens")
     text += f" (cap {', '.join(caps)})" if caps else ""
     if spend.unconfirmed_calls:
-        most = f"{spend.unconfirmed_tokens:,} tokens" if not spend.unconfirmed_usd else usd_text(spend.unconfirmed_usd)
+        most = (
+            counted(spend.unconfirmed_tokens, "token") if not spend.unconfirmed_usd else usd_text(spend.unconfirmed_usd)
+        )
         lost = counted(spend.unconfirmed_calls, "call")
         text += f", of which at most {most} for at most {lost} in flight when a worker was lost"
     text += f", {counted(spend.repeated_calls, 'call')} repeated" if spend.repeated_calls else ""

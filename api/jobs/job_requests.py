@@ -29,6 +29,7 @@ from distill.config.training_estimate import TrainingEstimate, estimate_training
 from distill.data.image_index import ImageIndex
 from distill.data.splits import PARTS
 from distill.texts.text_templates import PromptOptions, TextKind
+from limbeck.shared.text import counted
 from store import resources, vocabularies
 from store.access import limits
 from store.access.principals import Principal
@@ -305,7 +306,7 @@ def _check_save_checkpoints(wanted: SaveCheckpoints | None, config: TrainConfig)
         return
     pointer, epochs = "/save_checkpoints/every_epochs", config.schedule.epochs
     if wanted.every_epochs > epochs and config.schedule.time_budget_s is None:
-        detail = f"the training has {epochs} epochs: nothing would be kept; name at most this number"
+        detail = f"the training has {counted(epochs, 'epoch')}: nothing would be kept; name at most this number"
         raise unprocessable("checkpoints_unfit", detail, pointer)
     if config.data.protocol == "closed_set":
         detail = "protocol closed_set trains a baseline without text targets, which has no checkpoints: leave them out"
@@ -325,7 +326,10 @@ def _check_ranks(config: TrainConfig, nproc: int, nnodes: int, *, num_images: in
         detail = f"batch_size {batch_size}, that of all ranks together, is no multiple of {parts} ({of}): change one"
         raise unprocessable("ranks_unfit", detail, pointer)
     if num_images < 2 * parts:
-        detail = f"{num_images} images to train on: at least two are needed for each of {parts} parts of a batch"
+        detail = (
+            f"{counted(num_images, 'image')} to train on: at least two are needed for each of "
+            f"{counted(parts, 'part')} of a batch"
+        )
         raise unprocessable("ranks_unfit", detail, pointer)
 
 

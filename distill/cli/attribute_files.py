@@ -22,6 +22,7 @@ from limbeck.shared.attribute_files.matching import Rule, assign, label_of_text
 from limbeck.shared.attribute_files.reading import FormatError, Reading
 from limbeck.shared.label_matching import is_identifier
 from limbeck.shared.labels import LabelPair, written
+from limbeck.shared.text import counted
 
 Lines = tuple[JSONObject, ...]
 """The attribute lines of one label, each with at least `kind` and `text`."""
@@ -101,7 +102,7 @@ def read_label2text(label2text: Path, sentences: Path | None) -> LabelsWithLines
     except FormatError as error:
         raise ValueError(f"{label2text if error.file == 'label2text' else sentences}: {error}") from None
     if len(rows) < 2:
-        raise ValueError(f"{label2text} holds {len(rows)} labels: at least two are needed")
+        raise ValueError(f"{label2text} holds {counted(len(rows), 'label')}: at least two are needed")
     return LabelsWithLines(
         labels=[row.label for row in rows],
         names=[row.name if row.sense and is_identifier(row.sense) else row.label for row in rows],

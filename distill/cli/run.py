@@ -64,6 +64,7 @@ from distill.training.loggers.run_log import RunLog
 from distill.training.loop import TrainResult, train
 from distill.training.metrics import StepMetrics
 from limbeck.shared.images.file_names import shown_path
+from limbeck.shared.text import counted
 
 NAMES: TextKind = "names"
 
@@ -188,7 +189,7 @@ def _distill(
         result = _train(session, inputs, ranks, run_log)
         if not ranks.is_first:
             return None
-        console.message(f"trained {result.steps} steps in {duration(result.seconds)}")
+        console.message(f"trained {counted(result.steps, 'step')} in {duration(result.seconds)}")
         return _measure_and_bundle_or_say(session, inputs, result, run_log)
 
 
@@ -256,12 +257,14 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> tuple[_Session, _Inp
     for note in arguments.notes:
         console.message(note)
     console.message(
-        f"{len(image_index)} images: {counts['train']} for training and {counts['held_out']} held out of "
+        f"{counted(len(image_index), 'image')}: {counts['train']} for training and {counts['held_out']} held out of "
         f"{counts['id_labels']} labels, {counts['ood']} of {counts['ood_labels']} unseen labels"
         + (f", {counts['unlabelled']} without labels" if "unlabelled" in counts else "")
     )
     teacher = load_teacher(arguments.teacher, device=str(choose_device(config.system.device)))
-    console.message(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens, {teacher.origin}")
+    console.message(
+        f"teacher {teacher.ref}: width {teacher.width}, {counted(teacher.context_length, 'token')}, {teacher.origin}"
+    )
     for note in teacher.notes:
         console.message(f"teacher {teacher.ref}: {note}")
     _report_student(session, teacher)
@@ -296,7 +299,9 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> tuple[_Session, _Inp
     if data.teacher_map is not None:
         _report_tuned_teacher(session, teacher, targets, data.teacher_map)
     if data.phrases is not None:
-        console.message(f"a bank of {len(data.phrases):,} attribute phrases ({config.objective.phrases} labels)")
+        console.message(
+            f"a bank of {counted(len(data.phrases), 'attribute phrase')} ({config.objective.phrases} labels)"
+        )
     if data.captioned is not None:
         console.message(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     session = replace(session, arguments=replace(arguments, config=choice.before_steps(data)))

@@ -9,6 +9,7 @@ from distill.teacher.teacher import Teacher
 from distill.texts.outliers import outlier_names, outlier_targets
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, TextKind, bank_texts, render, uses_name_only
+from limbeck.shared.text import counted
 
 
 def encode_texts(
@@ -18,7 +19,8 @@ def encode_texts(
     attributes = list(zip(arguments.names, map(LabelAttributes.of_lines, arguments.lines), strict=True))
     if name_only := [label for label, own in attributes if uses_name_only(kind, own)]:
         console.message(
-            f"{len(name_only)} labels have no attributes for {kind}; their names alone are used: "
+            f"{counted(len(name_only), 'label has', 'labels have')} no attributes for {kind}; their "
+            "names alone are used: "
             f"{', '.join(name_only[:5])}"
         )
     console.begin(f"texts ({kind})")
@@ -29,7 +31,7 @@ def encode_texts(
         hooks=hooks,
     )
     for text in targets.truncated[:5]:
-        console.message(f"shortened, {text.tokens} tokens: {text.prompt}")
+        console.message(f"shortened, {counted(text.tokens, 'token')}: {text.prompt}")
     if len(targets.truncated) > 5:
         console.message(f"and {len(targets.truncated) - 5} more texts were shortened")
     return targets

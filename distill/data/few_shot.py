@@ -13,6 +13,7 @@ from distill.config.batch_plan import BatchSplit as BatchSplit
 from distill.config.batch_plan import split_batch as split_batch
 from distill.data.counter_rng import Ints, shuffled
 from distill.data.image_index import ImageIndex
+from limbeck.shared.text import counted
 
 _FEW_SHOT = 0x5E  # RNG key that separates these samples from the shuffles of the passes
 
@@ -43,7 +44,7 @@ def check_support(num_images: Mapping[str, int], shots: int) -> None:
     too_few = [(label, number) for label, number in num_images.items() if number <= shots]
     if too_few:
         counts = ", ".join(f'"{label}" has {number}' for label, number in too_few[:5])
-        more = f" and {len(too_few) - 5} labels more" if len(too_few) > 5 else ""
+        more = f" and {counted(len(too_few) - 5, 'label')} more" if len(too_few) > 5 else ""
         raise FewShotError(f"each OOD label needs {shots} shots and an image to test on; {counts}{more}")
 
 

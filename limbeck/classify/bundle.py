@@ -22,6 +22,7 @@ from limbeck.shared.bundle.files import (
 )
 from limbeck.shared.bundle.open_set import OUTLIERS_FILE, OpenSetScore
 from limbeck.shared.labels import unique_names
+from limbeck.shared.text import counted
 
 Floats = npt.NDArray[np.float32]
 Among = Literal["all", "seen", "unseen"]
@@ -156,7 +157,8 @@ class Bundle:
         features = self._features(name)
         if features.shape != (num_labels, width):
             raise BundleError(
-                f"{self.folder / name} has the shape {features.shape}, but there are {num_labels} labels and the "
+                f"{self.folder / name} has the shape {features.shape}, but there are "
+                f"{counted(num_labels, 'label')} and the "
                 f"student has the width {width}: the files are of different bundles, download them again"
             )
         return features

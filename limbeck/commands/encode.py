@@ -12,6 +12,7 @@ from limbeck.commands.run_inputs import create_vocabulary, read_labels
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import TEACHER_HELP, Attributes, Concept, DryRun, Text, text_kind
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +74,7 @@ def encode(
         targets = client.text_targets.get((job.result or {})["text_targets_id"])
     if as_json:
         return print_json(targets.model_dump(mode="json"))
-    size = f"{targets.num_labels:,} labels, {targets.width} numbers each"
+    size = f"{counted(targets.num_labels, 'label')}, {counted(targets.width, 'number')} each"
     console.print(f"text targets {targets.id}: {size}", highlight=False, markup=False)
     console.print(f"next: limbeck texts download {targets.id} --out FOLDER", highlight=False, markup=False)
 

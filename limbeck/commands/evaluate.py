@@ -12,6 +12,7 @@ from limbeck.commands.refusals import refusals_by_option
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import TEACHER_HELP, Attributes, Concept, DryRun, Text, text_kind
+from limbeck.shared.text import counted
 
 
 def evaluate(
@@ -92,8 +93,11 @@ def evaluate(
     console.print(results_table(rows))
     if evaluation.get("retrieval"):
         accuracy = evaluation["retrieval"]["accuracy"]
-        console.print(f"with retrieval from {shots} images per label: {accuracy:.1%}", highlight=False)
+        console.print(f"with retrieval from {counted(shots, 'image')} per label: {accuracy:.1%}", highlight=False)
     for table in further_tables(evaluation):
         console.print(table)
     if left_out := evaluation.get("num_training_images"):
-        console.print(f"{left_out:,} images were left out: the student was trained on them", highlight=False)
+        console.print(
+            f"{counted(left_out, 'image was', 'images were')} left out: the student was trained on them",
+            highlight=False,
+        )

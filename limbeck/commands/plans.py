@@ -11,7 +11,7 @@ from limbeck.commands.common import BadInput
 from limbeck.commands.estimates import estimate_table, estimate_text
 from limbeck.commands.image_options import counts_text
 from limbeck.commands.quantities import size_text
-from limbeck.shared.text import time_text
+from limbeck.shared.text import counted, time_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +44,7 @@ def holds_bundle(folder: Path) -> bool:
 def print_plan(plan: "Plan", console: "Console") -> None:
     """What a whole job would do."""
     if plan.vocabulary is not None:
-        text = f"{plan.vocabulary.num_labels:,} labels{_reused(plan.vocabulary.same_id)}"
+        text = f"{counted(plan.vocabulary.num_labels, 'label')}{_reused(plan.vocabulary.same_id)}"
         console.print(text, highlight=False, markup=False)
     if plan.dataset is not None:
         text = f"{counts_text(plan.dataset.counts)}{_reused(plan.dataset.same_id)}"
@@ -71,11 +71,12 @@ def print_job_check(job: "JobCheck", console: "Console") -> None:
 def training_lines(training: "PlannedTraining") -> Iterator[str]:
     """What a training will do, and why its settings have their values."""
     yield (
-        f"{training.total_steps:,} steps of {training.batch_size:,} images, {training.steps_per_epoch:,} per epoch; "
-        f"the student sees {training.images_seen:,} images, and {training.measured:,} are measured"
+        f"{counted(training.total_steps, 'step')} of {counted(training.batch_size, 'image')}, "
+        f"{training.steps_per_epoch:,} per epoch; "
+        f"the student sees {counted(training.images_seen, 'image')}, and {training.measured:,} are measured"
     )
-    live = f", and {training.teacher_live:,} views for one step each" if training.teacher_live else ""
-    yield f"the teacher encodes {training.teacher_cached:,} views once (less if cached){live}"
+    live = f", and {counted(training.teacher_live, 'view')} for one step each" if training.teacher_live else ""
+    yield f"the teacher encodes {counted(training.teacher_cached, 'view')} once (less if cached){live}"
     features = "" if training.feature_bytes is None else f", the teacher's features {size_text(training.feature_bytes)}"
     yield f"decoded images take {training.decoded_bytes / 1e9:,.2f} GB on the worker{features}"
     if training.steps_s is not None:

@@ -28,6 +28,7 @@ from limbeck.commands.train_options import (
     train_config,
     training_job,
 )
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,7 +97,7 @@ def sweep(
         existing = _check(client, options, swept, set_)
         if dry_run:
             return _print_plan(console, swept, existing, as_json=as_json)
-        console.print(f"{len(swept)} trainings, at most {running} at the same time", highlight=False)
+        console.print(f"{counted(len(swept), 'training')}, at most {running} at the same time", highlight=False)
         results = _Sweep(client, console, options, running).run(swept)
     if as_json:
         print_json([result.as_json() for result in results])

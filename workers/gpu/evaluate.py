@@ -38,6 +38,7 @@ from distill.texts.outliers import outlier_targets
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets
 from limbeck.shared.images.background import WHITE
+from limbeck.shared.text import counted
 from store import resources
 from store.blobs import reading
 from store.blobs.writing import store_files
@@ -204,7 +205,10 @@ class _EvaluationRun:
             hooks=self.hooks,
         )
         if num_trained:
-            self.lease.note(f"{num_trained} images are left out: the student was trained on them", level="warning")
+            self.lease.note(
+                f"{counted(num_trained, 'image is', 'images are')} left out: the student was trained on them",
+                level="warning",
+            )
         student = load_bundled_student((self.folder / "checkpoint" / WEIGHTS).parent, config.data.background)
         further = further_sets(
             self.context,

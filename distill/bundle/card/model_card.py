@@ -19,6 +19,7 @@ from distill.bundle.card.settings import settings_markdown
 from distill.bundle.card.usage import usage_markdown
 from distill.bundle.card.weaknesses import weaknesses_markdown
 from distill.json_types import EvaluatedPart, EvaluationJSON, JSONObject, MultiLabelJSON, StudentEvaluation
+from limbeck.shared.text import counted
 
 TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
 NUM_SHOWN_LABELS = 8
@@ -117,13 +118,13 @@ def _unseen_label_notes(config: JSONObject) -> str:
     notes = []
     if protocol == "fine_tune":
         notes.append(
-            f"The student was fine-tuned on the first {shots} images of every unseen label; these\n"
+            f"The student was fine-tuned on the first {counted(shots, 'image')} of every unseen label; these\n"
             "images are not measured."
         )
     if protocol == "retrieval":
         notes.append(
             "Retrieval adds to the text of a label the teacher's features of the label's first "
-            f"{shots} images; these\nimages are not measured."
+            f"{counted(shots, 'image')}; these\nimages are not measured."
         )
     weight = losses.get("unseen")
     if isinstance(weight, int | float) and weight > 0:
@@ -143,7 +144,9 @@ def _label_list(labels: Sequence[str]) -> str:
 def _shortened_note(num_shortened: int) -> str:
     if num_shortened == 0:
         return ""
-    return f" {num_shortened:,} texts longer than the teacher's context were shortened or left out; the file lists all."
+    too_long = "longer than the teacher's context"
+    shortened = counted(num_shortened, f"text {too_long} was", f"texts {too_long} were")
+    return f" {shortened} shortened or left out; the file lists all."
 
 
 def _inputs_table(made_from: JSONObject) -> str:

@@ -29,6 +29,7 @@ from distill.texts.text_templates import LabelAttributes, TextKind, render
 from distill.training.device import choose_device
 from limbeck.shared.images.background import WHITE
 from limbeck.shared.images.file_names import shown_path
+from limbeck.shared.text import counted
 
 PUBLISHED_TEMPERATURE = 0.07
 
@@ -59,7 +60,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
     if arguments.trained_on.images is None:
         console.message("the bundle does not record its training images: make sure that none is measured")
     if num_trained:
-        console.message(f"{num_trained} images are left out: the student was trained on them")
+        console.message(f"{counted(num_trained, 'image is', 'images are')} left out: the student was trained on them")
     background = arguments.manifest["student"]["preprocess"].get("background", WHITE)
     student = measure_student(
         load_bundled_student(arguments.bundle / "image", background),

@@ -17,6 +17,7 @@ from limbeck.shared.label_files.identifiers import is_number
 from limbeck.shared.label_files.reader import read_label_file
 from limbeck.shared.label_files.types import FileLabel, LabelFileError
 from limbeck.shared.labels import quoted, written
+from limbeck.shared.text import counted
 
 _WHOLE = re.compile(r"(\d+)\.0+")
 _FIRST = {"indices_from_0": 0, "indices_from_1": 1}
@@ -75,8 +76,9 @@ def _by_index(labels: Sequence[str], values: Sequence[str], source: ImageSource)
     if wrong:
         shown = ", ".join(map(quoted, wrong[:5]))
         detail = (
-            f"{len(wrong)} labels are no index from {first} to {first + len(labels) - 1} ({shown}): images.labels_are "
-            f"is {source.labels_are}, and there are {len(labels)} labels"
+            f"{counted(len(wrong), 'label is', 'labels are')} no index from {first} to "
+            f"{first + len(labels) - 1} ({shown}): images.labels_are "
+            f"is {source.labels_are}, and there are {counted(len(labels), 'label')}"
         )
         raise FolderError("bad_index", detail, "/images/labels_are")
     return {value: labels[int(value) - first] for value in values}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from limbeck.shared.attribute_files.cleaning import UNUSUAL, clean_text, is_clean
+from limbeck.shared.text import counted
 
 MAX_FAULTS = 20
 Path = tuple[str | int, ...]
@@ -51,7 +52,7 @@ class FormatError(ValueError):
         if self.num_faults == 1:
             return [str(self.faults[0])]
         shown = f"; the first {len(self.faults)}" if self.num_faults > len(self.faults) else ""
-        return [f"{self.num_faults} faults{shown}:", *(f"  {fault}" for fault in self.faults)]
+        return [f"{counted(self.num_faults, 'fault')}{shown}:", *(f"  {fault}" for fault in self.faults)]
 
 
 @dataclass(kw_only=True)

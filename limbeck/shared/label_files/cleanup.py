@@ -236,9 +236,13 @@ def _give_senses(draft: LabelDraft) -> None:
             if id_kind(sense):
                 only_ids.append(f"{row.name} ({sense})")
     if given:
-        draft.note(f"{len(given):,} labels share their names and got a sense: {examples(given)}")
+        draft.note(
+            f"{counted(len(given), 'label shares', 'labels share')} their names and got a sense: {examples(given)}"
+        )
     if only_ids:
-        draft.warn(f"the sense of {len(only_ids):,} labels is only an id, which says nothing: replace it in the file")
+        draft.warn(
+            f"the sense of {counted(len(only_ids), 'label')} is only an id, which says nothing: replace it in the file"
+        )
 
 
 def _sense(row: FileRow, rows: Sequence[FileRow]) -> str:
@@ -271,7 +275,8 @@ def _check(draft: LabelDraft, fault_of_name: NameFault) -> None:
             faults.append(LabelFault(_repeated(draft, other), row.line, at, "sense", row.name))
     if len(first_of) > len(pairs) / 2 and len(pairs) > 3:
         detail = (
-            f"has {len(pairs):,} rows and only {counted(len(pairs) - len(first_of), 'different label')}: give each once"
+            f"has {counted(len(pairs), 'row')} and only "
+            f"{counted(len(pairs) - len(first_of), 'different label')}: give each once"
         )
         raise LabelFileError(f"{detail}; {faults_error(faults)}", faults[:MAX_FAULTS], len(faults))
     if faults:
