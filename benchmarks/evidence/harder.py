@@ -24,6 +24,7 @@ from benchmarks.evidence.statistics import Mean, mean_of
 from distill import Stopped
 from distill.cli.console import Console, duration
 from distill.texts.text_templates import TextKind
+from limbeck.shared.text import counted
 
 PART = "students that generalise"
 THREE = ("cls", "mse", "im_cst")
@@ -189,7 +190,7 @@ def report(
             for name in dict.fromkeys(one["arm"] for one in records)
         ),
     ]
-    return "\n\n".join([f"## Students that generalise, {epochs} epochs", introduction, "\n".join(rows)])
+    return "\n\n".join([f"## Students that generalise, {counted(epochs, 'epoch')}", introduction, "\n".join(rows)])
 
 
 def _teacher(world: BeetleWorld, groups: Sequence[str]) -> list[str]:

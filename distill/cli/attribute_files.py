@@ -84,10 +84,11 @@ def read_attributes(path: Path, labels: Sequence[str]) -> LabelsWithLines:
     for rule, how in ((Rule.NORMALIZED, "by normalisation"), (Rule.SHARED, "several senses, which all get its lines")):
         matched = [(written(*pairs[one.entry]), [labels[at] for at in one.labels]) for one in assignment.of_rule(rule)]
         if found := [f"{entry} → {', '.join(names)}" for entry, names in matched]:
-            notes.append(f"{len(found)} entries matched {how}: {_listed(found, len(found))}")
+            notes.append(f"{counted(len(found), 'entry', 'entries')} matched {how}: {_listed(found, len(found))}")
     if assignment.num_faults:
         details = [detail for _, detail in assignment.faults]
-        notes.append(f"{assignment.num_faults} entries are left out: {_listed(details, assignment.num_faults)}")
+        left_out = counted(assignment.num_faults, "entry is", "entries are")
+        notes.append(f"{left_out} left out: {_listed(details, assignment.num_faults)}")
     lines = [() if at is None else entries[at][1] for at in assignment.entry_of]
     return LabelsWithLines(labels=list(labels), names=list(labels), lines=lines, folder_map={}, notes=notes)
 

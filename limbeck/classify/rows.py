@@ -20,7 +20,6 @@ from limbeck.classify.bundle import LabelThreshold, NoneOfThese
 from limbeck.classify.student import Classification, LoadedStudent, ScoredLabel
 from limbeck.shared.bundle.open_set import OpenSetScore
 from limbeck.shared.images.file_names import json_line, shown_path
-from limbeck.shared.text import counted
 
 Format = Literal["table", "jsonl", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -91,7 +90,7 @@ def threshold_text(threshold: NoneOfThese) -> str:
         text = f"{NONE_OF_THESE}: the score {threshold.score} is below {threshold.threshold:.3f}"
     if threshold.false_alarm_rate is None:
         return text
-    images = counted(threshold.num_images, "held-out image") if threshold.num_images else "held-out images"
+    images = f"{threshold.num_images:,} held-out images" if threshold.num_images else "held-out images"
     return f"{text}. Of {images} of known labels, {threshold.false_alarm_rate:.1%} are wrongly called so"
 
 
@@ -101,8 +100,7 @@ def label_threshold_text(threshold: LabelThreshold) -> str:
     if threshold.precision is None or threshold.recall is None:
         return text
     return (
-        f"{text}. On {counted(threshold.num_images, 'held-out image')}, {threshold.precision:.1%} of "
-        "such seen labels are "
+        f"{text}. On {threshold.num_images:,} held-out images, {threshold.precision:.1%} of such seen labels are "
         f"right, and {threshold.recall:.1%} of the right ones are found"
     )
 

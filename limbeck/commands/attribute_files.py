@@ -106,13 +106,21 @@ def report_lines(report: "ImportReport", encoding: str) -> Iterator[str]:
     encoding = encoding or report.encoding
     yield f"read as {report.read_as}" + (f" ({encoding})" if encoding not in ("", "UTF-8") else "")
     counts = (
-        (report.normalized_texts, "texts with normalised white space or invisible characters"),
-        (report.normalized_labels, "labels with normalised white space or invisible characters"),
-        (report.dropped_characters, "characters dropped"),
-        (report.empty_texts, "empty texts dropped"),
-        (report.repeated_texts, "repeated texts, which are kept"),
+        (
+            report.normalized_texts,
+            "text with normalised white space or invisible characters",
+            "texts with normalised white space or invisible characters",
+        ),
+        (
+            report.normalized_labels,
+            "label with normalised white space or invisible characters",
+            "labels with normalised white space or invisible characters",
+        ),
+        (report.dropped_characters, "character dropped", "characters dropped"),
+        (report.empty_texts, "empty text dropped", "empty texts dropped"),
+        (report.repeated_texts, "repeated text, which is kept", "repeated texts, which are kept"),
     )
-    yield from (f"{number:,} {noun}" for number, noun in counts if number)
+    yield from (counted(number, noun, nouns) for number, noun, nouns in counts if number)
     yield f"{counted(report.num_exact, 'label')} matched exactly"
     for number, matches, how in (
         (report.num_normalized, report.normalized, "by normalisation"),

@@ -17,8 +17,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from limbeck.shared.text import counted
-
 MAX_LABEL_CHARS = 200
 MAX_SENSE_CHARS = 500
 MAX_DOMAIN_CHARS = 200
@@ -54,7 +52,7 @@ def text_fault(text: str, max_chars: int) -> str | None:
     if all(character.isspace() or character in _JOINERS for character in text):
         return "is blank"
     if len(text) > max_chars:
-        return f"has {counted(len(text), 'character')}; at most {max_chars} are allowed"
+        return f"has {len(text)} characters; at most {max_chars} are allowed"
     if text.isprintable():
         return None
     invalid = next(filter(is_invalid_character, text), None)

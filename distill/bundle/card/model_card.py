@@ -114,17 +114,17 @@ def _accuracy_row(name: str, evaluation: EvaluationJSON, measured: Iterable[Eval
 def _unseen_label_notes(config: JSONObject) -> str:
     """What the training used of the unseen labels; `config`: `distill.config.train_config.TrainConfig` as JSON."""
     data, losses = section(config, "data"), section(section(config, "objective"), "losses")
-    shots, protocol = data.get("shots", 0), data.get("protocol")
+    shots, protocol = data.get("shots"), data.get("protocol")
+    images = counted(shots if isinstance(shots, int) else 0, "image")
     notes = []
     if protocol == "fine_tune":
         notes.append(
-            f"The student was fine-tuned on the first {counted(shots, 'image')} of every unseen label; these\n"
-            "images are not measured."
+            f"The student was fine-tuned on the first {images} of every unseen label; these\nimages are not measured."
         )
     if protocol == "retrieval":
         notes.append(
             "Retrieval adds to the text of a label the teacher's features of the label's first "
-            f"{counted(shots, 'image')}; these\nimages are not measured."
+            f"{images}; these\nimages are not measured."
         )
     weight = losses.get("unseen")
     if isinstance(weight, int | float) and weight > 0:

@@ -1,5 +1,6 @@
 """Matches folder names, listed names and label values to the labels of a vocabulary, by one set of rules. No torch."""
 
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
@@ -18,7 +19,8 @@ class LabelMatcher:
     """Looks up names among `labels`: by `folder_map` (folder name to label), else exactly, else by `dataset_form`,
     else by `loose_form`, else by `label_ids`, the identifiers and aliases of each label.
 
-    Raises FolderError `unknown_label` if `folder_map` maps folders to labels that are not in `labels`.
+    Texts of `folder_map` may be in another Unicode normal form than folders and labels: disks of macOS decompose accents.
+    Raises FolderError `unknown_label` if it maps folders to labels that are not in `labels`.
     """
 
     def __init__(
@@ -28,7 +30,7 @@ class LabelMatcher:
         label_ids: Sequence[LabelIds | None] | None = None,
     ) -> None:
         self.labels = labels
-        self.folder_map = folder_map or {}
+        self.folder_map = {_composed(folder): _composed(label) for folder, label in (folder_map or {}).items()}
         self._exact = _positions(labels, str)
         self._normalised = _positions(labels, dataset_form)
         self._loose = _positions(labels, loose_form)
@@ -51,7 +53,7 @@ class LabelMatcher:
 
     def is_mapped(self, folder: str) -> bool:
         """Whether `folder_map` gives the label of a folder."""
-        return folder in self.folder_map
+        return _composed(folder) in self.folder_map
 
     def find(self, name: str) -> list[int]:
         """Indices of the labels called `name`, without `folder_map`."""
@@ -66,8 +68,8 @@ class LabelMatcher:
     def of_value(self, value: str, aliases: Iterable[str] = ()) -> list[int]:
         """Indices of the labels that a folder or label value can mean: by `folder_map`, its name, or the first of its
         `aliases` that names a label."""
-        if value in self.folder_map:
-            return self._exact[self.folder_map[value]]
+        if self.is_mapped(value):
+            return self._exact[self.folder_map[_composed(value)]]
         return next((found for name in (value, *aliases) if (found := self.find(name))), [])
 
     def near(self, name: str) -> list[str]:
@@ -110,6 +112,10 @@ class LabelMatcher:
     @cached_property
     def _index(self) -> LabelIndex:
         return LabelIndex([(label, None) for label in self.labels])
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _positions(labels: Sequence[str], key: Callable[[str], str]) -> dict[str, list[int]]:

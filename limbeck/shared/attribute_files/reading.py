@@ -73,16 +73,24 @@ class ReadReport:
     def lines(self) -> list[str]:
         """The report for a terminal: only what is not zero."""
         counts = (
-            (self.normalized_texts, "texts with normalised white space or invisible characters"),
-            (self.normalized_labels, "labels with normalised white space or invisible characters"),
-            (self.dropped_characters, "characters dropped"),
-            (self.empty_texts, "empty texts dropped"),
-            (self.repeated_texts, "repeated texts, which are kept"),
-            (self.left_out, "faults, whose texts or labels are left out"),
+            (
+                self.normalized_texts,
+                "text with normalised white space or invisible characters",
+                "texts with normalised white space or invisible characters",
+            ),
+            (
+                self.normalized_labels,
+                "label with normalised white space or invisible characters",
+                "labels with normalised white space or invisible characters",
+            ),
+            (self.dropped_characters, "character dropped", "characters dropped"),
+            (self.empty_texts, "empty text dropped", "empty texts dropped"),
+            (self.repeated_texts, "repeated text, which is kept", "repeated texts, which are kept"),
+            (self.left_out, "fault, whose text or label is left out", "faults, whose texts or labels are left out"),
         )
         encoding = f" ({self.encoding})" if self.encoding not in ("", "UTF-8") else ""
         head = [f"read as {self.read_as}{encoding}"] if self.read_as else []
-        found = [f"{number:,} {noun}" for number, noun in counts if number]
+        found = [counted(number, noun, nouns) for number, noun, nouns in counts if number]
         faults = [f"left out: {fault}" for fault in self.faults]
         more = [f"left out: {self.left_out - len(faults):,} more"] if self.left_out > len(faults) else []
         return [*head, *found, *faults, *more, *(f"warning: {warning}" for warning in self.warnings)]

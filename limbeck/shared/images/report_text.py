@@ -122,13 +122,13 @@ def _duplicate_text(counts: DuplicateCounts) -> str:
         return "none"
     text = f"{counted(counts.num_images, 'image')} of {counted(counts.num_groups, 'picture')}"
     for number, what in (
-        (counts.across_parts, "pictures in several parts"),
-        (counts.seen_and_unseen, "under a seen and an unseen label"),
-        (counts.contradictory, "under several labels"),
-        (counts.num_moved, "images moved to training"),
-        (counts.num_left_out, "images left out"),
+        (counts.across_parts, f"{counted(counts.across_parts, 'picture')} in several parts"),
+        (counts.seen_and_unseen, f"{counts.seen_and_unseen:,} under a seen and an unseen label"),
+        (counts.contradictory, f"{counts.contradictory:,} under several labels"),
+        (counts.num_moved, f"{counted(counts.num_moved, 'image')} moved to training"),
+        (counts.num_left_out, f"{counted(counts.num_left_out, 'image')} left out"),
     ):
-        text += f"; {number:,} {what}" if number else ""
+        text += f"; {what}" if number else ""
     return text
 
 

@@ -21,6 +21,7 @@ from limbeck.shared.label_files.types import (
     examples,
     faults_error,
 )
+from limbeck.shared.label_matching import dataset_form
 from limbeck.shared.labels import (
     LabelPair,
     duplicates,
@@ -84,6 +85,7 @@ def clean_labels(draft: LabelDraft, fault_of_name: NameFault | None = None) -> l
     for row in draft.rows:
         row.name, row.sense = normalize(row.name), normalize(row.sense)
     _check(draft, fault_of_name or (lambda name, _: name_fault(name)))
+    _warn_of_spellings(draft)
     return [_label(row) for row in draft.rows]
 
 
@@ -216,6 +218,18 @@ def _refuse_ids(draft: LabelDraft) -> None:
     weak = [name for name in names if id_kind(name)]
     if weak:
         draft.warn(f"{counted(len(weak), 'label')} may be an id or a number, not a name: {examples(weak)}")
+
+
+def _warn_of_spellings(draft: LabelDraft) -> None:
+    """Warn of labels that differ in their spelling alone, as folders are compared: `Great_Tit` and `great tit`."""
+    by_form: dict[str, dict[str, None]] = {}
+    for row in draft.rows:
+        by_form.setdefault(dataset_form(row.name), {})[fold(row.name)] = None
+    if alike := [" = ".join(names) for names in by_form.values() if len(names) > 1]:
+        draft.warn(
+            f"{counted(len(alike), 'name is', 'names are')} written in several ways, each of which is a label of its "
+            f"own: {examples(alike)}; keep one, or give each a sense"
+        )
 
 
 def _give_senses(draft: LabelDraft) -> None:

@@ -50,7 +50,7 @@ def test_errors_in_label2text_name_the_line(text: str, line: int, message: str) 
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("One.\n", 2, "has 1 lines for 2 labels"),
+        ("One.\n", 2, "has 1 line for 2 labels"),
         ("One.\nTwo.\nThree.\n", 3, "has 3 lines for 2 labels"),
         ("One.\nTwo.\n\n", 3, "has 3 lines for 2 labels"),
         ("One.\n" + "x" * 6_000, 2, "has 6000 characters"),

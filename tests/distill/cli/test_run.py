@@ -50,7 +50,7 @@ def test_whole_run_is_not_repeated(command: list[str], tmp_path: Path, capsys: p
     assert "training: epoch 2/2" in first.err
     assert "a bank of 2 attribute phrases (seen labels)" in first.err
     assert re.search(r"the tuned teacher: seen labels [\d.]+% -> [\d.]+%, unseen labels [\d.]+% -> [\d.]+%", first.err)
-    assert "1 labels have no attributes for phrases; their names alone are used: blue jay" in first.err
+    assert "1 label has no attributes for phrases; their names alone are used: blue jay" in first.err
     assert "24 tokens, weights open_clip_model.safetensors (" in first.err
     table = first.out.splitlines()
     assert [line.split()[0] for line in table[1:5]] == ["teacher", "teacher", "student", "chance"]

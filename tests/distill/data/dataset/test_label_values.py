@@ -38,7 +38,7 @@ def test_numbers_that_seem_to_count_from_1_are_noted_or_refused(tmp_path: Path) 
     assert "no image has the index 0: do the indices count from 1?" in scanned.listing.notes
     error = source_error(write(tmp_path, FROM_1), labels_are="indices_from_0")
     assert (error.code, error.pointer) == ("bad_index", "/images/labels_are")
-    assert '1 labels are no index from 0 to 3 ("4")' in error.detail
+    assert '1 label is no index from 0 to 3 ("4")' in error.detail
 
 
 @pytest.mark.parametrize(

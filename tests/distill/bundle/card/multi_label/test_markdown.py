@@ -75,7 +75,7 @@ def test_weaknesses_name_the_worst_labels_and_what_was_not_measured() -> None:
     assert "| car | 72.4% | 9 |" in card
     assert "cat\\|dog" in card
     assert "Average precision on labels that the training did not see was not measured." in card
-    assert "1 labels were measured on fewer than 10 images each" in card
+    assert "1 label was measured on fewer than 10 images each" in card
     assert "2 of 4 labels have no image in the evaluation." in card
     assert "confusions.png" not in card
 
