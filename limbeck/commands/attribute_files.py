@@ -105,6 +105,7 @@ def report_lines(report: "ImportReport", encoding: str) -> Iterator[str]:
     """The report of an import for a terminal: only what is not zero."""
     encoding = encoding or report.encoding
     yield f"read as {report.read_as}" + (f" ({encoding})" if encoding not in ("", "UTF-8") else "")
+    normalised = "with normalised white space or invisible characters"
     counts = (
         (
             report.normalized_texts,

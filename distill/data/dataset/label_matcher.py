@@ -19,7 +19,7 @@ class LabelMatcher:
     """Looks up names among `labels`: by `folder_map` (folder name to label), else exactly, else by `dataset_form`,
     else by `loose_form`, else by `label_ids`, the identifiers and aliases of each label.
 
-    Texts of `folder_map` may be in another Unicode normal form than folders and labels: disks of macOS decompose accents.
+    Texts of `folder_map` may be in another Unicode normal form than folders and labels: macOS decomposes accents.
     Raises FolderError `unknown_label` if it maps folders to labels that are not in `labels`.
     """
 

@@ -72,6 +72,7 @@ class ReadReport:
 
     def lines(self) -> list[str]:
         """The report for a terminal: only what is not zero."""
+        normalised = "with normalised white space or invisible characters"
         counts = (
             (
                 self.normalized_texts,

@@ -21,9 +21,9 @@ from limbeck.shared.label_files.types import (
     examples,
     faults_error,
 )
-from limbeck.shared.label_matching import dataset_form
 from limbeck.shared.labels import (
     LabelPair,
+    dataset_form,
     duplicates,
     fold,
     missing_senses,
