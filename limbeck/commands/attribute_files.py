@@ -107,16 +107,8 @@ def report_lines(report: "ImportReport", encoding: str) -> Iterator[str]:
     yield f"read as {report.read_as}" + (f" ({encoding})" if encoding not in ("", "UTF-8") else "")
     normalised = "with normalised white space or invisible characters"
     counts = (
-        (
-            report.normalized_texts,
-            "text with normalised white space or invisible characters",
-            "texts with normalised white space or invisible characters",
-        ),
-        (
-            report.normalized_labels,
-            "label with normalised white space or invisible characters",
-            "labels with normalised white space or invisible characters",
-        ),
+        (report.normalized_texts, f"text {normalised}", f"texts {normalised}"),
+        (report.normalized_labels, f"label {normalised}", f"labels {normalised}"),
         (report.dropped_characters, "character dropped", "characters dropped"),
         (report.empty_texts, "empty text dropped", "empty texts dropped"),
         (report.repeated_texts, "repeated text, which is kept", "repeated texts, which are kept"),

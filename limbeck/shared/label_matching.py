@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from limbeck.shared.label_files.identifiers import id_kind
-from limbeck.shared.labels import LabelPair, dataset_form, fold, label_key, quoted, readings, written
+from limbeck.shared.labels import LabelPair, fold, label_key, quoted, readings, written
+from limbeck.shared.labels import dataset_form as dataset_form
 from limbeck.shared.labels import without_number as without_number
 
 MatchRule = Literal["exact", "normalized", "map"]

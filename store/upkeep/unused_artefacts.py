@@ -161,8 +161,8 @@ def _require_known_owner(tx: Session, owners: set[str]) -> None:
             return
     if ordered:
         raise DatabaseUnusable(
-            f"the artefact store has files of {counted(len(ordered), 'part or dataset', 'parts and datasets')}, of which "
-            "this database knows none: "
+            f"the artefact store has files of {counted(len(ordered), 'part or dataset', 'parts and datasets')}, of "
+            "which this database knows none: "
             "set LIMBECK_DATABASE_URL and LIMBECK_ARTEFACTS_URL to those of one service"
         )
 

@@ -99,7 +99,7 @@ def one_part_each(items: Iterable[Item], notes: list[str]) -> list[Item]:
         )
     if num_left_out:
         notes.append(
-            f"{counted(num_left_out, 'OOD image is', 'OOD images are')} left out, because they also show a label that "
-            "is trained on"
+            f"{counted(num_left_out, 'OOD image is', 'OOD images are')} left out because of another label, which is "
+            "trained on"
         )
     return kept

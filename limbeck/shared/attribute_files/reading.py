@@ -74,16 +74,8 @@ class ReadReport:
         """The report for a terminal: only what is not zero."""
         normalised = "with normalised white space or invisible characters"
         counts = (
-            (
-                self.normalized_texts,
-                "text with normalised white space or invisible characters",
-                "texts with normalised white space or invisible characters",
-            ),
-            (
-                self.normalized_labels,
-                "label with normalised white space or invisible characters",
-                "labels with normalised white space or invisible characters",
-            ),
+            (self.normalized_texts, f"text {normalised}", f"texts {normalised}"),
+            (self.normalized_labels, f"label {normalised}", f"labels {normalised}"),
             (self.dropped_characters, "character dropped", "characters dropped"),
             (self.empty_texts, "empty text dropped", "empty texts dropped"),
             (self.repeated_texts, "repeated text, which is kept", "repeated texts, which are kept"),
