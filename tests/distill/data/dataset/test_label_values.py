@@ -38,7 +38,7 @@ def test_numbers_are_refused_with_the_remedy(tmp_path: Path) -> None:
     [
         ("crane|red finch", 'each of them is several labels: give images.label_separator "|"'),
         ("blue jay; crane;", 'give images.label_separator ";"'),
-        ("['crane', 'heron']", "the labels are lists in brackets: write them with a separator"),
+        ("['crane', 'heron']", "give images.label_separator, or give the table as JSON Lines"),
         ("crane|dodo", ""),
     ],
 )
