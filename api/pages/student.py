@@ -1,7 +1,7 @@
 """The pages of a student: its figures beside teacher and baselines, its labels, its confusions, and how to use it."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -18,9 +18,10 @@ from api.pages.evaluations import PARTS, part_of
 from api.pages.links import link, with_query
 from api.pages.rendering import page
 from api.pages.student_figures import LABEL_PARTS, Contender, LabelRow, StudentFigures, figures_of
-from api.pages.student_further import sections
+from api.pages.student_further import SCORES, sections
 from api.readers.student_models import TEXT_GRAPH
 from api.routes.checkpoints import samples_of
+from limbeck.shared.bundle.open_set import OUTLIERS_FILE
 from limbeck.shared.labels import quoted
 from store import resources
 from store.jobs import jobs
@@ -61,6 +62,7 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
         row = resources.checkpoint_without_evaluation(tx, id)
         figures = figures_of(tx, row)
         files = resources.checkpoint_files(tx, id)
+        paths = {file.path for file in files}
         values: dict[str, Any] = {
             "student": row,
             "about": _about(tx, row),
@@ -77,11 +79,12 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
             "is_multi_label": figures.student.is_multi_label,
             "gain": _gain(figures),
             "confusions": [(PARTS[part], _pair_rows(id, _confusions(figures, part)[:_WORST])) for part in LABEL_PARTS],
-            "can_classify": any(file.path == "onnx/image.onnx" for file in files),
-            "has_words": any(file.path == TEXT_GRAPH for file in files),
+            "can_classify": "onnx/image.onnx" in paths,
+            "has_words": TEXT_GRAPH in paths,
+            "scores": _scores(figures, paths),
             "downloads": _downloads(id, files),
             "size_of_files": sum(file.size for file in files),
-            "snippets": _snippets(str(request.base_url).rstrip("/"), id, {file.path for file in files}),
+            "snippets": _snippets(str(request.base_url).rstrip("/"), id, paths),
         }
     return page(request, "student.html.jinja", **values)
 
@@ -169,6 +172,18 @@ def label_page(
         samples=samples,
         confusions=_confusion_rows(id, figures, part, name, is_exact=True),
     )
+
+
+def _scores(figures: StudentFigures, paths: Collection[str]) -> dict[str, str]:
+    """The scores by which the student can say "none of these", by their names in the API, with their titles."""
+    evaluation = figures.student.figures
+    if figures.student.is_multi_label:  # each label is judged by itself
+        return {}
+    has_threshold = {"cosine"} if evaluation.get("none_of_these") else set()
+    has_threshold |= (evaluation.get("none_of_these_by_score") or {}).keys()
+    if OUTLIERS_FILE not in paths:
+        has_threshold.discard("outliers")
+    return {score: title for score, title in SCORES.items() if score in has_threshold}
 
 
 def _about(tx: Session, row: Checkpoint) -> list[tuple[str, object]]:

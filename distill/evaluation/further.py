@@ -33,6 +33,7 @@ from distill.hooks import PipelineHooks
 from distill.json_types import FurtherJSON
 from distill.student.features import student_features
 from distill.student.model import Student
+from distill.texts.text_targets import TextTargets
 
 MAX_UNKNOWN = 10_000
 """Far unknown images beyond this number are a part of all, spread evenly."""
@@ -53,7 +54,7 @@ class FurtherSets:
 
     `corruption_images`: the number of images for the corruptions; 0: none. `outliers` (M, D): text features of outlier
     labels, by the teacher of the student. `threshold`: that of the student's bundle for "none of these"; None: that of
-    the images of this evaluation.
+    the images of this evaluation. `may_lack_images`: too few known images for `far` and `outliers` are no error.
     """
 
     domains: Sequence[NamedImages] = ()
@@ -62,12 +63,18 @@ class FurtherSets:
     baseline: Baseline | None = None
     outliers: Tensor | None = None
     threshold: float | None = None
+    may_lack_images: bool = False
     trained_on: TrainedOn = field(default_factory=lambda: TrainedOn(()))
 
     @property
     def is_asked(self) -> bool:
         """Whether there is something to measure beside what every student has."""
         return bool(self.domains or self.far or self.corruption_images or self.outliers is not None)
+
+
+def of_training(outliers: TextTargets | None) -> FurtherSets:
+    """What a training measures: the open-set results, with look-alikes if its attributes name some."""
+    return FurtherSets(outliers=None if outliers is None else outliers.features, may_lack_images=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,7 +296,7 @@ class FurtherMeasurement:
 
     def _check_open_set(self, known: MeasuredFeatures) -> None:
         """Refuse sets of unknown things for which there are too few known images."""
-        if self.sets.far is None and self.sets.outliers is None:
+        if self.sets.may_lack_images or (self.sets.far is None and self.sets.outliers is None):
             return
         is_known = np.isin(known.measured.labels, list(known.measured.id_labels))
         num_images = len(np.unique(known.numbers[is_known]))

@@ -165,8 +165,9 @@ class Bundle:
         """The text features (M, D) of look-alikes. Raises ScoreMissing without them, and BundleError for others."""
         if OUTLIERS_FILE not in self.files:
             raise ScoreMissing(
-                f"{self.folder} has no look-alikes for the score outliers: add them in a checkout by python -m distill "
-                "evaluate BUNDLE --images IMAGES --outliers FILE --save"
+                f"{self.folder} has no look-alikes for the score outliers: train with an attribute set that names them "
+                "(limbeck enrich VOCABULARY --strategies sentence,outliers) and 20 held-out images or more, or add "
+                "them in a checkout by python -m distill evaluate BUNDLE --images IMAGES --outliers FILE --save"
             )
         features = self._features(OUTLIERS_FILE)
         if not len(features) or features.shape[1:] != (width,):

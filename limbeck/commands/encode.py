@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from limbeck.commands.common import DEFAULT_URL, BadInput, Priority, Url, service
-from limbeck.commands.plans import print_job_check, refusals_by_option
+from limbeck.commands.plans import print_job_check
+from limbeck.commands.refusals import OF_VOCABULARY, refusals_by_option
 from limbeck.commands.run_inputs import create_vocabulary, read_labels
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
@@ -62,7 +63,7 @@ def encode(
         "concept": concept,
         "priority": priority or None,
     }
-    with service(url) as client, refusals_by_option():
+    with service(url) as client, refusals_by_option(arguments=OF_VOCABULARY):
         if dry_run:
             checked = _check(client, of, domain, options)
             print_job_check(checked, console)

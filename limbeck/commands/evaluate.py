@@ -7,7 +7,8 @@ import typer
 from limbeck.commands.common import DEFAULT_URL, BadInput, Priority, Url, service
 from limbeck.commands.evaluations import Row, results_table
 from limbeck.commands.further_results import further_tables
-from limbeck.commands.plans import print_job_check, refusals_by_option
+from limbeck.commands.plans import print_job_check
+from limbeck.commands.refusals import refusals_by_option
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import TEACHER_HELP, Attributes, Concept, DryRun, Text, text_kind
@@ -77,7 +78,7 @@ def evaluate(
         "baseline_job_id": baseline or None,
         "outlier_set_id": outliers or None,
     }
-    with service(url) as client, refusals_by_option():
+    with service(url) as client, refusals_by_option(arguments={"--checkpoint": "CHECKPOINT"}):
         if dry_run:
             checked = client.jobs.check("evaluate", **options)
             print_job_check(checked, console)

@@ -22,6 +22,7 @@ from distill.pipeline import MeasureOptions, measure_student, measure_teacher, u
 from distill.student.init_from_bundle import TARGETS
 from distill.student.saved_student import load_bundled_student
 from distill.teacher.teacher import Teacher, load_teacher
+from distill.texts.outliers import outlier_targets
 from distill.texts.student_texts import targets_with_context
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, TextKind, render
@@ -103,10 +104,16 @@ def outlier_texts(
         return None
     console.begin("outlier labels")
     encoder = teacher or load_teacher(f"local-dir:{arguments.bundle / 'pairing'}")
-    prompts = [render("names", name, LabelAttributes(), arguments.prompt) for name in arguments.outliers]
-    encoded = encode_text_targets(encoder, prompts, cache=arguments.cache, hooks=hooks)
     stored = TextTargets.load(arguments.bundle / TARGETS)
-    return targets_with_context(encoder, encoded, stored.context, second_stop=stored.second_stop)
+    return outlier_targets(
+        encoder,
+        arguments.outliers,
+        arguments.prompt,
+        learned=stored.context,
+        second_stop=stored.second_stop,
+        cache=arguments.cache,
+        hooks=hooks,
+    )
 
 
 def further_sets(arguments: EvaluateArguments, outliers: Tensor | None) -> FurtherSets:

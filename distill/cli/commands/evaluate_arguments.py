@@ -32,6 +32,7 @@ from distill.data.splits import NO_LABEL, SPLIT
 from distill.evaluation.named_images import NamedImages
 from distill.texts.text_templates import PromptOptions
 from limbeck.shared.images.file_names import shown_path
+from limbeck.shared.label_matching import dataset_form
 from limbeck.shared.labels import unique_names
 from limbeck.shared.templates import TextKind
 
@@ -261,9 +262,9 @@ def _other_folders(domain: Path, matcher: LabelMatcher) -> str:
 
 def _outliers(file: Path, labels: Sequence[str], notes: list[str]) -> list[str]:
     """The outlier labels of a file, without those that are labels. Raises ValueError if none is left."""
-    known = {label.casefold() for label in labels}
+    known = set(map(dataset_form, labels))
     found = read_labels_and_ids(file, notes.append)[0]
-    outliers = [name for name in found if name.casefold() not in known]
+    outliers = [name for name in found if dataset_form(name) not in known]
     if not outliers:
         raise ValueError(f"--outliers {file} names only labels of the student: give labels of other things")
     if len(outliers) < len(found):

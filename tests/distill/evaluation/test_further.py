@@ -80,6 +80,10 @@ def test_a_further_set_without_an_image_to_measure_is_refused(
         options = MeasureOptions(temperature=0.07, further=sets)
         with pytest.raises(FurtherSetUnfit, match=message):
             measure_student(student, image_index, targets, "names", options, cache=tmp_path / "cache")
+    monkeypatch.undo()
+    of_run = MeasureOptions(temperature=0.07, further=FurtherSets(outliers=torch.ones(1, 32), may_lack_images=True))
+    measured = measure_student(student, image_index, targets, "names", of_run, cache=tmp_path / "cache")
+    assert measured.none_of_these_by_score == {}
 
 
 def test_copies_of_the_measured_images_are_neither_another_domain_nor_unknown(
