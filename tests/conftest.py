@@ -16,7 +16,7 @@ from typing import Any, NoReturn, cast
 
 import psycopg
 import pytest
-from sqlalchemy import delete, event, exists, literal, select
+from sqlalchemy import delete, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
@@ -31,6 +31,9 @@ POSTGRES = os.environ.get("LIMBECK_TEST_POSTGRES", "postgresql://postgres@127.0.
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+# All tables, a table before those that it refers to.
+_TABLES = Base.metadata.sorted_tables[::-1]
+_HAVE_ROWS = text("select " + ", ".join(f'exists(select from "{table.name}")' for table in _TABLES))
 # The fixtures that need Postgres or Redis.
 _SERVER_FIXTURES = {"postgres_db", "postgres_url", "redis_url"}
 
@@ -94,10 +97,8 @@ def postgres_url() -> Iterator[str]:
 
 def _delete_rows(tx: Session) -> None:
     """Empty all tables. `truncate` takes Postgres far longer: it writes new files for every table and index."""
-    tables = Base.metadata.sorted_tables
-    has_rows = tx.execute(select(*(exists(select(literal(1)).select_from(table)) for table in tables))).one()
-    for table, is_filled in reversed(list(zip(tables, has_rows, strict=True))):
-        if is_filled:
+    for table, has_rows in zip(_TABLES, tx.execute(_HAVE_ROWS).one(), strict=True):
+        if has_rows:
             tx.execute(delete(table))
 
 
