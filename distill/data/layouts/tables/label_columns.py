@@ -7,9 +7,9 @@ from distill.data.layouts.tables.columns import column, is_filled, is_flag
 from distill.data.layouts.tables.rows import Table
 from limbeck.shared.labels import quoted
 
-_SHOWN = ("1", "1.0", "true")
-_NOT_SHOWN = ("0", "0.0", "false", "")
-_MINUS = ("-1", "-1.0")
+_SHOWN: Sequence[str] = ("1", "1.0", "true")
+_NOT_SHOWN: Sequence[str] = ("0", "0.0", "false", "")
+_MINUS: Sequence[str] = ("-1", "-1.0")
 
 
 class LabelColumns:
@@ -26,7 +26,8 @@ class LabelColumns:
         self._are_flags = all(map(is_flag, cells))
         texts = {str(cell).strip().lower() if is_filled(cell) else "" for cell in cells}
         has_minus = not texts.isdisjoint(_MINUS) and texts.isdisjoint(_NOT_SHOWN)
-        self._not_shown, self._absent = (_MINUS, "-1") if has_minus else (_NOT_SHOWN, "0 or nothing")
+        self._not_shown = _MINUS if has_minus else _NOT_SHOWN
+        self._absent = "-1" if has_minus else "0 or nothing"
         if self._are_flags and not table.header:
             detail = f"{table.name} has no header, which would name the labels of its columns of 0 and 1: add one"
             raise FolderError("bad_table", detail, "/images/columns/labels")
