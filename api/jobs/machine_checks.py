@@ -107,7 +107,7 @@ def measured(planned: JobPlan, settings: Settings) -> TrainingEstimate | None:
     architecture = check_student(spec.config.student.architecture).architecture
     if importlib.util.find_spec("torch") is None or architecture is None:
         return training
-    trial = _measure(spec, settings.data)
+    trial = _measure(spec, settings.data, training.batch_size)
     if trial is None or trial.error:
         return training
     ranks, views_known = spec.nproc * spec.nnodes, trial.view_s is not None or spec.config.data.protocol == "closed_set"
@@ -123,9 +123,9 @@ def measured(planned: JobPlan, settings: Settings) -> TrainingEstimate | None:
     return found if views_known else replace(found, views_s=None)
 
 
-def _measure(spec: DistillSpec, data_root: Path) -> TrainingTrial | None:
+def _measure(spec: DistillSpec, data_root: Path, step_images: int) -> TrainingTrial | None:
     command = [sys.executable, "-m", "distill.fitting.trial", spec.config.model_dump_json(), spec.teacher]
-    command += [str(data_root), str(spec.nproc * spec.nnodes)]
+    command += [str(data_root), str(spec.nproc * spec.nnodes), str(step_images)]
     # A dry run downloads no weights of a teacher.
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
     try:

@@ -25,9 +25,7 @@ from typing import cast
 
 import torch
 
-from distill.bundle.card import plots
 from distill.bundle.card.facts import CardFacts
-from distill.bundle.card.further_plots import draw_further
 from distill.bundle.card.model_card import model_card
 from distill.bundle.card.multi_label.markdown import precision_parts
 from distill.bundle.common_files import (
@@ -164,6 +162,10 @@ def _check_inputs(
 
 
 def _draw_plots(draft: Path, training_log: Path, evaluation: StudentEvaluation) -> None:
+    """Import matplotlib late: most processes end before they draw, or draw nothing."""
+    from distill.bundle.card import plots
+    from distill.bundle.card.further_plots import draw_further
+
     parts = {name: part for name in plots.PARTS if (part := evaluation.get(name))}
     plots.draw_loss(plots.read_curve(training_log), draft / "loss.png")
     if several := evaluation.get("multi_label"):

@@ -70,6 +70,8 @@ def print_job_check(job: "JobCheck", console: "Console") -> None:
 
 def training_lines(training: "PlannedTraining") -> Iterator[str]:
     """What a training will do, and why its settings have their values."""
+    if training.steps_s is None and "time_budget_s" in training.settings:
+        yield "the worker fits epochs, steps and teacher views to the time budget; without that it would make"
     yield (
         f"{counted(training.total_steps, 'step')} of {counted(training.batch_size, 'image')}, "
         f"{training.steps_per_epoch:,} per epoch; "

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.files.regular_files import read_regular
 from distill.data.image_folders import FolderError
 from distill.data.image_source import ImageSource
@@ -19,6 +20,7 @@ from limbeck.shared.label_files.types import FileLabel, LabelFileError
 from limbeck.shared.labels import quoted, written
 from limbeck.shared.text import counted
 
+SEPARATORS = ("|", ";", ",", "/", " ")
 _WHOLE = re.compile(r"(\d+)\.0+")
 _FIRST = {"indices_from_0": 0, "indices_from_1": 1}
 
@@ -55,6 +57,23 @@ def numbers_remedy(listing: Listing) -> str:
         "; the labels are numbers: give images.label_names (a file with their names), or images.labels_are "
         '"indices_from_0" or "indices_from_1" if they count the labels of the vocabulary'
     )
+
+
+def lists_remedy(listing: Listing, matcher: LabelMatcher) -> str:
+    """What to do about labels that match nothing, if each of them is a list of labels in one text; else empty."""
+    unknown = [value for value in listing.images.label_values() if not matcher.of_value(value)]
+    if not unknown:
+        return ""
+    if all(value.startswith("[") and value.endswith("]") for value in unknown):
+        return (
+            '; the labels are lists in brackets: write them with a separator, such as "cup|spoon", and give '
+            "images.label_separator, or give the table as JSON Lines"
+        )
+    for separator in SEPARATORS:
+        items = [item.strip() for value in unknown for item in value.split(separator) if item.strip()]
+        if all(separator in value for value in unknown) and all(map(matcher.of_value, items)):
+            return f'; each of them is several labels: give images.label_separator "{separator}"'
+    return ""
 
 
 def _whole(value: str) -> str:

@@ -149,6 +149,8 @@ def _match(listing: Listing, matcher: LabelMatcher, source: ImageSource) -> Matc
     except FolderError as error:
         if error.code == "folder_matches_no_label" and (remedy := label_values.numbers_remedy(listing)):
             raise FolderError(error.code, error.detail + remedy, "/images/labels_are") from None
+        if error.code == "folder_matches_no_label" and (remedy := label_values.lists_remedy(listing, matcher)):
+            raise FolderError(error.code, error.detail + remedy, "/images/label_separator") from None
         raise
 
 

@@ -46,6 +46,10 @@ def read_rows(text: str, reading: Reading) -> list[Label2Text]:
     """The valid lines of label2text.txt, with senses where names repeat. The caller closes the reading."""
     rows: list[Label2Text] = []
     lines = numbered_lines(text)
+    while (
+        lines and not lines[-1][1].strip()
+    ):  # blank lines at the end name nothing; one between rows would move the rest
+        lines.pop()
     reading.num_rows = len(lines)
     for line, content in lines:
         # Spaces in the label are accepted, because some files have them instead of underscores.

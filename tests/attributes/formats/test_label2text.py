@@ -29,6 +29,12 @@ def test_read_label2text() -> None:
     assert [row.name for row in rows] == ["Red Robin", "Wren"]
 
 
+def test_blank_lines_at_the_end_of_label2text_are_no_rows() -> None:
+    rows = read_label2text(f"{ROWS}\r\n \n\n")
+    assert [row.name for row in rows] == ["Red Robin", "Wren"]
+    assert [entry.sentence for entry in join_sentences(rows, "One.\nTwo.\n")] == ["One.", "Two."]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
