@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
@@ -12,7 +13,6 @@ from api.http.problems import unprocessable
 from api.jobs.evaluate_request import EvaluateIn
 from api.jobs.training_config import pointer_of
 from distill.config.train_config import TrainConfig
-from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn, TrainedOnError, read_trained_on
 from distill.data.few_shot import FewShotError, check_support
 from distill.data.image_index import ImageIndex
 from distill.data.splits import Part
@@ -22,6 +22,9 @@ from store.blobs import reading
 from store.jobs.jobs import distill_spec
 from store.models import Dataset
 from store.settings import Settings
+
+if TYPE_CHECKING:
+    from distill.data.dataset.trained_on import TrainedOn
 
 
 def check_training(
@@ -83,8 +86,10 @@ def _num_images(
     return labels, +counts
 
 
-def _trained_on(tx: Session, checkpoint_id: str, settings: Settings) -> TrainedOn | None:
-    """The labels and images that a student was trained on; None if its files do not say."""
+def _trained_on(tx: Session, checkpoint_id: str, settings: Settings) -> "TrainedOn | None":
+    """The labels and images that a student was trained on; None if its files do not say. Imports numpy."""
+    from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOnError, read_trained_on
+
     artefacts = Artefacts(settings.artefacts)
     with TemporaryDirectory() as folder:
         for path, content in reading.contents(tx, checkpoint_id, (LABELS_FILE, IMAGES_FILE)).items():

@@ -51,7 +51,8 @@ def check_machine(planned: JobPlan, settings: Settings) -> None:
         return
     trial = try_student(spec.config.student, settings)
     if trial is not None and trial.error:
-        pointer = pointer_of(planned.given_config, WEIGHTS, ("student", "model_args"), ARCHITECTURE)
+        fields = (WEIGHTS, ("student", "model_args"), ARCHITECTURE)
+        pointer = pointer_of(planned.given_config, *fields, otherwise="/config/student")
         raise unprocessable("student_unbuildable", trial.error, pointer)
     if not settings.distributed:
         check_disk(settings, num_bytes=COPIES_OF_WEIGHTS * (trial.num_bytes if trial else 0) + SMALL_FILES_BYTES)

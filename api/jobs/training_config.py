@@ -20,10 +20,10 @@ ARCHITECTURE: Field = ("student", "architecture")
 WEIGHTS: Field = ("student", "weights")
 
 
-def pointer_of(given: Mapping[str, object], *fields: Field) -> str:
+def pointer_of(given: Mapping[str, object], *fields: Field, otherwise: str = "/config") -> str:
     """The JSON pointer of the first of these settings that is in `given`, the config as the client wrote it.
 
-    That of the whole config, if the recipe sets them.
+    `otherwise`: if the recipe sets them.
     """
     short: dict[Field, str] = {field: name for name, field in short_names().items()}
     for field in fields:
@@ -33,7 +33,7 @@ def pointer_of(given: Mapping[str, object], *fields: Field) -> str:
                 found = found.get(step) if isinstance(found, Mapping) else None
             if found is not None:
                 return json_pointer("config", *steps)
-    return "/config"
+    return otherwise
 
 
 def train_config(

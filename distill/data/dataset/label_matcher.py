@@ -30,7 +30,8 @@ class LabelMatcher:
         label_ids: Sequence[LabelIds | None] | None = None,
     ) -> None:
         self.labels = labels
-        self.folder_map = {_composed(folder): _composed(label) for folder, label in (folder_map or {}).items()}
+        self.folder_map = {folder: _composed(label) for folder, label in (folder_map or {}).items()}
+        self._composed_map = {_composed(folder): label for folder, label in self.folder_map.items()}
         self._exact = _positions(labels, str)
         self._normalised = _positions(labels, dataset_form)
         self._loose = _positions(labels, loose_form)
@@ -52,8 +53,8 @@ class LabelMatcher:
         return self.is_mapped(name) or name in self._exact
 
     def is_mapped(self, folder: str) -> bool:
-        """Whether `folder_map` gives the label of a folder."""
-        return _composed(folder) in self.folder_map
+        """Whether `folder_map` names this folder; another one in another normal form is not meant with it."""
+        return folder in self.folder_map
 
     def find(self, name: str) -> list[int]:
         """Indices of the labels called `name`, without `folder_map`."""
@@ -68,8 +69,9 @@ class LabelMatcher:
     def of_value(self, value: str, aliases: Iterable[str] = ()) -> list[int]:
         """Indices of the labels that a folder or label value can mean: by `folder_map`, its name, or the first of its
         `aliases` that names a label."""
-        if self.is_mapped(value):
-            return self._exact[self.folder_map[_composed(value)]]
+        label = self.folder_map.get(value, self._composed_map.get(_composed(value)))
+        if label is not None:
+            return self._exact[label]
         return next((found for name in (value, *aliases) if (found := self.find(name))), [])
 
     def near(self, name: str) -> list[str]:

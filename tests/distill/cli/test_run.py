@@ -342,7 +342,7 @@ def test_the_bundle_is_tried_before_the_training(
     once = [*command, "--student", "test_vit", "--set", "image_px=64", "--set", "epochs=1"]
     with monkeypatch.context() as patched:
         patched.setattr("distill.bundle.preflight.verify_image", raising(RuntimeError("size mismatch")))
-        patched.setattr("distill.cli.run.encode_text_targets", raising(AssertionError("encoded too early")))
+        patched.setattr("distill.cli.run_texts.encode_text_targets", raising(AssertionError("encoded too early")))
         assert main(once) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: a trained test_vit of 64 px could not be loaded again with timm (size mismatch): set image_px to 160, "
