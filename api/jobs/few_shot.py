@@ -13,7 +13,6 @@ from api.http.problems import unprocessable
 from api.jobs.evaluate_request import EvaluateIn
 from api.jobs.training_config import pointer_of
 from distill.config.train_config import TrainConfig
-from distill.data.few_shot import FewShotError, check_support
 from distill.data.image_index import ImageIndex
 from distill.data.splits import Part
 from store import resources
@@ -63,6 +62,8 @@ def check_evaluation(tx: Session, request: EvaluateIn, dataset: Dataset, setting
 
 
 def _check(labels: Sequence[str], num_images: Mapping[int, int], shots: int, pointer: str) -> None:
+    from distill.data.few_shot import FewShotError, check_support  # late, because it imports numpy
+
     try:
         check_support({labels[label]: number for label, number in sorted(num_images.items())}, shots)
     except FewShotError as error:
