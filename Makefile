@@ -3,16 +3,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Files in their order: by the number of their tests, the two contract files, of few and long tests, would come last.
+# Files in the order of tests/conftest.py: by the number of their tests, the two contract files, of few and long tests,
+# would come last.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
+# The tests start some hundred processes; without files of bytecode each of them compiles the modules that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: bench-attributes bench-distill bench-editing bench-servers bench-service check clean coverage demo docs evidence \
-	evidence-full evidence-harder lock prove reference serve setup test test-clients test-fast test-slow wheel
+	evidence-full evidence-harder imports lint lock prove reference serve setup static test test-clients test-fast \
+	test-slow types wheel
 
 demo: $(READY)  ## The whole job on the field guide, through the service, in about three minutes
 	$(BIN)/python -m examples.demo --out demo
 
-test: check  ## Every check, and every test except the nightly ones
+test: static  ## Every check, and every test except the nightly ones
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-fast: $(READY)  ## The quick tests, which need no server, in about a minute and a half
@@ -31,13 +36,22 @@ coverage: $(READY)  ## Branch coverage of all tests except the nightly ones; fai
 	$(BIN)/coverage html --quiet --directory coverage
 	$(BIN)/coverage report
 
-check: $(READY)  ## The quick part: style, types, import contracts, documents, migrations, model names
+check: static  ## The quick part: style, types, import contracts, documents, migrations, model names
+	$(BIN)/pytest -q tests/store/test_migrations.py tests/distill/config/test_model_names.py
+
+# The type check takes as long as the others together.
+static: $(READY)
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target types lint imports docs
+
+types: $(READY)
+	$(BIN)/mypy
+
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+
+imports: $(READY)
 	$(BIN)/lint-imports
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	$(BIN)/pytest -q tests/store/test_migrations.py tests/distill/config/test_model_names.py
 
 prove: $(READY)  ## Measure whether attributes help more than Waffle on the field guide, and write docs/evidence.md
 	rm -rf proof

@@ -17,12 +17,14 @@ class PipelineHooks:
     `on_progress(done, total, unit)`: `unit` is `images` or `views` for image features, `texts` for text features and
     `pictures` for decoding, and `files` for hashing. `should_stop()`: true to stop; the step then raises `Stopped`.
     `on_bad_image(path, reason)`: called once per unusable file. `bad_images`: path -> reason of each unusable file.
+    `on_note(text)`: what was left out for another reason, as a sentence.
     """
 
     on_progress: Callable[[int, int, str], None] | None = None
     should_stop: Callable[[], bool] | None = None
     on_bad_image: Callable[[Path, str], None] | None = None
     bad_images: dict[Path, str] = field(default_factory=dict)
+    on_note: Callable[[str], None] | None = None
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Report progress."""
@@ -32,6 +34,11 @@ class PipelineHooks:
     def stop_requested(self) -> bool:
         """Whether the step should stop now."""
         return self.should_stop is not None and self.should_stop()
+
+    def note(self, text: str) -> None:
+        """Report what was left out."""
+        if self.on_note is not None:
+            self.on_note(text)
 
     def bad_image(self, path: Path, reason: str) -> None:
         """Record an unusable file, and report it if it is new."""

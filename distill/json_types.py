@@ -115,9 +115,10 @@ class Accuracies(TypedDict):
 
 
 class EpochLine(TypedDict):
-    """The evaluation of an epoch, without its position."""
+    """The evaluation of an epoch, without its position. `measure`: what the figures are, if they are no accuracies."""
 
     accuracy: Accuracies
+    measure: NotRequired[Literal["mean_ap"]]
 
 
 class LogLine(TypedDict):
@@ -135,6 +136,7 @@ class LogLine(TypedDict):
     data_wait: NotRequired[float]
     train_accuracy: NotRequired[float]
     accuracy: NotRequired[Accuracies]
+    measure: NotRequired[Literal["mean_ap"]]
 
 
 class IntervalsJSON(TypedDict):
@@ -216,7 +218,7 @@ class JointJSON(TypedDict):
 
 
 class LastEpochsJSON(TypedDict):
-    """`distill.evaluation.accuracy.LastEpochs`."""
+    """`distill.evaluation.accuracy.LastEpochs`; mean average precisions if images have several labels."""
 
     epochs: list[int]
     id_accuracy: float | None
@@ -225,7 +227,10 @@ class LastEpochsJSON(TypedDict):
 
 
 class OnnxPartJSON(TypedDict):
-    """Accuracies of the ONNX encoders of a student on the same images, those of image.onnx and of image-int8.onnx."""
+    """Accuracies of the ONNX encoders of a student on the same images, those of image.onnx and of image-int8.onnx.
+
+    They are mean average precisions if images have several labels.
+    """
 
     float32: float
     int8: float

@@ -2,7 +2,7 @@
 
 from limbeck.models import Job, Progress, Spend
 from limbeck.shared.money import usd_text
-from limbeck.shared.text import number
+from limbeck.shared.text import counted
 
 
 def progress_text(job: Job) -> str:
@@ -37,25 +37,27 @@ def spend_text(spend: Spend | None, *, ended: bool = False) -> str:
     if spend is None or not spend.calls:
         return ""
     if spend.usd is None and not spend.tokens:  # an outage: no response had usage
-        text = f"cost of {number(spend.calls, 'call')} unknown"
+        text = f"cost of {counted(spend.calls, 'call')} unknown"
     elif spend.usd is None:
-        text = f"{spend.tokens:,} tokens spent, price unknown"
+        text = f"{counted(spend.tokens, 'token')} spent, price unknown"
     else:
         text = f"{usd_text(spend.usd)} spent"
         if not ended and spend.projected_usd is not None and spend.projected_usd > spend.usd:
             text += f", about {usd_text(spend.projected_usd)} in all"
         if spend.unpriced_calls:
-            text += f", cost of {number(spend.unpriced_calls, 'call')} unknown"
+            text += f", cost of {counted(spend.unpriced_calls, 'call')} unknown"
     caps = [usd_text(spend.cap_usd)] if spend.cap_usd is not None else []
     if spend.cap_tokens is not None:
         caps.append(f"{spend.tokens:,} of {spend.cap_tokens:,} tokens")
     text += f" (cap {', '.join(caps)})" if caps else ""
     if spend.unconfirmed_calls:
-        most = f"{spend.unconfirmed_tokens:,} tokens" if not spend.unconfirmed_usd else usd_text(spend.unconfirmed_usd)
-        lost = number(spend.unconfirmed_calls, "call")
+        most = (
+            counted(spend.unconfirmed_tokens, "token") if not spend.unconfirmed_usd else usd_text(spend.unconfirmed_usd)
+        )
+        lost = counted(spend.unconfirmed_calls, "call")
         text += f", of which at most {most} for at most {lost} in flight when a worker was lost"
-    text += f", {number(spend.repeated_calls, 'call')} repeated" if spend.repeated_calls else ""
-    return text + (f", {number(spend.repaired_responses, 'response')} repaired" if spend.repaired_responses else "")
+    text += f", {counted(spend.repeated_calls, 'call')} repeated" if spend.repeated_calls else ""
+    return text + (f", {counted(spend.repaired_responses, 'response')} repaired" if spend.repaired_responses else "")
 
 
 def rate_text(rate: float) -> str:

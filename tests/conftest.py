@@ -16,8 +16,9 @@ from typing import Any, NoReturn, cast
 
 import psycopg
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import delete, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from store.db import Database
@@ -30,6 +31,9 @@ POSTGRES = os.environ.get("LIMBECK_TEST_POSTGRES", "postgresql://postgres@127.0.
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+# All tables, a table before those that it refers to.
+_TABLES = Base.metadata.sorted_tables[::-1]
+_HAVE_ROWS = text("select " + ", ".join(f'exists(select from "{table.name}")' for table in _TABLES))
 # The fixtures that need Postgres or Redis.
 _SERVER_FIXTURES = {"postgres_db", "postgres_url", "redis_url"}
 
@@ -43,10 +47,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("slow")
             if item.path.stem == "test_distributed":
                 item.add_marker("servers")
+            one_mode = item.get_closest_marker("nightly_in")
+            if one_mode and item.path.stem == f"test_{one_mode.args[0]}":
+                item.add_marker("nightly")
         fixtures = set(getattr(item, "fixturenames", ()))
         parameters = getattr(item, "callspec", None)
         if fixtures & _SERVER_FIXTURES or (parameters and "postgres" in parameters.params.values()):
             item.add_marker("servers")
+    # Worker processes of pytest take files in this order. The contract tests take longest and wait much; the files with
+    # quick tests come last, so that all workers end at about the same time.
+    with_slow_tests = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.parent.name != "contract", item.path not in with_slow_tests))
 
 
 def skip_or_fail(server: str, error: Exception | str) -> NoReturn:
@@ -66,6 +77,8 @@ def fresh_postgres() -> Iterator[str]:
     except psycopg.OperationalError as error:
         skip_or_fail("Postgres", error)
     admin.execute(f'create database "{name}"')
+    # No test stops the server, so that a commit need not wait for the disk.
+    admin.execute(f'alter database "{name}" set synchronous_commit to off')
     url = make_url(POSTGRES).set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
     db = Database(url)
     upgrade(db)
@@ -80,6 +93,13 @@ def postgres_url() -> Iterator[str]:
     """The URL of the Postgres database of this test session."""
     with fresh_postgres() as url:
         yield url
+
+
+def _delete_rows(tx: Session) -> None:
+    """Empty all tables. `truncate` takes Postgres far longer: it writes new files for every table and index."""
+    for table, has_rows in zip(_TABLES, tx.execute(_HAVE_ROWS).one(), strict=True):
+        if has_rows:
+            tx.execute(delete(table))
 
 
 def _forbid_writes_in_reads(db: Database) -> None:
@@ -125,9 +145,8 @@ def sqlite_db(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Database]:
 def postgres_db(postgres_url: str) -> Iterator[Database]:
     """The Postgres database of this session, with all tables empty."""
     db = Database(postgres_url)
-    tables = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
     with db.write() as tx:
-        tx.execute(text(f"truncate {tables} cascade"))
+        _delete_rows(tx)
     _forbid_writes_in_reads(db)
     yield db
     _close(db)

@@ -19,6 +19,7 @@ from pydantic import (
 
 from limbeck.shared import labels
 from limbeck.shared.money import parsed_usd
+from limbeck.shared.text import counted
 
 MAX_INT32 = 2**31 - 1
 MAX_NAME_CHARS = 200
@@ -41,7 +42,7 @@ class RequestModel(BaseModel):
     @classmethod
     def _few_fields(cls, body: object) -> object:
         if isinstance(body, dict) and len(body) > MAX_FIELDS:
-            raise ValueError(f"has {len(body):,} fields; at most {MAX_FIELDS} are possible")
+            raise ValueError(f"has {counted(len(body), 'field')}; at most {MAX_FIELDS} are possible")
         return body
 
 
@@ -89,7 +90,7 @@ def _validate_plain_text(text: str) -> str:
     if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text):
         raise ValueError("has a control character")
     if len(text) > MAX_NAME_CHARS:
-        raise ValueError(f"has {len(text)} characters; at most {MAX_NAME_CHARS} are allowed")
+        raise ValueError(f"has {counted(len(text), 'character')}; at most {MAX_NAME_CHARS} are allowed")
     return text
 
 

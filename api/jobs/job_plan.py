@@ -25,13 +25,14 @@ _IMAGE = ImageFile(b"\xff\xd8\xff")
 @dataclass(frozen=True)
 class JobPlan:
     """A job that can be created. `enrich`: the plan of an enrichment, whose usage is recorded. `training`: what a
-    training will do on images of these `counts`."""
+    training will do on images of these `counts`; `given_config`: its config as the client wrote it."""
 
     spec: JobSpec
     parts: Sequence[NewPart]
     enrich: EnrichPlan | None = None
     training: TrainingEstimate | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    given_config: Mapping[str, object] = field(default_factory=dict)
 
     def inputs_digest(self, data_root: Path) -> str:
         """sha256 of everything that the result depends on; jobs with equal digests can share a result.

@@ -3,38 +3,33 @@
 Every error that can be known when the job is posted is reported here, not by a worker an hour later.
 """
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 from sqlalchemy.orm import Session
 
 from api.http.problems import (
-    ProblemError,
-    json_pointer,
     not_found_at,
     unprocessable,
-    validation_problem,
 )
-from api.jobs import multi_label
+from api.jobs import few_shot, multi_label
 from api.jobs.evaluate_request import EvaluateIn, further_sets
 from api.jobs.image_captions import has_captions
 from api.jobs.job_options import PROMPT_FIELD, SET_FIELD, JobRequestModel, TextOfLabels
 from api.jobs.job_plan import JobPlan
 from api.jobs.plan_enrich import EnrichIn, add_usage, plan_enrich
-from api.readers.data_root import resolve_path
+from api.jobs.training_config import train_config
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
-from distill.config.automatic import fit_to_images
-from distill.config.closest_names import closest_names
 from distill.config.loss_registry import UnlabelledUnused, check_unlabelled_used
-from distill.config.model_names import NoPublishedWeights, UnknownName, check_student
-from distill.config.recipes import RECIPES, resolve_train_config
-from distill.config.train_config import StudentConfig, TrainConfig, TrainSettings
-from distill.config.training_estimate import TrainingEstimate, estimate_training, num_trained
-from distill.data.image_index import Item
+from distill.config.model_names import check_student
+from distill.config.recipes import RECIPES
+from distill.config.train_config import TrainConfig, TrainSettings
+from distill.config.training_estimate import TrainingEstimate, estimate_training
+from distill.data.image_index import ImageIndex
 from distill.data.splits import PARTS
 from distill.texts.text_templates import PromptOptions, TextKind
+from limbeck.shared.text import counted
 from store import resources, vocabularies
 from store.access import limits
 from store.access.principals import Principal
@@ -195,7 +190,7 @@ def create(
     return job, False
 
 
-def plan(tx: Session, request: JobRequest, settings: Settings, planned_images: Iterable[Item] | None = None) -> JobPlan:
+def plan(tx: Session, request: JobRequest, settings: Settings, planned_images: ImageIndex | None = None) -> JobPlan:
     """The job that the body asks for; nothing is stored. Raises ProblemError with pointers.
 
     `planned_images`: those of a dataset whose row will not be kept.
@@ -232,20 +227,21 @@ def _encode(tx: Session, request: EncodeIn, settings: Settings) -> JobPlan:
     return JobPlan(spec, [_encode_part(vocabulary.num_labels)])
 
 
-def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images: Iterable[Item] | None) -> JobPlan:
+def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images: ImageIndex | None) -> JobPlan:
     with not_found_at("/dataset_id"):
         dataset = resources.dataset(tx, request.dataset_id)
     if not dataset.counts["train"]:
         detail = "the dataset has no image to train on: register it with another split"
         raise unprocessable("no_images", detail, "/dataset_id")
     _check_text(tx, request.text, request.attribute_set_id, dataset.vocabulary_id)
-    config = _config(request, dataset.counts, settings.data)
+    given, num_ranks = request._given_config, request.nproc * request.nnodes
+    config = train_config(request.recipe, given, dataset.counts, settings.data, num_ranks=num_ranks)
     try:
         check_unlabelled_used(config.objective.losses.above_zero(), dataset.counts.get("unlabelled", 0))
     except UnlabelledUnused as error:
         raise unprocessable("unlabelled_unused", str(error), "/config") from None
     if dataset.labels_per_image is not None:
-        multi_label.check_training(config, request._given_config)
+        multi_label.check_training(config, given)
     _check_ranks(config, request.nproc, request.nnodes, num_images=dataset.counts["train"])
     teacher = parse_teacher_ref(request.teacher, settings.data)
     _check_start(tx, request.start_checkpoint_id, config, teacher)
@@ -265,6 +261,7 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         )
         raise unprocessable("phrases_missing", detail, "/attribute_set_id")
     _check_save_checkpoints(request.save_checkpoints, config)
+    few_shot.check_training(config, given, dataset, settings, planned_images)
     spec = DistillSpec(
         dataset_id=dataset.id,
         vocabulary_id=dataset.vocabulary_id,
@@ -291,7 +288,8 @@ def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images
         ),
         NewPart(kind="evaluate", queue="gpu", stage=2),
     ]
-    return JobPlan(spec, parts, training=_training(spec, dataset.counts), counts=dataset.counts)
+    training = _training(spec, dataset.counts)
+    return JobPlan(spec, parts, training=training, counts=dataset.counts, given_config=given)
 
 
 def _training(spec: DistillSpec, counts: Mapping[str, int]) -> TrainingEstimate | None:
@@ -308,7 +306,7 @@ def _check_save_checkpoints(wanted: SaveCheckpoints | None, config: TrainConfig)
         return
     pointer, epochs = "/save_checkpoints/every_epochs", config.schedule.epochs
     if wanted.every_epochs > epochs and config.schedule.time_budget_s is None:
-        detail = f"the training has {epochs} epochs: nothing would be kept; name at most this number"
+        detail = f"the training has {counted(epochs, 'epoch')}: nothing would be kept; name at most this number"
         raise unprocessable("checkpoints_unfit", detail, pointer)
     if config.data.protocol == "closed_set":
         detail = "protocol closed_set trains a baseline without text targets, which has no checkpoints: leave them out"
@@ -328,7 +326,10 @@ def _check_ranks(config: TrainConfig, nproc: int, nnodes: int, *, num_images: in
         detail = f"batch_size {batch_size}, that of all ranks together, is no multiple of {parts} ({of}): change one"
         raise unprocessable("ranks_unfit", detail, pointer)
     if num_images < 2 * parts:
-        detail = f"{num_images} images to train on: at least two are needed for each of {parts} parts of a batch"
+        detail = (
+            f"{counted(num_images, 'image')} to train on: at least two are needed for each of "
+            f"{counted(parts, 'part')} of a batch"
+        )
         raise unprocessable("ranks_unfit", detail, pointer)
 
 
@@ -376,6 +377,7 @@ def _evaluate(tx: Session, request: EvaluateIn, settings: Settings) -> JobPlan:
     _check_text(tx, request.text, request.attribute_set_id, dataset.vocabulary_id)
     subject: CheckpointSubject | TeacherSubject
     teacher = _teacher(tx, request.teacher, request.checkpoint_id, settings)
+    few_shot.check_evaluation(tx, request, dataset, settings)
     if request.checkpoint_id is not None:
         subject = CheckpointSubject(checkpoint_id=request.checkpoint_id)
     else:
@@ -480,36 +482,3 @@ def _check_text(tx: Session, text: TextKind, attribute_set_id: str | None, vocab
     if attribute_set.vocabulary_id != vocabulary_id:
         detail = f"the set describes {attribute_set.vocabulary_id}, and the labels are those of {vocabulary_id}"
         raise unprocessable("vocabulary_mismatch", detail, "/attribute_set_id")
-
-
-def _config(request: DistillIn, counts: Mapping[str, int], data_root: Path) -> TrainConfig:
-    """The config of the recipe, with what follows from the images of these `counts`."""
-    recipe, given = request.recipe, request._given_config
-    if recipe not in RECIPES:
-        near = closest_names(recipe, RECIPES)
-        hint = f"closest: {', '.join(near)}" if near else f"there are {', '.join(RECIPES)}"
-        detail = f'no recipe is called "{recipe}"; {hint}'
-        raise unprocessable("recipe_unknown", detail, "/recipe")
-    try:
-        config = resolve_train_config(recipe, given)
-    except ValidationError as error:
-        raise validation_problem(error, given, prefix="/config") from None
-    except ValueError as error:
-        raise unprocessable("config_invalid", str(error), "/config") from None
-    _check_student(config.student, data_root)
-    return fit_to_images(config, num_trained(config, counts), request.nproc * request.nnodes)
-
-
-def _check_student(config: StudentConfig, data_root: Path) -> None:
-    """Refuse a name that timm does not have, a start without published weights, and a path outside the data root."""
-    try:
-        check_student(config.architecture, pretrained=config.pretrained)
-    except UnknownName as error:
-        raise unprocessable("student_unknown", str(error), json_pointer("config", "student")) from None
-    except NoPublishedWeights as error:
-        raise unprocessable("student_not_pretrained", str(error), json_pointer("config", "student")) from None
-    if config.weights is not None:
-        try:
-            resolve_path(data_root, config.weights)
-        except ProblemError as error:
-            raise unprocessable(error.code, error.detail, json_pointer("config", "student")) from None

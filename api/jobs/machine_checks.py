@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.http.problems import ProblemError, unprocessable
 from api.jobs.job_plan import JobPlan
+from api.jobs.training_config import ARCHITECTURE, WEIGHTS, pointer_of
 from distill.config.automatic import with_chosen
 from distill.config.model_names import check_student, read_catalog
 from distill.config.time_budget import Rates, TimeBudgetTooShort
@@ -26,7 +27,7 @@ from distill.config.train_config import StudentConfig
 from distill.config.training_estimate import TrainingEstimate, estimate_training
 from distill.data.atomic_files import write_bytes
 from store.artefacts import Artefacts
-from store.jobs.specs import DistillSpec, JobSpec
+from store.jobs.specs import DistillSpec
 from store.settings import Settings
 
 TRIAL_TIMEOUT_S = 120.0
@@ -43,13 +44,16 @@ class StudentTrial(BaseModel):
     num_bytes: int = 0
 
 
-def check_machine(spec: JobSpec, settings: Settings) -> None:
+def check_machine(planned: JobPlan, settings: Settings) -> None:
     """Raise ProblemError if a distill job cannot run on this machine, as far as is known here."""
+    spec = planned.spec
     if not isinstance(spec, DistillSpec):
         return
     trial = try_student(spec.config.student, settings)
     if trial is not None and trial.error:
-        raise unprocessable("student_unbuildable", trial.error, "/config/student")
+        fields = (WEIGHTS, ("student", "model_args"), ARCHITECTURE)
+        pointer = pointer_of(planned.given_config, *fields, otherwise="/config/student")
+        raise unprocessable("student_unbuildable", trial.error, pointer)
     if not settings.distributed:
         check_disk(settings, num_bytes=COPIES_OF_WEIGHTS * (trial.num_bytes if trial else 0) + SMALL_FILES_BYTES)
 
@@ -104,7 +108,7 @@ def measured(planned: JobPlan, settings: Settings) -> TrainingEstimate | None:
     architecture = check_student(spec.config.student.architecture).architecture
     if importlib.util.find_spec("torch") is None or architecture is None:
         return training
-    trial = _measure(spec, settings.data)
+    trial = _measure(spec, settings.data, training.batch_size)
     if trial is None or trial.error:
         return training
     ranks, views_known = spec.nproc * spec.nnodes, trial.view_s is not None or spec.config.data.protocol == "closed_set"
@@ -115,13 +119,14 @@ def measured(planned: JobPlan, settings: Settings) -> TrainingEstimate | None:
     try:
         found = estimate_training(config, spec.recipe, planned.counts, ranks, rates=rates, width=trial.width)
     except TimeBudgetTooShort as error:
-        raise unprocessable("time_budget_too_short", str(error), "/config/time_budget_s") from None
+        pointer = pointer_of(planned.given_config, ("schedule", "time_budget_s"))
+        raise unprocessable("time_budget_too_short", str(error), pointer) from None
     return found if views_known else replace(found, views_s=None)
 
 
-def _measure(spec: DistillSpec, data_root: Path) -> TrainingTrial | None:
+def _measure(spec: DistillSpec, data_root: Path, step_images: int) -> TrainingTrial | None:
     command = [sys.executable, "-m", "distill.fitting.trial", spec.config.model_dump_json(), spec.teacher]
-    command += [str(data_root), str(spec.nproc * spec.nnodes)]
+    command += [str(data_root), str(spec.nproc * spec.nnodes), str(step_images)]
     # A dry run downloads no weights of a teacher.
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
     try:

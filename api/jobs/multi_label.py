@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from api.http.problems import json_pointer, not_found_at, unprocessable
 from api.jobs.evaluate_request import EvaluateIn
+from api.jobs.training_config import pointer_of
 from distill.config.multi_label import MultiLabelUnfit, check_multi_label
 from distill.config.train_config import TrainConfig
 from store import resources
@@ -20,18 +21,7 @@ def check_training(config: TrainConfig, given: Mapping[str, object]) -> None:
     try:
         check_multi_label(config)
     except MultiLabelUnfit as error:
-        raise unprocessable(CODE, str(error), _pointer(given, error.field)) from None
-
-
-def _pointer(given: Mapping[str, object], field: tuple[str, ...]) -> str:
-    """The place of a field in `given`, also under its short name; of the whole config, if the recipe sets it."""
-    for steps in (field, field[1:]):
-        found: object = given
-        for step in steps:
-            found = found.get(step) if isinstance(found, Mapping) else None
-        if found is not None:
-            return json_pointer("config", *steps)
-    return "/config"
+        raise unprocessable(CODE, str(error), pointer_of(given, error.field)) from None
 
 
 def check_evaluation(tx: Session, request: EvaluateIn, dataset: Dataset) -> None:

@@ -80,7 +80,7 @@ def plan_whole_job(body: PlanIn, services: Services, read: Callable[[Session, Wh
         result = read(tx, planned)
     for at, job in enumerate(planned.jobs):
         with _errors_below(f"/jobs/{at}"):
-            check_machine(job.spec, services.settings)
+            check_machine(job, services.settings)
     return result
 
 

@@ -82,6 +82,9 @@ def _figure_charts(names: Sequence[str], students: Sequence[Contender]) -> list[
     ]
 
 
+_OF_LABELS = tuple(PARTS[part] for part in LABEL_PARTS)
+
+
 def _curves(tx: Session, names: Sequence[str], rows: Sequence[Checkpoint]) -> list[tuple[str, Markup]]:
     """The curves of the trainings over each other, a chart for each quantity that at least one of them has."""
     found: dict[str, list[Curve]] = {}
@@ -90,18 +93,19 @@ def _curves(tx: Session, names: Sequence[str], rows: Sequence[Checkpoint]) -> li
         for title, field in (("Loss", "loss"), ("Learning rate", "lr")):
             points = [(one["step"], one[field]) for one in data if field in one and "step" in one]
             found.setdefault(title, []).append(Curve(name, points))
+        measure = "Average precision" if any(one.get("measure") == "mean_ap" for one in data) else "Accuracy"
         for part in LABEL_PARTS:
             accuracies = [(one["epoch"], (one.get("accuracy") or {}).get(part)) for one in data if "epoch" in one]
             points = [(epoch, value) for epoch, value in accuracies if isinstance(value, int | float)]
-            found.setdefault(f"Accuracy, {PARTS[part]}", []).append(Curve(name, points))
+            found.setdefault(f"{measure}, {PARTS[part]}", []).append(Curve(name, points))
     drawn = [
         (
             title,
             charts.lines(
                 curves,
                 title=title,
-                x_label="epoch" if title.startswith("Accuracy") else "step",
-                percent=title.startswith("Accuracy"),
+                x_label="epoch" if title.endswith(_OF_LABELS) else "step",
+                percent=title.endswith(_OF_LABELS),
             ),
         )
         for title, curves in found.items()

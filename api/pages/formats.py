@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from api.http.schemas import iso_utc
 from limbeck.shared.money import usd_from_pusd, usd_text
+from limbeck.shared.text import counted
 
 NONE = "–"
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -90,6 +91,7 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "time": time_tag,
     "duration": duration,
     "number": number,
+    "counted": counted,
     "share": share,
     "size": size,
     "money": money,

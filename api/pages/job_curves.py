@@ -83,10 +83,11 @@ def draw(data: Sequence[Mapping[str, Any]]) -> list[Chart]:
             if isinstance(value, int | float):
                 name = {"id": "seen labels", "ood": "unseen labels"}.get(part, part.replace("_", " "))
                 accuracies.setdefault(name, []).append((one["epoch"], value))
+    measure = "Average precision" if any(one.get("measure") == "mean_ap" for one in data) else "Accuracy"
     found = {
         "Losses": charts.lines([Curve(*one) for one in losses.items()], title="Losses", x_label="step"),
-        "Accuracy on held-out images": charts.lines(
-            [Curve(*one) for one in accuracies.items()], title="Accuracy", x_label="epoch", percent=True
+        f"{measure} on held-out images": charts.lines(
+            [Curve(*one) for one in accuracies.items()], title=measure, x_label="epoch", percent=True
         ),
         "Learning rate": _curve(data, "lr"),
         "Images per second": _curve(data, "images_per_s", from_zero=True),

@@ -1,7 +1,7 @@
 """The pages of a student: its figures beside teacher and baselines, its labels, its confusions, and how to use it."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -18,10 +18,12 @@ from api.pages.evaluations import PARTS, part_of
 from api.pages.links import link, with_query
 from api.pages.rendering import page
 from api.pages.student_figures import LABEL_PARTS, Contender, LabelRow, StudentFigures, figures_of
-from api.pages.student_further import sections
+from api.pages.student_further import SCORES, sections
 from api.readers.student_models import TEXT_GRAPH
 from api.routes.checkpoints import samples_of
+from limbeck.shared.bundle.open_set import OUTLIERS_FILE
 from limbeck.shared.labels import quoted
+from limbeck.shared.text import counted
 from store import resources
 from store.jobs import jobs
 from store.models import Checkpoint, CheckpointFile
@@ -61,6 +63,7 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
         row = resources.checkpoint_without_evaluation(tx, id)
         figures = figures_of(tx, row)
         files = resources.checkpoint_files(tx, id)
+        paths = {file.path for file in files}
         values: dict[str, Any] = {
             "student": row,
             "about": _about(tx, row),
@@ -77,11 +80,12 @@ def student_page(request: Request, services: ServicesDep, id: str) -> HTMLRespon
             "is_multi_label": figures.student.is_multi_label,
             "gain": _gain(figures),
             "confusions": [(PARTS[part], _pair_rows(id, _confusions(figures, part)[:_WORST])) for part in LABEL_PARTS],
-            "can_classify": any(file.path == "onnx/image.onnx" for file in files),
-            "has_words": any(file.path == TEXT_GRAPH for file in files),
+            "can_classify": "onnx/image.onnx" in paths,
+            "has_words": TEXT_GRAPH in paths,
+            "scores": _scores(figures, paths),
             "downloads": _downloads(id, files),
             "size_of_files": sum(file.size for file in files),
-            "snippets": _snippets(str(request.base_url).rstrip("/"), id, {file.path for file in files}),
+            "snippets": _snippets(str(request.base_url).rstrip("/"), id, paths),
         }
     return page(request, "student.html.jinja", **values)
 
@@ -171,6 +175,18 @@ def label_page(
     )
 
 
+def _scores(figures: StudentFigures, paths: Collection[str]) -> dict[str, str]:
+    """The scores by which the student can say "none of these", by their names in the API, with their titles."""
+    evaluation = figures.student.figures
+    if figures.student.is_multi_label:  # each label is judged by itself
+        return {}
+    has_threshold = {"cosine"} if evaluation.get("none_of_these") else set()
+    has_threshold |= (evaluation.get("none_of_these_by_score") or {}).keys()
+    if OUTLIERS_FILE not in paths:
+        has_threshold.discard("outliers")
+    return {score: title for score, title in SCORES.items() if score in has_threshold}
+
+
 def _about(tx: Session, row: Checkpoint) -> list[tuple[str, object]]:
     teacher = resources.teacher(tx, row.teacher_id)
     dataset = resources.dataset(tx, row.dataset_id)
@@ -188,10 +204,18 @@ def _about(tx: Session, row: Checkpoint) -> list[tuple[str, object]]:
 
 
 def _figure_rows(figures: StudentFigures) -> list[Sequence[object]]:
-    return [
+    rows: list[Sequence[object]] = [
         (link(one.job_id, one.name) if one.job_id else one.name, *(figure(one, part) for part, _ in FIGURE_PARTS))
         for one in figures.shown
     ]
+    evaluation = figures.student.figures
+    if last := evaluation.get("last_epochs"):
+        means = map(formats.share, (last["id_accuracy"], last["ood_accuracy"], last["harmonic_mean"]))
+        rows.insert(1, (f"Mean over the last {counted(len(last['epochs']), 'epoch')}", *means))
+    if int8 := evaluation.get("onnx"):
+        shown = (formats.share((int8.get(part) or {}).get("int8")) for part, _ in FIGURE_PARTS)
+        rows.insert(1, ("Its int8 encoder (onnx/image-int8.onnx)", *shown))
+    return rows
 
 
 def figure(one: Contender, part: str) -> Markup:

@@ -21,7 +21,7 @@ from store.models import Checkpoint
 FIELDS = ("open_set", "domains", "corruptions", "recall")
 _MAX_JOBS = 20
 _NUM_KEPT = 64
-_SCORES = {
+SCORES: Mapping[str, str] = {
     "cosine": "largest similarity",
     "energy": "energy",
     "outliers": "similarity against look-alikes",
@@ -75,11 +75,11 @@ def _open_set(found: Mapping[str, Any]) -> Iterator[FurtherSection]:
         name = f"{unknown['kind']}: {unknown['source']}"
         for one in unknown["scores"]:
             figures = (one["auroc"], one["fpr95"], one["oscr"], one["known_accuracy"], one["rejected"], one["h_score"])
-            cells = [formats.isolated(name), formats.number(unknown["num_images"]), _SCORES[one["score"]]]
+            cells = [formats.isolated(name), formats.number(unknown["num_images"]), SCORES[one["score"]]]
             rows.append([*cells, *map(formats.share, figures)])
             steps = max(1, len(one["roc"]) - 1)
             points = [(100 * at / steps, value) for at, value in enumerate(one["roc"])]
-            curves.append(Curve(f"{unknown['kind']}, {_SCORES[one['score']]}", points))
+            curves.append(Curve(f"{unknown['kind']}, {SCORES[one['score']]}", points))
     chart = charts.lines(curves, title="Known images accepted", x_label="unknown images accepted, %", percent=True)
     yield FurtherSection(
         title="None of these labels",

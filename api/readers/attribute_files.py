@@ -37,6 +37,7 @@ from limbeck.shared.attribute_files.reading import ReadReport
 from limbeck.shared.format_names import BINARY_FORMATS, ImportFormat
 from limbeck.shared.label_matching import is_identifier, without_number
 from limbeck.shared.labels import LabelPair
+from limbeck.shared.text import counted
 from store.errors import InvalidField
 from store.sets.attribute_sets import EntryContent
 
@@ -215,7 +216,10 @@ def _malformed(error: FormatError, pointer: str, *, is_text: bool) -> ProblemErr
     fields = fault_fields(error.faults, pointer, is_text=is_text)
     detail = fields[0].detail
     if error.num_faults > 1:
-        detail = f"the file has {error.num_faults} faults; the first: {detail}; post partial: true to leave them out"
+        detail = (
+            f"the file has {counted(error.num_faults, 'fault')}; the first: {detail}; post "
+            "partial: true to leave them out"
+        )
     return ProblemError(422, "import_malformed", detail, fields)
 
 
@@ -271,7 +275,7 @@ def _with_spaces(labels: list[LabelPair], report: ReadReport) -> list[LabelPair]
     """The labels with spaces for underscores, if the file has no spaces in its labels, and a warning."""
     spaced = [(" ".join(name.replace("_", " ").split()) or name, sense) for name, sense in labels]
     if num_changed := sum(one != other for one, other in zip(labels, spaced, strict=True)):
-        report.warnings.append(f"the underscores of {num_changed:,} labels became spaces")
+        report.warnings.append(f"the underscores of {counted(num_changed, 'label')} became spaces")
     return spaced
 
 

@@ -13,6 +13,7 @@ from attributes.editing import MAX_LINES, EditError, LineChange, Lines
 from attributes.types import Entry, LineJSON, LineKind, line_from_json
 from attributes.types import Label as NamedLabel
 from limbeck.shared.labels import normalize, readings
+from limbeck.shared.text import counted
 from store import vocabularies
 from store.errors import InvalidField, InvalidRequest
 from store.models import AttributeSet, Label
@@ -194,7 +195,7 @@ def _labels_by_operation(
             invalid_fields.append(InvalidField(pointer, detail))
         elif operation.position is not None and operation.position >= attribute_set.num_labels:
             last = attribute_set.num_labels - 1
-            detail = f"the set has {attribute_set.num_labels} labels; positions run from 0 to {last}"
+            detail = f"the set has {counted(attribute_set.num_labels, 'label')}; positions run from 0 to {last}"
             invalid_fields.append(InvalidField(f"{pointer}/position", detail))
         elif operation.label is not None and folded[index] not in known:
             name = NamedLabel(operation.label[:80], operation.sense)

@@ -21,6 +21,7 @@ from api.http.problems import (
 )
 from api.http.schemas import ONE_FAULT, Domain, Name, RequestModel
 from limbeck.shared.label_files import LabelFault, LabelFileError, read_label_file
+from limbeck.shared.text import counted
 from store.errors import InvalidField
 from store.vocabularies import MAX_LABELS, NewLabel
 
@@ -185,7 +186,9 @@ def _uploaded_file(body: bytes, content_type: str) -> tuple[bytes, str]:
     message = BytesParser().parsebytes(b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + body)
     files = [part for part in message.walk() if part.get_filename() is not None]
     if len(files) != 1:
-        raise ProblemError(400, "malformed_form", f"the form has {len(files)} files; send one file with the labels")
+        raise ProblemError(
+            400, "malformed_form", f"the form has {counted(len(files), 'file')}; send one file with the labels"
+        )
     return _content(files[0]), PurePath(files[0].get_filename() or "").name
 
 

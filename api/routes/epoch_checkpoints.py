@@ -26,11 +26,16 @@ AfterEpoch = Annotated[int, Query(ge=0, le=MAX_INT32, description="`last_id` of 
 
 
 class EpochMetricsOut(ResponseModel):
-    """Accuracy on held-out images of the seen labels, among the seen labels."""
+    """Figures of the held-out images of the seen labels, among the seen labels."""
 
-    accuracy: float = Field(description="Mean per-class accuracy.")
-    top5: float = Field(description="Mean over labels of the share of images whose own text is among the five closest.")
-    chance: float = Field(description="Accuracy of guessing.")
+    accuracy: float | None = Field(None, description="Mean per-class accuracy; null if images have several labels.")
+    top5: float | None = Field(
+        None,
+        description="Mean over labels of the share of images whose own text is among the five closest; null if images "
+        "have several labels.",
+    )
+    mean_ap: float | None = Field(None, description="Mean average precision, of images with several labels.")
+    chance: float = Field(description="Accuracy of guessing, or mean average precision of a random order.")
     num_images: int
     num_labels: int
 

@@ -17,7 +17,7 @@ from api.auth import NO_KEY_YET, is_loopback
 from api.http.dependencies import Services, ServicesDep
 from api.http.problems import invalid_parameter
 from api.metrics.registry import MEDIA_TYPE
-from limbeck.shared.text import number
+from limbeck.shared.text import counted
 from store.access import api_keys
 from store.jobs import heartbeats, outbox
 
@@ -158,7 +158,7 @@ def _database(request: Request, services: Services) -> dict[str, ReadinessCheckO
 def _workers_text(worker: str, count: int, waiting: int) -> str:
     if count:
         return f"{count} with a heartbeat in the last {heartbeats.FRESH_S:g} s"
-    waits = f"; {number(waiting, 'part')} of jobs {'waits' if waiting == 1 else 'wait'} for one" if waiting else ""
+    waits = f"; {counted(waiting, 'part')} of jobs {'waits' if waiting == 1 else 'wait'} for one" if waiting else ""
     return f"no {worker} is running{waits}"
 
 

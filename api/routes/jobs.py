@@ -264,7 +264,7 @@ def create(
         with services.db.read() as tx:
             planned = job_requests.plan(tx, body, services.settings)
             checked = job_check(tx, planned, services.settings)
-        check_machine(planned.spec, services.settings)
+        check_machine(planned, services.settings)
         if measure:
             checked = with_times(checked, planned, services.settings)
         return Response(checked.model_dump_json(), media_type="application/json")

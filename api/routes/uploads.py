@@ -33,6 +33,7 @@ from api.uploads.content import StreamWriter, disk_problem
 from api.uploads.listing import Listings, StreamListing
 from api.uploads.locks import locked
 from api.uploads.names import MAX_PATH_CHARS, first_fault
+from limbeck.shared.text import counted
 from store import resources
 from store.access.principals import Principal
 from store.ids import new_id
@@ -208,7 +209,7 @@ def create(
 
 def _check_list(body: UploadIn, paths: Sequence[str], settings: Settings) -> None:
     if len(paths) > settings.upload_max_files:
-        detail = f"has {len(paths):,} files; LIMBECK_UPLOAD_MAX_FILES allows {settings.upload_max_files:,}"
+        detail = f"has {counted(len(paths), 'file')}; LIMBECK_UPLOAD_MAX_FILES allows {settings.upload_max_files:,}"
         raise unprocessable("too_many_files", detail, "/files")
     if body.kind == "archive" and (len(paths) > 1 or "/" in paths[0]):
         raise unprocessable("not_one_archive", "an archive is one file: give its name and size", "/files")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from api.http.schemas import unstorable_reason
+from limbeck.shared.text import counted
 
 MAX_PATH_CHARS, MAX_STEP_BYTES, MAX_DEPTH = 1000, 255, 32
 
@@ -12,14 +13,14 @@ def path_fault(path: str) -> str | None:
     if reason := unstorable_reason(path):
         return reason
     if not path or len(path) > MAX_PATH_CHARS:
-        return f"has {len(path):,} characters; 1 to {MAX_PATH_CHARS:,} are allowed"
+        return f"has {counted(len(path), 'character')}; 1 to {MAX_PATH_CHARS:,} are allowed"
     if path.startswith("/"):
         return "is absolute; give a path relative to the folder"
     if "\\" in path:
         return "has a backslash; write / between folders"
     steps = path.split("/")
     if len(steps) > MAX_DEPTH:
-        return f"has {len(steps)} folders; at most {MAX_DEPTH} are allowed"
+        return f"has {counted(len(steps), 'folder')}; at most {MAX_DEPTH} are allowed"
     for step in steps:
         if step in ("", ".", ".."):
             return f'has the step "{step}"; every step must be a name'

@@ -24,6 +24,7 @@ from benchmarks.evidence.statistics import Mean, mean_of
 from distill import Stopped
 from distill.cli.console import Console, duration
 from distill.texts.text_templates import TextKind
+from limbeck.shared.text import counted
 
 PART = "students that generalise"
 THREE = ("cls", "mse", "im_cst")
@@ -174,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"python -m benchmarks.evidence.harder --arms '{options.arms}' --epochs {options.epochs} "
         f"--seeds {options.seeds} --groups {options.groups}"
     )
-    title = f"{options.epochs} epochs"
+    title = counted(options.epochs, "epoch")
     title += "" if options.seeds == "0" else f", seeds {options.seeds}"
     title += "" if options.groups == "validation" else f", {options.groups}"
     text = report(records, world, groups, title=title, command=command)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from distill.bundle.add_files import add_files
 from distill.bundle.card.further import with_further
-from distill.bundle.card.further_plots import draw_further
 from distill.bundle.common_files import encoded, write_json
 from distill.bundle.optional_parts import CARD_FILE
 from distill.bundle.verify import Manifest
@@ -46,6 +45,8 @@ def save_further(
         if outliers is not None and by_score and "outliers" in by_score:
             (draft / OUTLIERS_FILE).parent.mkdir()
             outliers.save(draft / OUTLIERS_FILE)
+        from distill.bundle.card.further_plots import draw_further  # late, because it imports matplotlib
+
         draw_further(evaluation, draft)
         card = bundle / CARD_FILE
         if card.is_file():

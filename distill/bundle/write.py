@@ -3,7 +3,7 @@
     image/     config.json, model.safetensors: the student alone, for timm
     pairing/   open_clip_config.json, open_clip_model.safetensors, tokenizer: student and the teacher's text encoder
     onnx/      image.onnx, image-uint8.onnx, image-int8.onnx, text.onnx, tokenizer.json, config.json: for ONNX Runtime
-    targets/   text_targets.safetensors, labels.json (outliers.safetensors later: `distill.bundle.add_further`)
+    targets/   text_targets.safetensors, labels.json, outliers.safetensors (of look-alikes, if there are any)
     training_images.safetensors (what the student must not be measured on: `distill.data.dataset.trained_on`)
     evaluation.json, training.jsonl, README.md, manifest.json (`distill.bundle.verify` reads it)
     loss.png, accuracy.png, reliability.png, confusions.png
@@ -25,9 +25,7 @@ from typing import cast
 
 import torch
 
-from distill.bundle.card import plots
 from distill.bundle.card.facts import CardFacts
-from distill.bundle.card.further_plots import draw_further
 from distill.bundle.card.model_card import model_card
 from distill.bundle.card.multi_label.markdown import precision_parts
 from distill.bundle.common_files import (
@@ -48,6 +46,7 @@ from distill.data.dataset.trained_on import IMAGES_FILE
 from distill.json_types import JSONObject, StudentEvaluation
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets
+from limbeck.shared.bundle.open_set import OUTLIERS_FILE
 
 __all__ = ["BundleError", "BundleFile", "WrittenBundle", "write_bundle"]
 
@@ -75,6 +74,7 @@ def write_bundle(
     training_log: Path,
     provenance: JSONObject,
     training_images: Path | None = None,
+    outliers: TextTargets | None = None,
     onnx: OnnxInputs | None = None,
     left_out: Mapping[str, str] | None = None,
 ) -> WrittenBundle:
@@ -83,7 +83,8 @@ def write_bundle(
     `labels`: K mappings in the order of the targets, each with `label` and optional facts (sense, lines, part).
     `evaluation`: `distill.evaluation.accuracy.Evaluation.as_json()`; under `teacher`, a list of evaluations of the
     teacher if it was measured. `training_log`: JSON lines. `provenance`: digests of the inputs, in JSON types.
-    `training_images`: the record that `distill.data.dataset.trained_on` wrote.
+    `training_images`: the record that `distill.data.dataset.trained_on` wrote. `outliers`: look-alikes of the labels,
+    which are written if the evaluation has a threshold of their score.
     `onnx`: for `onnx/`, which is written if it is given. `left_out`: parts that cannot be written, from
     `distill.bundle.preflight`. An optional part (`OPTIONAL_PARTS`) that fails for any reason is left out too.
     Raises BundleError if the inputs are inconsistent or timm does not reproduce the student's features, and OSError.
@@ -97,6 +98,8 @@ def write_bundle(
         write_image(draft / "image", student, model)
         verify_image(draft / "image", student, features)
         write_targets(draft / "targets", targets, labels)
+        if outliers is not None and "outliers" in evaluation.get("none_of_these_by_score", {}):
+            outliers.save(draft / OUTLIERS_FILE)
         write_bytes(draft / "training.jsonl", training_log.read_bytes())
         if training_images is not None:
             write_bytes(draft / IMAGES_FILE, training_images.read_bytes())
@@ -159,6 +162,10 @@ def _check_inputs(
 
 
 def _draw_plots(draft: Path, training_log: Path, evaluation: StudentEvaluation) -> None:
+    """Import matplotlib late: most processes end before they draw, or draw nothing."""
+    from distill.bundle.card import plots
+    from distill.bundle.card.further_plots import draw_further
+
     parts = {name: part for name in plots.PARTS if (part := evaluation.get(name))}
     plots.draw_loss(plots.read_curve(training_log), draft / "loss.png")
     if several := evaluation.get("multi_label"):

@@ -22,6 +22,7 @@ from limbeck.shared.attribute_files.matching import Rule, assign, label_of_text
 from limbeck.shared.attribute_files.reading import FormatError, Reading
 from limbeck.shared.label_matching import is_identifier
 from limbeck.shared.labels import LabelPair, written
+from limbeck.shared.text import counted
 
 Lines = tuple[JSONObject, ...]
 """The attribute lines of one label, each with at least `kind` and `text`."""
@@ -83,10 +84,11 @@ def read_attributes(path: Path, labels: Sequence[str]) -> LabelsWithLines:
     for rule, how in ((Rule.NORMALIZED, "by normalisation"), (Rule.SHARED, "several senses, which all get its lines")):
         matched = [(written(*pairs[one.entry]), [labels[at] for at in one.labels]) for one in assignment.of_rule(rule)]
         if found := [f"{entry} → {', '.join(names)}" for entry, names in matched]:
-            notes.append(f"{len(found)} entries matched {how}: {_listed(found, len(found))}")
+            notes.append(f"{counted(len(found), 'entry', 'entries')} matched {how}: {_listed(found, len(found))}")
     if assignment.num_faults:
         details = [detail for _, detail in assignment.faults]
-        notes.append(f"{assignment.num_faults} entries are left out: {_listed(details, assignment.num_faults)}")
+        left_out = counted(assignment.num_faults, "entry is", "entries are")
+        notes.append(f"{left_out} left out: {_listed(details, assignment.num_faults)}")
     lines = [() if at is None else entries[at][1] for at in assignment.entry_of]
     return LabelsWithLines(labels=list(labels), names=list(labels), lines=lines, folder_map={}, notes=notes)
 
@@ -101,7 +103,7 @@ def read_label2text(label2text: Path, sentences: Path | None) -> LabelsWithLines
     except FormatError as error:
         raise ValueError(f"{label2text if error.file == 'label2text' else sentences}: {error}") from None
     if len(rows) < 2:
-        raise ValueError(f"{label2text} holds {len(rows)} labels: at least two are needed")
+        raise ValueError(f"{label2text} holds {counted(len(rows), 'label')}: at least two are needed")
     return LabelsWithLines(
         labels=[row.label for row in rows],
         names=[row.name if row.sense and is_identifier(row.sense) else row.label for row in rows],

@@ -12,6 +12,7 @@ from distill.data.dataset.label_matcher import LabelIds
 from distill.json_types import JSONObject
 from limbeck.shared.label_files import LabelFileError, read_label_file
 from limbeck.shared.labels import name_fault, readings, sense_fault, unique_names
+from limbeck.shared.text import counted
 
 Lines = tuple[JSONObject, ...]
 """The attribute lines of one label, each with at least `kind` and `text`."""
@@ -34,7 +35,7 @@ def read_labels_and_ids(path: Path, on_report: Callable[[str], None] | None = No
     except LabelFileError as error:
         raise ValueError(f"{path}: {error}") from None
     if len(found.labels) < 2:
-        raise ValueError(f"{path} holds {len(found.labels)} labels: at least two are needed")
+        raise ValueError(f"{path} holds {counted(len(found.labels), 'label')}: at least two are needed")
     if on_report is not None:
         on_report(f"{path}: {found.report()}")
     return unique_names(found.pairs), [label.ids for label in found.labels]

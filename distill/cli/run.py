@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from torch import Tensor
 
@@ -25,6 +25,7 @@ from distill.cli.classifier import CLASSIFIER, save_classifier
 from distill.cli.console import Console, duration
 from distill.cli.report import RunReport, accuracy_table
 from distill.cli.run_pictures import check_pictures, record_pictures
+from distill.cli.run_texts import encode_texts, look_alikes, phrase_texts
 from distill.config.model_names import student_notes
 from distill.config.train_config import TrainConfig, merged
 from distill.data.atomic_files import write_bytes
@@ -32,7 +33,7 @@ from distill.data.dataset.trained_on import IMAGES_FILE, TrainedOn, save_trainin
 from distill.data.dataset_check.check import CheckedDataset
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.evaluation.epochs import measure_epochs
-from distill.evaluation.further import FurtherSets
+from distill.evaluation.further import of_training
 from distill.evaluation.onnx_inputs import OnnxImages
 from distill.fitting.choice import TrainingChoice
 from distill.hooks import PipelineHooks
@@ -52,8 +53,8 @@ from distill.student.model import Student, configured_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_bank import needs_phrases
-from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import LabelAttributes, TextKind, bank_texts, render, uses_name_only
+from distill.texts.text_targets import TextTargets
+from distill.texts.text_templates import TextKind
 from distill.training.device import choose_device
 from distill.training.distributed import RankGroup, join_ranks
 from distill.training.hooks import TrainHooks, WriteState
@@ -63,6 +64,7 @@ from distill.training.loggers.run_log import RunLog
 from distill.training.loop import TrainResult, train
 from distill.training.metrics import StepMetrics
 from limbeck.shared.images.file_names import shown_path
+from limbeck.shared.text import counted
 
 NAMES: TextKind = "names"
 
@@ -91,6 +93,13 @@ class _Inputs:
     initial_student: InitialStudent | None
     trained_before: TrainedOn | None
     left_out: Mapping[str, str]
+
+
+class _StudentTexts(NamedTuple):
+    """`targets`: the text targets of the run, with the learned vectors if there are any. `outliers`: look-alikes."""
+
+    targets: TextTargets
+    outliers: TextTargets | None
 
 
 def run_distillation(arguments: RunArguments, *, should_stop: Callable[[], bool]) -> None:
@@ -180,7 +189,7 @@ def _distill(
         result = _train(session, inputs, ranks, run_log)
         if not ranks.is_first:
             return None
-        console.message(f"trained {result.steps} steps in {duration(result.seconds)}")
+        console.message(f"trained {counted(result.steps, 'step')} in {duration(result.seconds)}")
         return _measure_and_bundle_or_say(session, inputs, result, run_log)
 
 
@@ -218,7 +227,7 @@ def _measure_and_bundle_or_say(session: _Session, inputs: _Inputs, result: Train
 
 
 def _measure_and_bundle(session: _Session, inputs: _Inputs, result: TrainResult, run_log: RunLog) -> RunReport:
-    student, targets = _measure_student(session, inputs, result)
+    student, texts = _measure_student(session, inputs, result)
     config = session.arguments.config
     report = RunReport(
         teacher=[{"run": inputs.teacher.ref, **one.as_json()} for one in _measure_teacher(session, inputs)],
@@ -234,7 +243,7 @@ def _measure_and_bundle(session: _Session, inputs: _Inputs, result: TrainResult,
         folder = session.arguments.out / CLASSIFIER
         save_classifier(folder, result.student, [index.labels[label] for label in index.id_labels])
         return report
-    return {**report, "left_out": dict(_write_bundle(session, inputs, result, targets, evaluation))}
+    return {**report, "left_out": dict(_write_bundle(session, inputs, result, texts, evaluation))}
 
 
 def _prepare_inputs(session: _Session, ranks: RankGroup) -> tuple[_Session, _Inputs]:
@@ -248,12 +257,14 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> tuple[_Session, _Inp
     for note in arguments.notes:
         console.message(note)
     console.message(
-        f"{len(image_index)} images: {counts['train']} for training and {counts['held_out']} held out of "
+        f"{counted(len(image_index), 'image')}: {counts['train']} for training and {counts['held_out']} held out of "
         f"{counts['id_labels']} labels, {counts['ood']} of {counts['ood_labels']} unseen labels"
         + (f", {counts['unlabelled']} without labels" if "unlabelled" in counts else "")
     )
     teacher = load_teacher(arguments.teacher, device=str(choose_device(config.system.device)))
-    console.message(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens, {teacher.origin}")
+    console.message(
+        f"teacher {teacher.ref}: width {teacher.width}, {counted(teacher.context_length, 'token')}, {teacher.origin}"
+    )
     for note in teacher.notes:
         console.message(f"teacher {teacher.ref}: {note}")
     _report_student(session, teacher)
@@ -271,7 +282,9 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> tuple[_Session, _Inp
     with ranks.first_rank_first():
         if before is not None:
             check_start(before, config, image_index, cache=arguments.cache, hooks=session.hooks)
-        names, targets = (_encode_texts(session, teacher, kind) for kind in (NAMES, arguments.text))
+        names, targets = (
+            encode_texts(arguments, teacher, kind, console, session.hooks) for kind in (NAMES, arguments.text)
+        )
         console.begin("teacher features")
         data = training_data(
             config,
@@ -280,13 +293,15 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> tuple[_Session, _Inp
             targets,
             cache=arguments.cache,
             captions=arguments.captions,
-            phrases=_bank_texts(arguments) if needs_phrases(config) else None,
+            phrases=phrase_texts(arguments) if needs_phrases(config) else None,
             hooks=session.hooks,
         )
     if data.teacher_map is not None:
         _report_tuned_teacher(session, teacher, targets, data.teacher_map)
     if data.phrases is not None:
-        console.message(f"a bank of {len(data.phrases):,} attribute phrases ({config.objective.phrases} labels)")
+        console.message(
+            f"a bank of {counted(len(data.phrases), 'attribute phrase')} ({config.objective.phrases} labels)"
+        )
     if data.captioned is not None:
         console.message(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     session = replace(session, arguments=replace(arguments, config=choice.before_steps(data)))
@@ -311,11 +326,6 @@ def _report_tuned_teacher(session: _Session, teacher: Teacher, targets: TextTarg
         for of_run in (None, teacher_map)
     )
     session.console.message(tuned_teacher_cost(before, after))
-
-
-def _bank_texts(arguments: RunArguments) -> list[tuple[str, ...]]:
-    attributes = map(LabelAttributes.of_lines, arguments.lines)
-    return [bank_texts(name, own, arguments.prompt) for name, own in zip(arguments.names, attributes, strict=True)]
 
 
 def _check_bundle(arguments: RunArguments, teacher: Teacher) -> BundleTrial | None:
@@ -343,28 +353,6 @@ def _report_student(session: _Session, teacher: Teacher) -> None:
     student = configured_student(config, width=teacher.width, seed=arguments.config.system.seed, initialise=is_new)
     if is_new:
         session.console.message(student.description())
-
-
-def _encode_texts(session: _Session, teacher: Teacher, kind: TextKind) -> TextTargets:
-    arguments, console = session.arguments, session.console
-    attributes = list(zip(arguments.names, map(LabelAttributes.of_lines, arguments.lines), strict=True))
-    if name_only := [label for label, own in attributes if uses_name_only(kind, own)]:
-        console.message(
-            f"{len(name_only)} labels have no attributes for {kind}; their names alone are used: "
-            f"{', '.join(name_only[:5])}"
-        )
-    console.begin(f"texts ({kind})")
-    targets = encode_text_targets(
-        teacher,
-        [render(kind, label, own, arguments.prompt) for label, own in attributes],
-        cache=arguments.cache,
-        hooks=session.hooks,
-    )
-    for text in targets.truncated[:5]:
-        console.message(f"shortened, {text.tokens} tokens: {text.prompt}")
-    if len(targets.truncated) > 5:
-        console.message(f"and {len(targets.truncated) - 5} more texts were shortened")
-    return targets
 
 
 def _train(session: _Session, inputs: _Inputs, ranks: RankGroup, run_log: RunLog) -> TrainResult:
@@ -408,13 +396,17 @@ def _train(session: _Session, inputs: _Inputs, ranks: RankGroup, run_log: RunLog
     )
 
 
-def _measure_student(session: _Session, inputs: _Inputs, result: TrainResult) -> tuple[Evaluation, TextTargets]:
-    """The student's evaluation, and its text targets: those of the run, with the learned vectors if there are any."""
+def _measure_student(session: _Session, inputs: _Inputs, result: TrainResult) -> tuple[Evaluation, _StudentTexts]:
+    """The student's evaluation, and its texts."""
     arguments, config = session.arguments, session.arguments.config
     session.console.begin("measuring the student")
     image_index, targets = evaluation_inputs(
         config, arguments.image_index, inputs.teacher, inputs.targets[arguments.text], result.context
     )
+    is_closed_set = config.data.protocol == "closed_set"
+    outliers = None
+    if not is_closed_set and not image_index.is_multi_label:
+        outliers = look_alikes(arguments, inputs.teacher, result.context, session.console, session.hooks)
     evaluation = measure_student(
         result.student,
         image_index,
@@ -425,13 +417,14 @@ def _measure_student(session: _Session, inputs: _Inputs, result: TrainResult) ->
             shots=config.data.shots,
             retrieve=config.data.protocol == "retrieval",
             device=config.system.device,
-            further=None if config.data.protocol == "closed_set" else FurtherSets(),
+            further=None if is_closed_set else of_training(outliers),
         ),
         cache=arguments.cache,
-        teacher=None if config.data.protocol == "closed_set" else inputs.teacher,
+        teacher=None if is_closed_set else inputs.teacher,
         hooks=session.hooks,
     )
-    return replace(evaluation, last_epochs=last_epochs(result.log, config.evaluation.measured_epochs)), targets
+    evaluation = replace(evaluation, last_epochs=last_epochs(result.log, config.evaluation.measured_epochs))
+    return evaluation, _StudentTexts(targets, outliers)
 
 
 def _measure_teacher(session: _Session, inputs: _Inputs) -> list[Evaluation]:
@@ -454,7 +447,7 @@ def _measure_teacher(session: _Session, inputs: _Inputs) -> list[Evaluation]:
 
 
 def _write_bundle(
-    session: _Session, inputs: _Inputs, result: TrainResult, targets: TextTargets, evaluation: StudentEvaluation
+    session: _Session, inputs: _Inputs, result: TrainResult, texts: _StudentTexts, evaluation: StudentEvaluation
 ) -> Mapping[str, str]:
     """Write the bundle, unless it exists. Returns the parts that it lacks, with the reasons."""
     arguments = session.arguments
@@ -473,7 +466,8 @@ def _write_bundle(
         out,
         student=bundle_weights(result.student),
         teacher=inputs.teacher,
-        targets=targets,
+        targets=texts.targets,
+        outliers=texts.outliers,
         labels=[
             {"label": name, "part": parts.get(label), "lines": list(lines)}
             for label, (name, lines) in enumerate(zip(arguments.labels, arguments.lines, strict=True))
@@ -487,7 +481,7 @@ def _write_bundle(
             "recipe": arguments.recipe,
             "config": arguments.config.model_dump(mode="json"),
         },
-        onnx=_onnx_inputs(session, inputs, result.student, targets) if arguments.config.bundle.onnx else None,
+        onnx=_onnx_inputs(session, inputs, result.student, texts.targets) if arguments.config.bundle.onnx else None,
         left_out=inputs.left_out,
     )
     for part, reason in written.left_out.items():

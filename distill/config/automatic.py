@@ -96,7 +96,7 @@ def fit_to_images(config: TrainConfig, num_images: int, num_ranks: int = 1) -> T
         batch_size = _multiple(batch_size, num_ranks * schedule.accumulate)
         changes["schedule"] = {"batch_size": batch_size}
     if "lr" in names:
-        changes["optimizer"] = {"lr": learning_rate(config, batch_size)}
+        changes["optimizer"] = {"lr": learning_rate(config, min(batch_size, num_images))}  # a step has no more
     return _changed(config, changes)
 
 

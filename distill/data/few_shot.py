@@ -5,7 +5,7 @@ the batch; if there are at most half a batch of them, every batch holds all of t
 The selection is a function of the seed and the step. B images in a batch, S few-shot images, R other images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from distill.config.batch_plan import BatchSplit as BatchSplit
 from distill.config.batch_plan import split_batch as split_batch
 from distill.data.counter_rng import Ints, shuffled
 from distill.data.image_index import ImageIndex
+from limbeck.shared.text import counted
 
 _FEW_SHOT = 0x5E  # RNG key that separates these samples from the shuffles of the passes
 
@@ -24,19 +25,27 @@ class FewShotError(ValueError):
 def support_rows(image_index: ImageIndex, shots: int) -> list[int]:
     """Positions of the first `shots` images of each OOD label, in the order of the index.
 
-    Raises FewShotError if a label has no image left to test on, or if there is no OOD label.
+    Raises FewShotError as `check_support`.
     """
-    if not image_index.ood_labels:
-        raise FewShotError("there are no OOD labels: few-shot learning needs labels that were not trained on")
     by_label: dict[int, list[int]] = {label: [] for label in image_index.ood_labels}
     for at in image_index.part("ood"):
         by_label[image_index.label_indices[at]].append(at)
-    too_few = [(label, rows) for label, rows in by_label.items() if len(rows) <= shots]
-    if too_few:
-        counts = ", ".join(f'"{image_index.labels[label]}" has {len(rows)}' for label, rows in too_few[:5])
-        more = f" and {len(too_few) - 5} labels more" if len(too_few) > 5 else ""
-        raise FewShotError(f"each OOD label needs {shots} shots and an image to test on; {counts}{more}")
+    check_support({image_index.labels[label]: len(rows) for label, rows in by_label.items()}, shots)
     return sorted(at for rows in by_label.values() for at in rows[:shots])
+
+
+def check_support(num_images: Mapping[str, int], shots: int) -> None:
+    """Raise FewShotError if an OOD label has no image left to test on, or if there is no OOD label.
+
+    `num_images`: the number of images of each OOD label.
+    """
+    if not num_images:
+        raise FewShotError("there are no OOD labels: few-shot learning needs labels that were not trained on")
+    too_few = [(label, number) for label, number in num_images.items() if number <= shots]
+    if too_few:
+        counts = ", ".join(f'"{label}" has {number}' for label, number in too_few[:5])
+        more = f" and {counted(len(too_few) - 5, 'label')} more" if len(too_few) > 5 else ""
+        raise FewShotError(f"each OOD label needs {shots} shots and an image to test on; {counts}{more}")
 
 
 def few_shot_rows(few: Ints, others: Ints, split: BatchSplit, *, batch_index: int, seed: int, step: int) -> Ints:

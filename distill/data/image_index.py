@@ -21,6 +21,7 @@ from distill.data.image_folders import FolderError
 from distill.data.packed_strings import PackedStrings
 from distill.data.splits import LABEL_SET, NO_LABEL, PARTS, Part
 from limbeck.shared.images.file_names import json_line
+from limbeck.shared.text import counted
 
 _PLAIN = re.compile(r"[ !#-\[\]-~]*").fullmatch
 """Whether JSON writes a text as it is."""
@@ -254,7 +255,9 @@ class ImageIndex:
                         sets.append(())
                     sets.append(of_image)
                 elif not (0 <= label < len(labels) or (label == NO_LABEL and part == "unlabelled")):
-                    raise ValueError(f"{path}: label index {label} is out of range, there are {len(labels)} labels")
+                    raise ValueError(
+                        f"{path}: label index {label} is out of range, there are {counted(len(labels), 'label')}"
+                    )
                 label_indices.append(label)
                 if caption:
                     captions[len(part_codes)] = caption

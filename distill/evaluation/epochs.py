@@ -15,17 +15,20 @@ from distill.data.counter_rng import Ints
 from distill.data.decoded_images import PixelArray, PixelRows, eval_size
 from distill.data.image_index import ImageIndex
 from distill.data.image_store import ImageConsumer, read_images
-from distill.evaluation.accuracy import LabelSetAccuracy, evaluate_features
+from distill.data.splits import PARTS
+from distill.evaluation.accuracy import Evaluation, evaluate_features
 from distill.evaluation.measured_images import (
     Measured,
     NoImages,
     evaluate_measured,
+    evaluate_sets,
     evaluation_rows,
     image_paths,
     measured_rows,
 )
+from distill.evaluation.multi_label.measure import mean_precisions
 from distill.hooks import PipelineHooks
-from distill.json_types import EpochLine
+from distill.json_types import Accuracies, EpochLine
 from distill.student.features import student_features
 from distill.student.model import Student
 from distill.teacher.image_features import FeatureEncoder
@@ -35,14 +38,20 @@ from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import TextKind
 from distill.training.device import choose_device
 
+_OOD = PARTS.index("ood")
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Images:
-    """Decoded images: `rows` (N,) of `pixels`, and their labels in `measured`."""
+    """Decoded images: `rows` (N,) of `pixels`, `of_index`: of the index, and their labels in `measured`.
+
+    `measured`: None of images with several labels.
+    """
 
     pixels: PixelRows
     rows: Ints
-    measured: Measured
+    of_index: Ints
+    measured: Measured | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,30 +66,39 @@ class EpochEvaluation:
     images: _Images | None
 
     def __call__(self, epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
-        """The accuracies after one of the last `measured_epochs` epochs; None after another one."""
+        """The accuracies after one of the last `measured_epochs` epochs, or the mean average precisions of images with
+        several labels; None after another one."""
         images = self.images
         if images is None or epoch <= self.config.schedule.epochs - self.config.evaluation.measured_epochs:
             return None
         features = self._features(student, images, images.rows)
         index, targets = self._inputs(context)
+        if images.measured is None:
+            found = mean_precisions(features, images.of_index.tolist(), index, targets.features)
+            means: Accuracies = {"id": found.id, "ood": found.ood, "harmonic_mean": found.harmonic_mean}
+            return {"accuracy": means, "measure": "mean_ap"}
         temperature = self.config.objective.temperature
         return evaluate_measured(self.text, features, images.measured, index, targets, temperature).summary()
 
-    def held_out(self, student: Student, context: Tensor | None) -> LabelSetAccuracy | None:
-        """The accuracy on the held-out images, among the ID labels; None without such images.
+    def held_out(self, student: Student, context: Tensor | None) -> Evaluation:
+        """The evaluation on the held-out images, among the ID labels; without results if there are no such images.
 
         No OOD image is evaluated. Leaves the student in evaluation mode on the training device.
         """
+        nothing = Evaluation(text=self.text, id=None, ood=None, joint=None)
         images = self.images
         if images is None:
-            return None
-        measured = images.measured
-        is_id = ~np.isin(measured.labels, self.image_index.ood_labels)
+            return nothing
+        is_id = np.array([self.image_index.part_codes[row] != _OOD for row in images.of_index], dtype=np.bool_)
         if not is_id.any():
-            return None
+            return nothing
         index, targets = self._inputs(context)
-        return evaluate_features(
-            self._features(student, images, images.rows[is_id]),
+        features = self._features(student, images, images.rows[is_id])
+        measured = images.measured
+        if measured is None:
+            return evaluate_sets(self.text, features, images.of_index[is_id].tolist(), index, targets)
+        accuracy = evaluate_features(
+            features,
             measured.labels[is_id],
             targets.features,
             measured.id_labels,
@@ -88,6 +106,7 @@ class EpochEvaluation:
             temperature=self.config.objective.temperature,
             image_numbers=None if measured.image_numbers is None else measured.image_numbers[is_id],
         )
+        return replace(nothing, id=accuracy)
 
     def _features(self, student: Student, images: _Images, rows: Ints) -> Tensor:
         return student_features(student, images.pixels, rows, device=choose_device(self.config.system.device))
@@ -112,16 +131,15 @@ def measure_epochs(
 
     Checks now what the final evaluation needs, so that an error does not end a training later. If epochs are evaluated,
     or the training `has_checkpoints`, decodes the images and encodes them with the teacher for the final evaluation.
-    Unusable images are not reported, because the final evaluation reports them. Without images to measure on, and of
-    images with several labels, nothing is measured. Raises NoImages, ImagesError, FewShotError, Stopped.
+    Unusable images are not reported, because the final evaluation reports them. Without images to measure on, nothing
+    is measured. Raises NoImages, ImagesError, FewShotError, Stopped.
     """
     evaluated, _ = evaluation_inputs(config, image_index, teacher, targets, None)
     rows = evaluation_rows(evaluated, config.data.shots)
     if not rows and evaluation_rows(image_index, 0):
         raise NoImages("no image is left to evaluate on: hold out images of the seen labels, or keep labels unseen")
     images: _Images | None = None
-    # The mean over epochs and the accuracies of checkpoints are those of one label an image.
-    if rows and (config.evaluation.measured_epochs or has_checkpoints) and not image_index.is_multi_label:
+    if rows and (config.evaluation.measured_epochs or has_checkpoints):
         images = _decode(config, evaluated, teacher, rows, cache=cache, root=root, hooks=hooks)
     return EpochEvaluation(
         config=config, image_index=image_index, teacher=teacher, targets=targets, text=text, images=images
@@ -162,4 +180,8 @@ def _decode(
     )
     images = pixels.images(quiet)
     usable = images.usable()
-    return _Images(pixels=images.pixels, rows=usable, measured=measured_rows(evaluated, rows, usable, root))
+    measured = None if evaluated.is_multi_label else measured_rows(evaluated, rows, usable, root)
+    if not len(usable):
+        raise NoImages(f"none of the {len(rows)} images to evaluate on can be used")
+    of_index = np.array(rows, dtype=np.int64)[usable]
+    return _Images(pixels=images.pixels, rows=usable, of_index=of_index, measured=measured)

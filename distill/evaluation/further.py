@@ -7,7 +7,7 @@ width.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from distill.config.multi_label import check_one_label
 from distill.data.counter_rng import Ints
 from distill.data.dataset.label_matcher import LabelMatcher
-from distill.data.dataset.trained_on import TrainedOn
+from distill.data.dataset.trained_on import Prefixes, TrainedOn, image_prefixes
 from distill.data.decoded_images import decode_images, eval_size
 from distill.data.image_index import ImageIndex
 from distill.data.image_store import file_digests
@@ -33,6 +33,7 @@ from distill.hooks import PipelineHooks
 from distill.json_types import FurtherJSON
 from distill.student.features import student_features
 from distill.student.model import Student
+from distill.texts.text_targets import TextTargets
 
 MAX_UNKNOWN = 10_000
 """Far unknown images beyond this number are a part of all, spread evenly."""
@@ -53,7 +54,7 @@ class FurtherSets:
 
     `corruption_images`: the number of images for the corruptions; 0: none. `outliers` (M, D): text features of outlier
     labels, by the teacher of the student. `threshold`: that of the student's bundle for "none of these"; None: that of
-    the images of this evaluation.
+    the images of this evaluation. `may_lack_images`: too few known images for `far` and `outliers` are no error.
     """
 
     domains: Sequence[NamedImages] = ()
@@ -62,12 +63,18 @@ class FurtherSets:
     baseline: Baseline | None = None
     outliers: Tensor | None = None
     threshold: float | None = None
+    may_lack_images: bool = False
     trained_on: TrainedOn = field(default_factory=lambda: TrainedOn(()))
 
     @property
     def is_asked(self) -> bool:
         """Whether there is something to measure beside what every student has."""
         return bool(self.domains or self.far or self.corruption_images or self.outliers is not None)
+
+
+def of_training(outliers: TextTargets | None) -> FurtherSets:
+    """What a training measures: the open-set results, with look-alikes if its attributes name some."""
+    return FurtherSets(outliers=None if outliers is None else outliers.features, may_lack_images=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +131,36 @@ class MeasuredFeatures:
         return np.arange(len(self.rows)) if numbers is None else numbers
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Embedded:
+    """Images of a further set: `features` (N, D) of `rows` (N,) of its index, and the numbers of those left out."""
+
+    features: Tensor
+    rows: Ints
+    num_unreadable: int = 0
+    num_trained_on: int = 0
+    num_measured: int = 0
+    num_other_labels: int = 0
+    num_known_labels: int = 0
+
+    @property
+    def is_of_training(self) -> bool:
+        """Whether all images that can be read are those of the training and of this evaluation."""
+        return not len(self.rows) and bool(self.num_trained_on + self.num_measured) and not self.num_other_labels
+
+    @property
+    def left_out(self) -> str:
+        """How many images are left out for which reason; empty if none is."""
+        reasons = {
+            "cannot be read": self.num_unreadable,
+            "were trained on": self.num_trained_on,
+            "are measured as images of the labels": self.num_measured,
+            "are of the labels": self.num_known_labels,
+            "have a label that the student's dataset has not, or has twice": self.num_other_labels,
+        }
+        return ", ".join(f"{number:,} {reason}" for reason, number in reasons.items() if number)
+
+
 @dataclass(frozen=True, eq=False)
 class FurtherMeasurement:
     """Measures one student. `temperature`: of its training."""
@@ -173,14 +210,28 @@ class FurtherMeasurement:
             name="", features=known.features, labels=known.measured.labels, image_numbers=known.measured.image_numbers
         )
         matcher = LabelMatcher(known.image_index.labels)
-        domains = [self._domain(named, matcher) for named in self.sets.domains]
         measured = np.intersect1d(known.measured.labels, [*known.measured.id_labels, *known.measured.ood_labels])
-        for domain in domains:
+        own = self._measured_contents(known)
+        domains = []
+        for named in self.sets.domains:
+            embedded, domain = self._domain(named, matcher, own)
+            if embedded.is_of_training:
+                self.hooks.note(
+                    f"the domain {named.name} is left out: it has the images of the training and of this evaluation "
+                    "alone, and so is the domain of the training"
+                )
+                continue
             if not np.isin(domain.labels, measured).any():
                 raise FurtherSetUnfit(
                     f"the domain {domain.name} has no image to measure on, of a label that the measured images have "
-                    "too: correct its labels, or leave it out"
+                    f"too{_of_these(embedded)}: correct its files and labels, or leave it out"
                 )
+            self._note_left_out(f"domain {named.name}", embedded)
+            domains.append(domain)
+        if not domains:
+            raise FurtherSetUnfit(
+                "each domain has the images of the training and of this evaluation alone: name domains of other images"
+            )
 
         def shift(part: Sequence[int]) -> DomainShift | None:
             return domain_shift(
@@ -194,22 +245,30 @@ class FurtherMeasurement:
 
         return DomainShifts(id=shift(known.measured.id_labels), ood=shift(known.measured.ood_labels))
 
-    def _domain(self, named: NamedImages, matcher: LabelMatcher) -> DomainImages:
-        """The images of a domain whose labels the student's dataset has."""
+    def _domain(self, named: NamedImages, matcher: LabelMatcher, own: Prefixes) -> tuple[_Embedded, DomainImages]:
+        """The images of a domain whose labels the student's dataset has. `own`: as of `_embedded`."""
         index = named.image_index
         positions = [matcher.find(name) for name in index.labels]
-        rows = [
-            row for row, label in enumerate(index.label_indices) if label != NO_LABEL and len(positions[label]) == 1
-        ]
-        features, usable = self._embedded(named, rows)
-        chosen = np.array(rows, dtype=np.int64)[usable]
+        labelled = [row for row, label in enumerate(index.label_indices) if label != NO_LABEL]
+        rows = [row for row in labelled if len(positions[index.label_indices[row]]) == 1]
+        embedded = replace(self._embedded(named, rows, own), num_other_labels=len(labelled) - len(rows))
+        chosen = embedded.rows.tolist()
         numbers = index.image_numbers
-        return DomainImages(
+        return embedded, DomainImages(
             name=named.name,
-            features=features,
-            labels=np.array([positions[index.label_indices[row]][0] for row in chosen.tolist()], dtype=np.int64),
-            image_numbers=None if numbers is None else np.array([numbers[row] for row in chosen.tolist()]),
+            features=embedded.features,
+            labels=np.array([positions[index.label_indices[row]][0] for row in chosen], dtype=np.int64),
+            image_numbers=None if numbers is None else np.array([numbers[row] for row in chosen]),
         )
+
+    def _note_left_out(self, of: str, embedded: _Embedded) -> None:
+        if reasons := replace(embedded, num_unreadable=0).left_out:  # each unreadable image is reported alone
+            self.hooks.note(f"{of}: images are left out: {reasons}")
+
+    def _measured_contents(self, known: MeasuredFeatures) -> Prefixes:
+        """The contents of the images of this evaluation."""
+        paths = image_paths(known.image_index, known.rows.tolist(), known.root)
+        return image_prefixes(file_digests(paths, cache=self.cache, num_workers=self.num_workers, hooks=self.hooks))
 
     def _open_set(self, known: MeasuredFeatures) -> OpenSet | None:
         labels = known.measured.labels
@@ -237,7 +296,7 @@ class FurtherMeasurement:
 
     def _check_open_set(self, known: MeasuredFeatures) -> None:
         """Refuse sets of unknown things for which there are too few known images."""
-        if self.sets.far is None and self.sets.outliers is None:
+        if self.sets.may_lack_images or (self.sets.far is None and self.sets.outliers is None):
             return
         is_known = np.isin(known.measured.labels, list(known.measured.id_labels))
         num_images = len(np.unique(known.numbers[is_known]))
@@ -253,19 +312,24 @@ class FurtherMeasurement:
         matcher = LabelMatcher(known.image_index.labels)
         is_known = [bool(matcher.find(name)) for name in index.labels]
         rows = [row for row, label in enumerate(index.label_indices) if label == NO_LABEL or not is_known[label]]
+        num_of_labels = len(index.label_indices) - len(rows)
         rows = [rows[at] for at in evenly_spread(len(rows), MAX_UNKNOWN).tolist()]
-        features = self._embedded(named, rows)[0]
-        if not len(features):
+        embedded = replace(self._embedded(named, rows, self._measured_contents(known)), num_known_labels=num_of_labels)
+        if not len(embedded.rows):
             raise FurtherSetUnfit(
-                f"{named.name} has no image of other things: images of the labels, and those that the student was "
-                "trained on, are not unknown; name images of other things, or leave it out"
+                f"{named.name} has no image of other things{_of_these(embedded)}: images of the labels, and those that "
+                "the student was trained on, are not unknown; name images of other things, or leave it out"
             )
-        return Unknown(kind="far", source=named.name, features=features)
+        self._note_left_out(f"far images of {named.name}", embedded)
+        return Unknown(kind="far", source=named.name, features=embedded.features)
 
-    def _embedded(self, named: NamedImages, rows: Sequence[int]) -> tuple[Tensor, Ints]:
-        """Features of the rows that can be decoded and were not trained on, and the positions of these rows."""
+    def _embedded(self, named: NamedImages, rows: Sequence[int], own: Prefixes) -> _Embedded:
+        """Features of the rows that can be decoded, were not trained on, and are not among the measured images.
+
+        `own`: the contents of the measured images: a copy of one is neither in another style nor unknown.
+        """
         if not len(rows):
-            return torch.zeros(0, self.student.width), np.zeros(0, dtype=np.int64)
+            return _Embedded(features=torch.zeros(0, self.student.width), rows=np.zeros(0, dtype=np.int64))
         paths = image_paths(named.image_index, rows, named.root)
         images = decode_images(
             paths,
@@ -277,8 +341,17 @@ class FurtherMeasurement:
             hooks=self.hooks,
         )
         digests = file_digests(paths, cache=self.cache, num_workers=self.num_workers, hooks=self.hooks)
-        usable = np.setdiff1d(images.usable(), np.flatnonzero(self.sets.trained_on.contains(digests)))
-        return student_features(self.student, images.pixels, usable, device=self.device, hooks=self.hooks), usable
+        readable = np.isin(np.arange(len(rows)), images.usable())
+        is_trained_on = readable & self.sets.trained_on.contains(digests)
+        is_measured = readable & ~is_trained_on & np.isin(image_prefixes(digests), own)
+        usable = np.flatnonzero(readable & ~is_trained_on & ~is_measured)
+        return _Embedded(
+            features=student_features(self.student, images.pixels, usable, device=self.device, hooks=self.hooks),
+            rows=np.array(rows, dtype=np.int64)[usable],
+            num_unreadable=int((~readable).sum()),
+            num_trained_on=int(is_trained_on.sum()),
+            num_measured=int(is_measured.sum()),
+        )
 
     def _corruptions(self, known: MeasuredFeatures) -> Corruptions | None:
         if not self.sets.corruption_images:
@@ -303,6 +376,11 @@ class FurtherMeasurement:
             num_workers=self.num_workers,
             hooks=self.hooks,
         )
+
+
+def _of_these(embedded: _Embedded) -> str:
+    """The reasons for an error message."""
+    return f" ({embedded.left_out})" if embedded.left_out else ""
 
 
 def _classifier(baseline: Baseline, labels: Sequence[str]) -> Classifier:

@@ -21,7 +21,8 @@ from distill.data.decoded_images import DecodedImages, decode_images, eval_size
 from distill.data.image_index import ImageIndex
 from distill.data.image_store import Mask
 from distill.evaluation.accuracy import evaluate_features
-from distill.evaluation.measured_images import evaluation_rows, evenly_spread, image_paths, measured_rows
+from distill.evaluation.measured_images import NoImages, evaluation_rows, evenly_spread, image_paths, measured_rows
+from distill.evaluation.multi_label.measure import mean_precisions
 from distill.hooks import PipelineHooks
 from distill.json_types import EvaluatedPart, OnnxPartJSON
 from distill.student.model import Student
@@ -33,6 +34,7 @@ NUM_CALIBRATION_IMAGES = 128
 MAX_MEASURED_IMAGES = 2000
 """A CPU encodes them with both encoders in about a minute; the accuracy is known to one percent point."""
 BATCH_SIZE = 16
+_PARTS: tuple[EvaluatedPart, ...] = ("id", "ood")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,8 +56,7 @@ class OnnxImages:
 
     def inputs(self, prompt: PromptOptions, temperature: float, text: Teacher | None) -> OnnxInputs:
         """The inputs of `onnx/` in the bundle. `text`: the teacher whose text tower it will hold."""
-        # The accuracy of the int8 encoder is that of one label an image.
-        has_images = not self.image_index.is_multi_label and bool(evaluation_rows(self.image_index, self.shots))
+        has_images = bool(evaluation_rows(self.image_index, self.shots))
         return OnnxInputs(
             temperature=temperature,
             templates=tuple(prompt.model_copy(update={"with_name": True}).prefixes("{}")),
@@ -73,10 +74,13 @@ class OnnxImages:
         yield from self._batches(images, images.usable())
 
     def measure(self, encoders: Mapping[str, Encode]) -> dict[str, OnnxPartJSON]:
-        """The accuracy of each encoder among the ID and the OOD labels. Raises NoImages, Stopped."""
+        """The accuracy of each encoder among the ID and the OOD labels, or its mean average precision if images have
+        several labels. Raises NoImages, Stopped."""
         rows = evaluation_rows(self.image_index, self.shots)
         images = self._decoded(rows)
         usable = images.usable()
+        if self.image_index.is_multi_label:
+            return self._precisions(encoders, images, rows, usable)
         measured = measured_rows(self.image_index, rows, usable, self.root)
         numbers = np.arange(len(usable)) if measured.image_numbers is None else measured.image_numbers
         distinct = np.unique(numbers)
@@ -109,6 +113,26 @@ class OnnxImages:
                 "num_images": len(np.unique(numbers[kept][selected])),
             }
         return found
+
+    def _precisions(
+        self, encoders: Mapping[str, Encode], images: DecodedImages, rows: Sequence[int], usable: Ints
+    ) -> dict[str, OnnxPartJSON]:
+        """The mean average precisions of the encoders on the `usable` ones (N,) of the images of `rows`."""
+        if not len(usable):
+            raise NoImages(f"none of the {len(rows)} images to evaluate on can be used")
+        kept = usable[evenly_spread(len(usable), MAX_MEASURED_IMAGES)]
+        of_index = [rows[at] for at in kept.tolist()]
+        found = {
+            encoder: mean_precisions(torch.from_numpy(features), of_index, self.image_index, self.targets.features)
+            for encoder, features in self._features(encoders, images, kept).items()
+        }
+        precisions: dict[str, OnnxPartJSON] = {}
+        for name in _PARTS:
+            float32, int8 = getattr(found["float32"], name), getattr(found["int8"], name)
+            if float32 is not None and int8 is not None:
+                number = found["float32"].num_images[name]
+                precisions[name] = {"float32": float32, "int8": int8, "num_images": number}
+        return precisions
 
     def _decoded(self, rows: Sequence[int]) -> DecodedImages:
         """Images, from the array of the evaluation if it is cached, else decoded on access."""

@@ -66,7 +66,7 @@ class TrainingChoice:
         if (seconds := config.schedule.time_budget_s) is not None:
             plan = plan_batches(config, labelled, ranks.world_size, num_few=few, has_unlabelled=unlabelled > 0)
             paths = image_paths(image_index, image_index.part("train"), images_root)
-            self._rates = rates = ranks.from_first(first_rates(config, teacher, paths, self._root))
+            self._rates = rates = ranks.from_first(first_rates(config, teacher, paths, self._root, plan.batch_size))
             left = ranks.from_first(seconds - self._elapsed())
             config = fit_to_time(config, plan, labelled + unlabelled, rates, left)
             self._note(_text(config, plan, labelled + unlabelled, rates))

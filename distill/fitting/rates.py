@@ -36,13 +36,18 @@ MAX_PROBE_BATCH = 32
 NUM_DECODED = 32
 
 
-def first_rates(config: TrainConfig, teacher: Teacher, paths: Sequence[Path], root: Path | None = None) -> Rates:
-    """The rates of this process before any view is encoded. `paths`: files of some training images."""
+def first_rates(
+    config: TrainConfig, teacher: Teacher, paths: Sequence[Path], root: Path | None, step_images: int
+) -> Rates:
+    """The rates of this process before any view is encoded. `paths`: files of some training images.
+
+    `step_images`: as of `random_step_seconds`.
+    """
     has_views = config.data.protocol != "closed_set"
     return Rates(
         decode_s=decode_seconds(config, teacher, paths),
         view_s=view_seconds(teacher) if has_views else 0.0,
-        step_s=random_step_seconds(config, teacher.width, root),
+        step_s=random_step_seconds(config, teacher.width, root, step_images=step_images),
     )
 
 
@@ -77,13 +82,17 @@ def view_seconds(teacher: Teacher) -> float:
     return _seconds_of(encode) / len(inputs)
 
 
-def random_step_seconds(config: TrainConfig, width: int, root: Path | None = None) -> float:
+def random_step_seconds(
+    config: TrainConfig, width: int, root: Path | None = None, *, step_images: int | None = None
+) -> float:
     """Seconds of a step of all ranks on random images and features. Every rank must call this.
 
-    The loss is the cheapest, because the student takes the time. A CPU makes steps of fewer images.
+    The loss is the cheapest, because the student takes the time. A CPU makes steps of fewer images. `step_images`: of a
+    step of all ranks, where there are fewer training images than the config's batch.
     """
     ranks, device, schedule = current_ranks(), choose_device(config.system.device), config.schedule
-    share = max(schedule.batch_size // (ranks.world_size * schedule.accumulate), 2)  # of a rank in a micro-batch
+    of_step = schedule.batch_size if step_images is None else min(step_images, schedule.batch_size)
+    share = max(of_step // (ranks.world_size * schedule.accumulate), 2)  # of a rank in a micro-batch
     num_images = share if device.type == "cuda" else min(share, MAX_PROBE_BATCH)
     # Data and objective have their defaults, so that no loss and no view needs what random data lack.
     plain = TrainConfig(

@@ -1,11 +1,12 @@
 """Measure a training on this machine in a separate process, for a caller without torch:
 
-    python -m distill.fitting.trial '{"student": {"architecture": "resnet18"}}' local-dir:teacher ROOT RANKS
+    python -m distill.fitting.trial '{"student": {"architecture": "resnet18"}}' local-dir:teacher ROOT RANKS IMAGES
 
 Prints one line of JSON: seconds of a step and of a view, the teacher's width, and the settings that a worker here would
 choose; or `{"error": …}`. `view_s` and `width` are null for a teacher that cannot be loaded; who calls this with
 HF_HUB_OFFLINE sees only teachers that were used before. `ROOT`: the folder below which weights lie. Of several RANKS,
-each of which has a device of its own, one is measured.
+each of which has a device of its own, one is measured. `IMAGES`: of a step of all ranks, where there are fewer training
+images than the config's batch.
 """
 
 import json
@@ -27,8 +28,10 @@ WIDTH = 512
 """Outputs of the head if the teacher is not known: the time of a step hardly depends on it."""
 
 
-def try_training(config: TrainConfig, teacher_ref: str, root: Path, num_ranks: int = 1) -> dict[str, JSONValue]:
-    """The measured rates, or the error of the student."""
+def try_training(
+    config: TrainConfig, teacher_ref: str, root: Path, num_ranks: int = 1, step_images: int | None = None
+) -> dict[str, JSONValue]:
+    """The measured rates, or the error of the student. `step_images`: of a step, if fewer than the config's batch."""
     device = choose_device(config.system.device)
     view_s, width = None, None
     if config.data.protocol != "closed_set":
@@ -40,7 +43,8 @@ def try_training(config: TrainConfig, teacher_ref: str, root: Path, num_ranks: i
     try:
         student = student_facts(config, width or WIDTH, root)
         config = fit_to_device(config, device_facts(device), student, num_ranks)
-        of_rank = config.schedule.batch_size // num_ranks
+        batch_size = config.schedule.batch_size
+        of_rank = min(batch_size, step_images or batch_size) // num_ranks
         of_rank -= of_rank % config.schedule.accumulate
         changed = {"schedule": {"batch_size": of_rank}}
         step_s = random_step_seconds(
@@ -53,8 +57,9 @@ def try_training(config: TrainConfig, teacher_ref: str, root: Path, num_ranks: i
 
 def main(arguments: Sequence[str]) -> None:
     """Measure the training of the arguments."""
-    config, teacher, root, ranks = arguments
-    print(json.dumps(try_training(TrainConfig.model_validate_json(config), teacher, Path(root), int(ranks))))
+    config, teacher, root, ranks, images = arguments
+    found = try_training(TrainConfig.model_validate_json(config), teacher, Path(root), int(ranks), int(images))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

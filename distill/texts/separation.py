@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.texts.nearest_labels import STRIP, nearest_labels
+from limbeck.shared.text import counted
 
 
 class Separation(NamedTuple):
@@ -25,7 +26,7 @@ def separation(features: Tensor, *, strip: int = STRIP) -> Separation:
     Holds at most `strip` entries of the K x K matrix. Raises ValueError for fewer than two labels.
     """
     if len(features) < 2:
-        raise ValueError(f"{len(features)} labels: give at least two")
+        raise ValueError(f"{counted(len(features), 'label')}: give at least two")
     unit = F.normalize(features.float(), dim=-1)
     near = nearest_labels(unit, 1, strip=strip)[:, 0]  # (K,)
     margin = 1 - (unit * unit[near.to(unit.device)]).sum(dim=-1)  # (K, D), (K, D) -> (K,)

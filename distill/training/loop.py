@@ -200,7 +200,10 @@ def _features_of_average(run: TrainingRun, ema: WeightAverage, images: Tensor, f
 def _end_epoch(run: TrainingRun, epoch: int, hooks: TrainHooks) -> None:
     """Call `on_epoch`, append its result to the log, and put the student back into training mode. `on_checkpoint`."""
     if line := hooks.on_epoch(epoch, run.student, run.objective.learned_context()):
-        run.position.log.append({"step": run.position.step, "epoch": epoch, "accuracy": line["accuracy"]})
+        entry: LogLine = {"step": run.position.step, "epoch": epoch, "accuracy": line["accuracy"]}
+        if "measure" in line:
+            entry["measure"] = line["measure"]
+        run.position.log.append(entry)
     run.student.model.train()
     hooks.on_checkpoint(epoch, lambda: _copy_student(run))
 

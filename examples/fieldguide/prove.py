@@ -34,6 +34,7 @@ from examples.fieldguide.guide import (
 from limbeck import Client, LimbeckError
 from limbeck.commands.prove import proof_table
 from limbeck.progress import follow
+from limbeck.shared.text import counted
 
 STRATEGIES = ("describe", "questions", "contrast")
 CONCEPT = "creature"
@@ -79,11 +80,12 @@ def write(proof: BenefitReportJSON, docs: Path) -> None:
     draw_chart(proof, docs / CHART)
     filtered = proof["filtered"]
     assert filtered is not None
+    removed = sum(map(len, filtered["dropped"].values()))
     filter_result = (
         f"not applied, because {filtered['refused']}"
         if filtered["refused"]
-        else f"{sum(map(len, filtered['dropped'].values()))} phrases of seen labels are removed; held-out accuracy by "
-        f"phrases is {filtered['before']:.1%} before and {filtered['after']:.1%} after"
+        else f"{counted(removed, 'phrase of seen labels is', 'phrases of seen labels are')} removed; held-out accuracy "
+        f"by phrases is {filtered['before']:.1%} before and {filtered['after']:.1%} after"
     )
     images, labels = proof["num_images"], proof["num_labels"]
     put_part(

@@ -22,6 +22,7 @@ from limbeck.shared.bundle.files import (
 )
 from limbeck.shared.bundle.open_set import OUTLIERS_FILE, OpenSetScore
 from limbeck.shared.labels import unique_names
+from limbeck.shared.text import counted
 
 Floats = npt.NDArray[np.float32]
 Among = Literal["all", "seen", "unseen"]
@@ -156,7 +157,8 @@ class Bundle:
         features = self._features(name)
         if features.shape != (num_labels, width):
             raise BundleError(
-                f"{self.folder / name} has the shape {features.shape}, but there are {num_labels} labels and the "
+                f"{self.folder / name} has the shape {features.shape}, but there are "
+                f"{counted(num_labels, 'label')} and the "
                 f"student has the width {width}: the files are of different bundles, download them again"
             )
         return features
@@ -165,8 +167,9 @@ class Bundle:
         """The text features (M, D) of look-alikes. Raises ScoreMissing without them, and BundleError for others."""
         if OUTLIERS_FILE not in self.files:
             raise ScoreMissing(
-                f"{self.folder} has no look-alikes for the score outliers: add them in a checkout by python -m distill "
-                "evaluate BUNDLE --images IMAGES --outliers FILE --save"
+                f"{self.folder} has no look-alikes for the score outliers: train with an attribute set that names them "
+                "(limbeck enrich VOCABULARY --strategies sentence,outliers) and 20 held-out images or more, or add "
+                "them in a checkout by python -m distill evaluate BUNDLE --images IMAGES --outliers FILE --save"
             )
         features = self._features(OUTLIERS_FILE)
         if not len(features) or features.shape[1:] != (width,):

@@ -13,6 +13,7 @@ from limbeck.commands.common import BadInput
 from limbeck.shared.attribute_files.decoding import binary_format, decode
 from limbeck.shared.attribute_files.matching import LabelMap
 from limbeck.shared.attribute_files.reading import FormatError
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from limbeck.models import ImportReport, Match
@@ -104,26 +105,28 @@ def report_lines(report: "ImportReport", encoding: str) -> Iterator[str]:
     """The report of an import for a terminal: only what is not zero."""
     encoding = encoding or report.encoding
     yield f"read as {report.read_as}" + (f" ({encoding})" if encoding not in ("", "UTF-8") else "")
+    normalised = "with normalised white space or invisible characters"
     counts = (
-        (report.normalized_texts, "texts with normalised white space or invisible characters"),
-        (report.normalized_labels, "labels with normalised white space or invisible characters"),
-        (report.dropped_characters, "characters dropped"),
-        (report.empty_texts, "empty texts dropped"),
-        (report.repeated_texts, "repeated texts, which are kept"),
+        (report.normalized_texts, f"text {normalised}", f"texts {normalised}"),
+        (report.normalized_labels, f"label {normalised}", f"labels {normalised}"),
+        (report.dropped_characters, "character dropped", "characters dropped"),
+        (report.empty_texts, "empty text dropped", "empty texts dropped"),
+        (report.repeated_texts, "repeated text, which is kept", "repeated texts, which are kept"),
     )
-    yield from (f"{number:,} {noun}" for number, noun in counts if number)
-    yield f"{report.num_exact:,} labels matched exactly"
+    yield from (counted(number, noun, nouns) for number, noun, nouns in counts if number)
+    yield f"{counted(report.num_exact, 'label')} matched exactly"
     for number, matches, how in (
         (report.num_normalized, report.normalized, "by normalisation"),
         (report.num_mapped, report.mapped, "by the map"),
         (report.num_shared, report.shared, "without a sense, and were assigned to each sense"),
     ):
         if number:
-            yield f"{number:,} labels matched {how}: {_listed(matches, number)}"
+            yield f"{counted(number, 'label')} matched {how}: {_listed(matches, number)}"
     if report.num_without_entry:
         names = ", ".join(report.without_entry[:_SHOWN])
         more = ", …" if report.num_without_entry > _SHOWN else ""
-        yield f"{report.num_without_entry:,} labels of the vocabulary have no attributes in the file: {names}{more}"
+        lack = counted(report.num_without_entry, "label of the vocabulary has", "labels of the vocabulary have")
+        yield f"{lack} no attributes in the file: {names}{more}"
     if report.num_left_out:
         yield f"{report.num_left_out:,} left out:"
     yield from (f"  {one.detail}" for one in report.left_out)

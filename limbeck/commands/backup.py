@@ -10,6 +10,7 @@ import typer
 from limbeck.commands.common import BadInput, CommandFailed, database, settings
 from limbeck.commands.quantities import size_text
 from limbeck.commands.tables import AsJson, print_json
+from limbeck.shared.text import counted
 
 
 def backup(
@@ -34,7 +35,7 @@ def backup(
         made = back_up(db, Artefacts(config.artefacts), out)
     if as_json:
         return print_json(vars(made))
-    typer.echo(f"{made.num_files:,} files, {size_text(made.num_bytes)}; {made.num_copied:,} were copied now")
+    typer.echo(f"{counted(made.num_files, 'file')}, {size_text(made.num_bytes)}; {made.num_copied:,} were copied now")
     return None
 
 
@@ -58,7 +59,7 @@ def restore(
         num_files = restore_from(source, db, Artefacts(config.artefacts))
     if as_json:
         return print_json({"verified_files": num_files})
-    typer.echo(f"restored; {num_files:,} files of students are as they were")
+    typer.echo(f"restored; {counted(num_files, 'file')} of students are as they were")
     return None
 
 

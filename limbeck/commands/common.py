@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from limbeck.client.environment import DEFAULT_URL as DEFAULT_URL
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -165,7 +166,7 @@ def create_vocabulary(
         if error.status not in (400, 413, 415, 422):
             raise
         raise BadInput(f"{path}: {_fault_of_labels(path, content) or error}") from None
-    console.print(f"{created.num_labels:,} labels as {created.id}", highlight=False, markup=False)
+    console.print(f"{counted(created.num_labels, 'label')} as {created.id}", highlight=False, markup=False)
     report = [f"read as {created.read_as}", *created.notes, *(f"warning: {text}" for text in created.warnings)]
     if created.read_as:
         console.print("; ".join(report), highlight=False, markup=False)

@@ -18,7 +18,8 @@ from limbeck.commands.image_options import (
     counts_text,
     image_options,
 )
-from limbeck.commands.plans import print_plan, refusals_by_option
+from limbeck.commands.plans import print_plan
+from limbeck.commands.refusals import refusals_by_option
 from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import DryRun
 
@@ -65,7 +66,7 @@ def create(
         near_duplicates=near_duplicates,
     )
     console = Console(stderr=as_json)
-    with service(url) as client, refusals_by_option():
+    with service(url) as client, refusals_by_option(body="/dataset", arguments={"--images": "PATH"}):
         if dry_run:
             planned = {"vocabulary_id": vocabulary, **options.plan(opens_images=True)}
             plan = client.jobs.plan(dataset=planned)

@@ -7,7 +7,8 @@ import typer
 
 from limbeck.commands.common import DEFAULT_URL, Priority, Url, service
 from limbeck.commands.evaluations import Row, is_measured, no_student_text, results_table
-from limbeck.commands.plans import check_out, print_job_check, refusals_by_option
+from limbeck.commands.plans import check_out, print_job_check
+from limbeck.commands.refusals import refusals_by_option
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
@@ -95,7 +96,7 @@ def distill(
     }
     if out is not None:
         check_out(out)
-    with service(url) as client, refusals_by_option():
+    with service(url) as client, refusals_by_option(set_):
         checked = client.jobs.check("distill", measure=dry_run, **options)
         if dry_run:
             print_job_check(checked, console)

@@ -14,6 +14,7 @@ from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, Url, s
 from limbeck.commands.quantities import size_text
 from limbeck.commands.tables import AsJson, print_json
 from limbeck.errors import StoppedFollowing
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from limbeck import Client
@@ -87,7 +88,7 @@ def _fetch(download: Callable[["OnProgress"], Sequence[Path]], out: Path, *, qui
     if not quiet:
         size = size_text(sum(path.stat().st_size for path in paths))
         took = time.monotonic() - began
-        typer.echo(f"{len(paths)} files, {size} in {out}, verified against the manifest ({took:.1f} s)")
+        typer.echo(f"{counted(len(paths), 'file')}, {size} in {out}, verified against the manifest ({took:.1f} s)")
     return paths
 
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from limbeck.commands.common import DEFAULT_URL, BadInput, Priority, Url, service
-from limbeck.commands.plans import print_job_check, refusals_by_option
+from limbeck.commands.plans import print_job_check
+from limbeck.commands.refusals import OF_VOCABULARY, refusals_by_option
 from limbeck.commands.run_inputs import create_vocabulary, read_labels
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import TEACHER_HELP, Attributes, Concept, DryRun, Text, text_kind
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +64,7 @@ def encode(
         "concept": concept,
         "priority": priority or None,
     }
-    with service(url) as client, refusals_by_option():
+    with service(url) as client, refusals_by_option(arguments=OF_VOCABULARY):
         if dry_run:
             checked = _check(client, of, domain, options)
             print_job_check(checked, console)
@@ -72,7 +74,7 @@ def encode(
         targets = client.text_targets.get((job.result or {})["text_targets_id"])
     if as_json:
         return print_json(targets.model_dump(mode="json"))
-    size = f"{targets.num_labels:,} labels, {targets.width} numbers each"
+    size = f"{counted(targets.num_labels, 'label')}, {counted(targets.width, 'number')} each"
     console.print(f"text targets {targets.id}: {size}", highlight=False, markup=False)
     console.print(f"next: limbeck texts download {targets.id} --out FOLDER", highlight=False, markup=False)
 

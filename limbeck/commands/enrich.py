@@ -19,7 +19,7 @@ from limbeck.commands.common import (
     service,
 )
 from limbeck.commands.estimates import estimate_table, estimate_text
-from limbeck.commands.plans import refusals_by_option
+from limbeck.commands.refusals import OF_VOCABULARY, refusals_by_option
 from limbeck.commands.run_inputs import PLANNED, read_labels
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
@@ -94,7 +94,7 @@ def enrich(
         "system_prompt": read_text(system_prompt) if system_prompt else None,
     }
     console = Console(stderr=as_json)
-    with service(url) as client, refusals_by_option():
+    with service(url) as client, refusals_by_option(arguments=OF_VOCABULARY):
         if dry_run:
             estimate = _estimate(client, of, domain, options)
             console.print(estimate_table(estimate))

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from limbeck.shared.money import usd_text
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +32,7 @@ def estimate_text(estimate: "Estimate", budget_usd: str | None, budget_tokens: i
     """The totals with what each of them assumes, and a note if they exceed the budget."""
     expected = round(estimate.prompt_tokens.expected + estimate.completion_tokens.expected)
     at = "" if estimate.endpoint == "default" else f" at {estimate.endpoint}"
-    text = f"{estimate.calls:,} calls to {estimate.model}{at}, about {expected:,} tokens"
+    text = f"{counted(estimate.calls, 'call')} to {estimate.model}{at}, about {counted(expected, 'token')}"
     if estimate.usd is None:
         text += f"; {estimate.usd_unknown}"
     else:
@@ -39,14 +40,14 @@ def estimate_text(estimate: "Estimate", budget_usd: str | None, budget_tokens: i
         if budget_usd and estimate.usd.expected > Decimal(budget_usd):
             text += f"; the budget of {usd_text(Decimal(budget_usd))} is expected to run out"
     if budget_tokens and expected > budget_tokens:
-        text += f"; the budget of {budget_tokens:,} tokens is expected to run out"
+        text += f"; the budget of {counted(budget_tokens, 'token')} is expected to run out"
     return f"{text}\n{_bounds_text(estimate)}{_budget_text(budget_usd, budget_tokens)}{_reasoning_text(estimate)}"
 
 
 def _budget_text(budget_usd: str | None, budget_tokens: int | None) -> str:
     """Where a budget ends the job; "" without one."""
     caps = [usd_text(Decimal(budget_usd))] if budget_usd else []
-    caps += [f"{budget_tokens:,} tokens"] if budget_tokens else []
+    caps += [counted(budget_tokens, "token")] if budget_tokens else []
     return f"\nthe budget ends the job before it costs more than {' or '.join(caps)}" if caps else ""
 
 
@@ -54,12 +55,14 @@ def _bounds_text(estimate: "Estimate") -> str:
     """What the two upper bounds assume."""
     if estimate.usd is None:
         tokens = estimate.prompt_tokens, estimate.completion_tokens
-        single = f"{sum(one.without_repeats for one in tokens):,} tokens"
-        most = f"{sum(one.at_most for one in tokens):,} tokens"
+        single = counted(sum(one.without_repeats for one in tokens), "token")
+        most = counted(sum(one.at_most for one in tokens), "token")
     else:
         single, most = usd_text(estimate.usd.without_repeats), usd_text(estimate.usd.at_most)
     repairs = f" and {repair_text(estimate.again)}" if estimate.again else ""
-    attempts = "its only attempt" if estimate.max_attempts == 1 else f"all its {estimate.max_attempts} attempts"
+    attempts = (
+        "its only attempt" if estimate.max_attempts == 1 else f"all its {counted(estimate.max_attempts, 'attempt')}"
+    )
     return (
         f"{single} if no call is repeated and every response is as long as it may be; "
         f"never more than {most}: every question with {attempts} at the largest token limit{repairs}"

@@ -7,10 +7,12 @@ import typer
 from limbeck.commands.common import DEFAULT_URL, BadInput, Priority, Url, service
 from limbeck.commands.evaluations import Row, results_table
 from limbeck.commands.further_results import further_tables
-from limbeck.commands.plans import print_job_check, refusals_by_option
+from limbeck.commands.plans import print_job_check
+from limbeck.commands.refusals import refusals_by_option
 from limbeck.commands.started_jobs import start
 from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import TEACHER_HELP, Attributes, Concept, DryRun, Text, text_kind
+from limbeck.shared.text import counted
 
 
 def evaluate(
@@ -77,7 +79,7 @@ def evaluate(
         "baseline_job_id": baseline or None,
         "outlier_set_id": outliers or None,
     }
-    with service(url) as client, refusals_by_option():
+    with service(url) as client, refusals_by_option(arguments={"--checkpoint": "CHECKPOINT"}):
         if dry_run:
             checked = client.jobs.check("evaluate", **options)
             print_job_check(checked, console)
@@ -91,8 +93,11 @@ def evaluate(
     console.print(results_table(rows))
     if evaluation.get("retrieval"):
         accuracy = evaluation["retrieval"]["accuracy"]
-        console.print(f"with retrieval from {shots} images per label: {accuracy:.1%}", highlight=False)
+        console.print(f"with retrieval from {counted(shots, 'image')} per label: {accuracy:.1%}", highlight=False)
     for table in further_tables(evaluation):
         console.print(table)
     if left_out := evaluation.get("num_training_images"):
-        console.print(f"{left_out:,} images were left out: the student was trained on them", highlight=False)
+        console.print(
+            f"{counted(left_out, 'image was', 'images were')} left out: the student was trained on them",
+            highlight=False,
+        )

@@ -14,7 +14,7 @@ from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, p
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from limbeck.models import Event, Job
+    from limbeck.models import EpochMetrics, Event, Job
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id: job_…")]
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of the jobs: job_…")]
@@ -115,11 +115,20 @@ def events(
     return None
 
 
+def _measured(metrics: "EpochMetrics | None") -> str:
+    """`81.2%`, or `40.0% mAP` of images with several labels."""
+    if metrics is None:
+        return ""
+    if metrics.mean_ap is not None:
+        return f"{metrics.mean_ap:.1%} mAP"
+    return "" if metrics.accuracy is None else f"{metrics.accuracy:.1%}"
+
+
 @cli.command("checkpoints")
 def checkpoints(id: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
     """List the students that a job has kept while it trains (`limbeck distill --save-every`), by epoch.
 
-    The accuracy is that on held-out images of the seen labels.
+    The accuracy is that on held-out images of the seen labels; mAP, if images have several labels.
 
         limbeck jobs checkpoints job_…
         limbeck download job_… --epoch 10 --out student
@@ -130,8 +139,8 @@ def checkpoints(id: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> N
             {
                 ">epoch": lambda row: str(row.epoch),
                 ">step": lambda row: f"{row.step:,}",
-                ">seen": lambda row: f"{row.metrics.accuracy:.1%}" if row.metrics else "",
-                ">top 5": lambda row: f"{row.metrics.top5:.1%}" if row.metrics else "",
+                ">seen": lambda row: _measured(row.metrics),
+                ">top 5": lambda row: f"{row.metrics.top5:.1%}" if row.metrics and row.metrics.top5 is not None else "",
                 ">size": lambda row: size_text(sum(file.size for file in row.files)),
                 "created": lambda row: local_time(row.created_at),
             },

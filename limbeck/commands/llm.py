@@ -8,6 +8,7 @@ from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
 from limbeck.commands.llm_probe import FORMATS, probe
 from limbeck.commands.quantities import local_time
 from limbeck.commands.tables import AsJson, print_json
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from limbeck.models import LLMEndpoint, LLMProfile
@@ -97,7 +98,7 @@ def forget(
 
 
 def _models(number: int) -> str:
-    return "1 model" if number == 1 else f"{number:,} models"
+    return counted(number, "model")
 
 
 def _model_text(endpoint: "LLMEndpoint") -> str:

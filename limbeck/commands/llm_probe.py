@@ -9,6 +9,7 @@ import typer
 
 from limbeck.commands.common import BadInput, settings
 from limbeck.shared.money import usd_text
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,7 +98,10 @@ def _domain(text: str) -> str:
 def _plan_text(llm: "ResolvedEndpoint", plan: "ProbePlan") -> str:
     key = "with a key" if llm.settings.api_key.get_secret_value() else "without a key"
     where = f"{llm.settings.model} at {llm.settings.base_url} ({key})"
-    calls = f"{plan.num_calls} calls, at most {plan.max_calls} if the server refuses parameters or cuts answers off"
+    calls = (
+        f"{counted(plan.num_calls, 'call')}, at most {plan.max_calls} if the server refuses "
+        "parameters or cuts answers off"
+    )
     if plan.usd is None or plan.max_usd is None:
         return f"{where}: {calls}; {llm.missing_price or 'the price is not known'}"
     return f"{where}: {calls}; about {usd_text(plan.usd)}, at most {usd_text(plan.max_usd)}"
@@ -165,7 +169,7 @@ def _models_text(result: "ProbeResult") -> str:
     models, model = result.models, result.model
     if models.is_listed is None:
         return f"the server's list of models was not read: {models.fault}"
-    listed = "1 model" if models.num_models == 1 else f"{models.num_models:,} models"
+    listed = counted(models.num_models, "model")
     if models.is_listed:
         return f"{model} is in the server's list of {listed}"
     near = f"; near names: {', '.join(models.near)}" if models.near else ""

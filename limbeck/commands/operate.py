@@ -10,6 +10,7 @@ from limbeck.commands.common import BadInput, CommandFailed, database
 from limbeck.commands.quantities import duration_s, local_time
 from limbeck.commands.tables import LIMIT, AsJson, Limit, print_json, simple_table
 from limbeck.shared.money import decimal_text, parsed_usd, pusd_from_usd, usd_from_pusd, usd_text
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from store.models import ApiKey
@@ -145,8 +146,8 @@ def _scopes_text(row: "ApiKey") -> str:
 
 def _limits_text(row: "ApiKey") -> str:
     limits = (
-        f"{row.requests_per_min:,} requests/min" if row.requests_per_min is not None else "",
-        f"{row.max_jobs:,} jobs" if row.max_jobs is not None else "",
+        f"{counted(row.requests_per_min, 'request')}/min" if row.requests_per_min is not None else "",
+        counted(row.max_jobs, "job") if row.max_jobs is not None else "",
         f"{usd_text(usd_from_pusd(row.budget_pusd))} per 30 days" if row.budget_pusd is not None else "",
     )
     return ", ".join(filter(None, limits))

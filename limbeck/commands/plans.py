@@ -1,11 +1,9 @@
-"""Checks before anything is stored: refusals by option, the destination folder, and what `--dry-run` prints."""
+"""Checks before anything is stored: the destination folder, and what `--dry-run` prints."""
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,7 @@ from limbeck.commands.common import BadInput
 from limbeck.commands.estimates import estimate_table, estimate_text
 from limbeck.commands.image_options import counts_text
 from limbeck.commands.quantities import size_text
-from limbeck.shared.text import time_text
+from limbeck.shared.text import counted, time_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,69 +19,6 @@ if TYPE_CHECKING:
     from limbeck.models.plans import JobCheck, Plan, PlannedTraining
 
 MIN_FREE_BYTES = 500 * 10**6
-_UNPROCESSABLE = 422
-_OPTIONS = (
-    (r"/vocabulary/domain", "--domain"),
-    (r"/vocabulary", "--labels"),
-    (r"/labels", "--labels"),
-    (r"/dataset/path", "--images"),
-    (r"/dataset/split", "--split"),
-    (r"/dataset/images", "--source"),
-    (r"/dataset/folder_map", "--folder-map"),
-    (r"/dataset/unlabelled", "--unlabelled"),
-    (r"/dataset/(near_)?duplicates", "--duplicates"),
-    (r"/attributes", "--attributes"),
-    (r"/jobs/\d+/config/(schedule/)?time_budget_s", "--time-budget"),
-    (r"/jobs/\d+/config/student", "--student"),
-    (r"/jobs/\d+/config", "--set"),
-    (r"/jobs/\d+/recipe", "--recipe"),
-    (r"/jobs/\d+/teacher", "--teacher"),
-    (r"/jobs/\d+/text", "--text"),
-    (r"/jobs/\d+/prompt", "--concept"),
-    (r"/jobs/\d+/strategies", "--strategies"),
-    (r"/jobs/\d+/endpoint", "--endpoint"),
-    (r"/jobs/\d+/model", "--llm-model"),
-    (r"/jobs/\d+/language", "--language"),
-    (r"/jobs/\d+/system_prompt", "--system-prompt"),
-    (r"/jobs/\d+/budget_usd", "--budget-usd"),
-    (r"/jobs/\d+/attribute_set_id", "--attributes"),
-    (r"/jobs/\d+/dataset_id", "--dataset"),
-    (r"/jobs/\d+/checkpoint_id", "--checkpoint"),
-    (r"/jobs/\d+/caption_set_id", "--captions"),
-    (r"/jobs/\d+/nproc", "--nproc"),
-    (r"/jobs/\d+/nnodes", "--nnodes"),
-    (r"/jobs/\d+/start_checkpoint_id", "--start"),
-    (r"/jobs/\d+/save_checkpoints/keep", "--keep"),
-    (r"/jobs/\d+/save_checkpoints", "--save-every"),
-)
-_WHOLE = ("/vocabulary/", "/labels", "/dataset/", "/jobs/", "/attributes")
-_UNMATCHED = ("folder_matches_no_label", "ambiguous", "merged_labels", "unknown_label")
-
-
-@contextmanager
-def refusals_by_option() -> Iterator[None]:
-    """Turn the refusal of a plan or a job into BadInput that names the option at fault."""
-    from limbeck.errors import Problem
-
-    try:
-        yield
-    except Problem as problem:
-        if problem.status != _UNPROCESSABLE or not problem.errors:
-            raise
-        texts = [_refusal(error.pointer, error.detail) for error in problem.errors]
-        remedy = ""
-        if problem.code in _UNMATCHED:
-            remedy = "; --folder-map names the label of a folder, --only-matching leaves out what has no match"
-        raise BadInput("; ".join(texts) + remedy) from None
-
-
-def _refusal(pointer: str, detail: str) -> str:
-    """`--student: no student is called …`."""
-    path = pointer if pointer.startswith(_WHOLE) else f"/jobs/0{pointer}"
-    option = next((name for pattern, name in _OPTIONS if re.match(pattern + r"(/|$)", path)), "")
-    field = path.partition("/config/")[2].replace("/", ".")
-    named = f"{option} {field}" if option == "--set" and field else option or pointer
-    return f"{named}: {detail}" if named else detail
 
 
 def check_out(out: Path) -> None:
@@ -109,7 +44,7 @@ def holds_bundle(folder: Path) -> bool:
 def print_plan(plan: "Plan", console: "Console") -> None:
     """What a whole job would do."""
     if plan.vocabulary is not None:
-        text = f"{plan.vocabulary.num_labels:,} labels{_reused(plan.vocabulary.same_id)}"
+        text = f"{counted(plan.vocabulary.num_labels, 'label')}{_reused(plan.vocabulary.same_id)}"
         console.print(text, highlight=False, markup=False)
     if plan.dataset is not None:
         text = f"{counts_text(plan.dataset.counts)}{_reused(plan.dataset.same_id)}"
@@ -135,12 +70,15 @@ def print_job_check(job: "JobCheck", console: "Console") -> None:
 
 def training_lines(training: "PlannedTraining") -> Iterator[str]:
     """What a training will do, and why its settings have their values."""
+    if training.steps_s is None and "time_budget_s" in training.settings:
+        yield "the worker fits epochs, steps and teacher views to the time budget; without that it would make"
     yield (
-        f"{training.total_steps:,} steps of {training.batch_size:,} images, {training.steps_per_epoch:,} per epoch; "
-        f"the student sees {training.images_seen:,} images, and {training.measured:,} are measured"
+        f"{counted(training.total_steps, 'step')} of {counted(training.batch_size, 'image')}, "
+        f"{training.steps_per_epoch:,} per epoch; "
+        f"the student sees {counted(training.images_seen, 'image')}, and {training.measured:,} are measured"
     )
-    live = f", and {training.teacher_live:,} views for one step each" if training.teacher_live else ""
-    yield f"the teacher encodes {training.teacher_cached:,} views once (less if cached){live}"
+    live = f", and {counted(training.teacher_live, 'view')} for one step each" if training.teacher_live else ""
+    yield f"the teacher encodes {counted(training.teacher_cached, 'view')} once (less if cached){live}"
     features = "" if training.feature_bytes is None else f", the teacher's features {size_text(training.feature_bytes)}"
     yield f"decoded images take {training.decoded_bytes / 1e9:,.2f} GB on the worker{features}"
     if training.steps_s is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -104,7 +105,9 @@ def _filter_text(filtered: "FilteredJSON", set_id: str | None) -> str:
     if set_id is None:
         return "The training images contradict no phrase."
     dropped = sum(map(len, filtered["dropped"].values()))
+    contradicted = "that training images contradict"
+    removed = counted(dropped, f"phrase {contradicted} is", f"phrases {contradicted} are")
     return (
-        f"{dropped} phrases that training images contradict are removed in {set_id}: held-out accuracy by phrases "
+        f"{removed} removed in {set_id}: held-out accuracy by phrases "
         f"{filtered['before']:.1%} before, {filtered['after']:.1%} after."
     )

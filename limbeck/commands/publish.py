@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, Url, service
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from limbeck.hub_upload import Commit, HubFile
@@ -55,7 +56,7 @@ def publish(
                 _print_files(repository, files, as_json=as_json)
                 return
             if not as_json:
-                typer.echo(f"{len(files)} files, {_megabytes(files)} to {repository}", err=True)
+                typer.echo(f"{counted(len(files), 'file')}, {_megabytes(files)} to {repository}", err=True)
             _show_progress(not as_json)
             commit = hub_upload.upload(folder, files, repository, private=private, revision=revision, message=message)
     except NotUploadable as error:
@@ -114,7 +115,7 @@ def _print_files(repository: str, files: "Sequence[HubFile]", *, as_json: bool) 
         return
     for file in files:
         typer.echo(f"{file.size:>14,}  {file.path}")
-    typer.echo(f"{len(files)} files, {_megabytes(files)} would be uploaded to {repository}")
+    typer.echo(f"{counted(len(files), 'file')}, {_megabytes(files)} would be uploaded to {repository}")
 
 
 def _print_commit(commit: "Commit", files: "Sequence[HubFile]", *, pairing: bool, as_json: bool) -> None:

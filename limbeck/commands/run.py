@@ -46,7 +46,8 @@ from limbeck.commands.paper import (
     recipe_and_settings,
     sentences_file,
 )
-from limbeck.commands.plans import check_out, holds_bundle, print_plan, refusals_by_option
+from limbeck.commands.plans import check_out, holds_bundle, print_plan
+from limbeck.commands.refusals import refusals_by_option
 from limbeck.commands.run_inputs import (
     RunInputs,
     check_attribute_file,
@@ -224,7 +225,7 @@ def run(
     console = Console(stderr=as_json)
     with service(url) as client:
         inputs = with_domain_of_attributes(client, inputs)
-        with refusals_by_option():
+        with refusals_by_option(set_):
             inputs, plan = plan_run(client, inputs, is_dry_run=dry_run)
         check_attribute_file(inputs)
         console.print(inputs.labels.report, highlight=False, markup=False)
@@ -279,7 +280,7 @@ class _Run:
 
     def _register(self, vocabulary_id: str) -> "CreatedDataset":
         """Register the images before the first LLM call: the check of their contents can refuse them."""
-        with refusals_by_option():
+        with refusals_by_option(body="/dataset"):
             dataset = self._client.datasets.create(vocabulary_id, **self._inputs.images.fields())
         exists = ", which exists" if dataset.reused else ""
         self._print(f"{counts_text(dataset.counts)}; dataset {dataset.id}{exists}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from limbeck.commands.attribute_files import faults_of_file, read_content, read_document, report_lines
 from limbeck.commands.common import BadInput, read_bytes
 from limbeck.commands.image_options import ImageOptions
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -166,7 +167,7 @@ def create_vocabulary(client: "Client", labels: LabelList, console: "Console") -
     body = labels.body()
     created = client.vocabularies.create(labels.name, body["labels"], domain=labels.domain)  # type: ignore[arg-type]
     exists = ", which exists" if created.reused else ""
-    console.print(f"{created.num_labels:,} labels as {created.id}{exists}", highlight=False, markup=False)
+    console.print(f"{counted(created.num_labels, 'label')} as {created.id}{exists}", highlight=False, markup=False)
     return created
 
 

@@ -28,6 +28,7 @@ from limbeck.commands.train_options import (
     train_config,
     training_job,
 )
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,10 +94,10 @@ def sweep(
         priority=priority,
     )
     with service(url) as client:
-        existing = _check(client, options, swept)
+        existing = _check(client, options, swept, set_)
         if dry_run:
             return _print_plan(console, swept, existing, as_json=as_json)
-        console.print(f"{len(swept)} trainings, at most {running} at the same time", highlight=False)
+        console.print(f"{counted(len(swept), 'training')}, at most {running} at the same time", highlight=False)
         results = _Sweep(client, console, options, running).run(swept)
     if as_json:
         print_json([result.as_json() for result in results])
@@ -107,14 +108,16 @@ def sweep(
         raise CommandFailed(f"{len(failed)} of {len(results)} trainings failed: limbeck jobs show {failed[0].job_id}")
 
 
-def _check(client: "Client", options: dict[str, Any], swept: Sequence[Combination]) -> list[str | None]:
+def _check(
+    client: "Client", options: dict[str, Any], swept: Sequence[Combination], set_: Sequence[str]
+) -> list[str | None]:
     """Check every combination before the first job: the id of the job that exists for each. Raises BadInput."""
-    from limbeck.commands.plans import refusals_by_option
+    from limbeck.commands.refusals import refusals_by_option
 
     found: list[str | None] = []
     for one in swept:
         try:
-            with refusals_by_option():
+            with refusals_by_option(set_):
                 found.append(client.jobs.check("distill", config=one.config, **options).same_job_id)
         except BadInput as error:
             raise BadInput(f"{one}: {error}" if one.changed else str(error)) from None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from limbeck.commands.common import BadInput, assignments
+from limbeck.shared.text import counted
 
 MAX_SWEPT, MAX_COMBINATIONS = 3, 64
 
@@ -33,7 +34,8 @@ def combinations(given: Sequence[str], fixed: Mapping[str, object]) -> list[Comb
     swept = [name for name, values in named if len(values) > 1]
     if not 1 <= len(swept) <= MAX_SWEPT:
         raise BadInput(
-            f"--set: {len(swept)} settings have several values: give one to {MAX_SWEPT}, such as --set lr=0.001,0.003"
+            f"--set: {counted(len(swept), 'setting has', 'settings have')} several values: give one to "
+            f"{MAX_SWEPT}, such as --set lr=0.001,0.003"
         )
     found = []
     for chosen in itertools.product(*(values for _, values in named)):
@@ -41,7 +43,7 @@ def combinations(given: Sequence[str], fixed: Mapping[str, object]) -> list[Comb
         changed = {name: _parsed(value) for name, value in zip(names, chosen, strict=True) if name in swept}
         found.append(Combination(changed, {**assignments(texts, "--set"), **fixed}))
     if len(found) > MAX_COMBINATIONS:
-        raise BadInput(f"--set: {len(found)} combinations, and a sweep has at most {MAX_COMBINATIONS}")
+        raise BadInput(f"--set: {counted(len(found), 'combination')}, and a sweep has at most {MAX_COMBINATIONS}")
     return found
 
 

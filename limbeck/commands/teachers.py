@@ -7,6 +7,7 @@ import typer
 from limbeck.commands.common import DEFAULT_URL, Url, service
 from limbeck.commands.quantities import local_time
 from limbeck.commands.tables import LIMIT, AsJson, Limit, print_fields, print_json, print_list
+from limbeck.shared.text import counted
 
 cli = typer.Typer(help="Teachers that a worker has loaded.", no_args_is_help=True)
 
@@ -57,7 +58,7 @@ def show(
             "id": found.id,
             "reference": found.ref,
             "width": f"{found.width:,}",
-            "context length": f"{found.context_length:,} tokens",
+            "context length": counted(found.context_length, "token"),
             "logit scale": f"{found.logit_scale:.4g}",
             "preprocessing": ", ".join(f"{name}={value}" for name, value in found.preprocess.items()),
             "first loaded": local_time(found.created_at),

@@ -33,12 +33,13 @@ TimeBudget = Annotated[
         help="Choose epochs and teacher views so that the training takes this time on its worker: 30m, 8h.",
     ),
 ]
-_OPTIONS = {
+SETTING_OPTIONS = {
     "student": "--student",
     "text_onnx": "--text-onnx",
     "pretrained": "--pretrained",
     "time_budget_s": "--time-budget",
 }
+"""The settings that have an option of their own."""
 RECIPE_HELP = (
     "limbeck (photographs), limbeck-small (64 px), li2023_resnet or li2023_vit, or their _5shot and _improved variants."
 )
@@ -110,7 +111,7 @@ def train_config(
     named |= {"time_budget_s": duration_s(time_budget, "--time-budget")} if time_budget else {}
     given = assignments(set_ or [], "--set")
     if twice := next((name for name, value in named.items() if given.get(name, value) != value), None):
-        raise BadInput(f"--set {twice} contradicts {_OPTIONS[twice]}: leave one of them out")
+        raise BadInput(f"--set {twice} contradicts {SETTING_OPTIONS[twice]}: leave one of them out")
     return given | named
 
 

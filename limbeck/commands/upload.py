@@ -9,6 +9,7 @@ import typer
 from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
 from limbeck.commands.quantities import size_text
 from limbeck.commands.tables import AsJson, print_json
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +41,7 @@ def upload(
     try:
         files = local_files(path, name or None)
         skipped = f"; {files.num_skipped:,} hidden files and links are skipped" if files.num_skipped else ""
-        _print(console, f"{len(files.files):,} files, {size_text(files.size)}{skipped}")
+        _print(console, f"{counted(len(files.files), 'file')}, {size_text(files.size)}{skipped}")
         with service(url) as client, _Progress(console) as progress:
             sent = client.uploads.send(files, on_sent=progress.show)
     except ValueError as error:
@@ -49,7 +50,7 @@ def upload(
         raise BadInput(f"{error.filename or path}: {error.strerror}") from None
     if as_json:
         return print_json(sent.model_dump(mode="json"))
-    _print(console, f"upload {sent.id}: {sent.num_files:,} files")
+    _print(console, f"upload {sent.id}: {counted(sent.num_files, 'file')}")
     _print(console, f"next: limbeck dataset create VOCABULARY {sent.id}")
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from limbeck.doctor.diagnosis import Diagnosis, failed, ok, warning
 from limbeck.shared.parts import Part, install_command, installed_version, is_installed
-from limbeck.shared.text import number
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from store.settings import Settings
@@ -171,7 +171,7 @@ def check_teachers() -> Iterator[Diagnosis]:
 
     cache = Path(constants.HF_HUB_CACHE)
     cached = len(list(cache.glob("models--*"))) if cache.is_dir() else 0
-    where = f"{number(cached, 'model')} in {cache}"
+    where = f"{counted(cached, 'model')} in {cache}"
     if constants.HF_HUB_OFFLINE:
         yield ok("teachers", f"HF_HUB_OFFLINE is set: only cached teachers load; {where}")
         return

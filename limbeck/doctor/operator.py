@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from limbeck.doctor.diagnosis import Diagnosis, failed, ok, warning
 from limbeck.shared.parts import install_command, is_installed
-from limbeck.shared.text import number
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -90,7 +90,7 @@ def _workers(config: "Settings", tx: "Session") -> Iterator[Diagnosis]:
     alive, waiting = heartbeats.alive(tx), outbox.count_queued(tx)
     if not alive:
         remedy = "start the sweeper and the workers" if config.distributed else "start it: limbeck serve"
-        queued = f"; {number(sum(waiting.values()), 'part')} queued" if waiting else ""
+        queued = f"; {counted(sum(waiting.values()), 'part')} queued" if waiting else ""
         found = failed if config.distributed else warning
         yield found("workers", f"no worker or sweeper is running{queued}", remedy)
         return
@@ -100,7 +100,7 @@ def _workers(config: "Settings", tx: "Session") -> Iterator[Diagnosis]:
 
 def _role(config: "Settings", role: str, alive: int, waiting: int, command: str) -> Diagnosis:
     name = "sweeper" if role == "sweeper" else f"{role} workers"
-    queued = "" if role == "sweeper" else f"; {number(waiting, 'part')} queued"
+    queued = "" if role == "sweeper" else f"; {counted(waiting, 'part')} queued"
     if alive:
         return ok(name, f"{alive} alive{queued}")
     if config.distributed:

@@ -92,10 +92,14 @@ class CheckpointWithFiles(Checkpoint):
 
 
 class EpochMetrics(ServiceResponse):
-    """Accuracy on held-out images of the seen labels, among them: mean per-class, top-5, and that of guessing."""
+    """Accuracy on held-out images of the seen labels, among them: mean per-class, top-5, and that of guessing.
 
-    accuracy: float
-    top5: float
+    Of images with several labels it is the mean average precision, `mean_ap`.
+    """
+
+    accuracy: float | None = None
+    top5: float | None = None
+    mean_ap: float | None = None
     chance: float
     num_images: int
     num_labels: int

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.shared.text import clean
+from limbeck.shared.text import clean, counted
 
 _MAX_CHARS = 160
 
@@ -86,7 +86,7 @@ def print_report(
     """Print the report of the set `name` with at most `worst` violations per failing gate."""
     console = console or Console(highlight=False)
     described = f"{counts.num_described:,} of {counts.num_labels:,} labels described"
-    console.print(f"[bold]{escape(clean(name, _MAX_CHARS))}[/bold]: {described}, {counts.num_lines:,} lines\n")
+    console.print(f"[bold]{escape(clean(name, _MAX_CHARS))}[/bold]: {described}, {counted(counts.num_lines, 'line')}\n")
     table = Table(box=None, pad_edge=False)
     for column in ("gate", "", "found", "allowed", "labels"):
         table.add_column(column, justify="right" if column in ("found", "allowed", "labels") else "left")
@@ -113,12 +113,12 @@ def not_judged_note(results: Sequence[PrintedResult]) -> str:
     part = [result for result in results if result.holds is not None and result.num_not_judged]
     sentences = []
     if nothing:
-        gates = "1 gate was" if len(nothing) == 1 else f"{len(nothing)} gates were"
+        gates = counted(len(nothing), "gate was", "gates were")
         sentences.append(f"{gates} not judged, because of the language of the lines.")
     if part:
         num_lines = max(result.num_not_judged for result in part)
-        gates = "1 gate judges" if len(part) == 1 else f"{len(part)} gates judge"
-        lines = "1 line is" if num_lines == 1 else f"{num_lines:,} lines are"
+        gates = counted(len(part), "gate judges", "gates judge")
+        lines = counted(num_lines, "line is", "lines are")
         sentences.append(f"{gates} a part of the lines: {lines} in a language that they do not know.")
     return " ".join(sentences)
 

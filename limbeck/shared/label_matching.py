@@ -24,9 +24,10 @@ from typing import Literal
 
 from limbeck.shared.label_files.identifiers import id_kind
 from limbeck.shared.labels import LabelPair, fold, label_key, quoted, readings, written
+from limbeck.shared.labels import dataset_form as dataset_form
+from limbeck.shared.labels import without_number as without_number
 
 MatchRule = Literal["exact", "normalized", "map"]
-_NUMBER = re.compile(r"^\d+[._]\s*")
 _IDENTIFIER = re.compile(
     r"n\d{8}|\d+|/[mg]/\w+|Q\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=\w*\d)[0-9a-f]{12,}", re.IGNORECASE
 )
@@ -49,22 +50,6 @@ class LabelMatch:
 def is_identifier(text: str) -> bool:
     """Whether the text is an identifier, such as n02012849, /m/01g317, 17 or 0001.jpg, and no word."""
     return _IDENTIFIER.fullmatch(text.strip()) is not None or id_kind(text) in _OTHER_KINDS
-
-
-def without_number(name: str) -> str:
-    """The name without the number that CUB's folders begin with: `001.Black_footed_Albatross`."""
-    return _NUMBER.sub("", unicodedata.normalize("NFC", name))
-
-
-def dataset_form(name: str) -> str:
-    """The form in which folder names and labels are compared.
-
-    In this order: Unicode NFC; remove a leading number followed by `.` or `_` (`001.Black_footed_Albatross`); replace
-    underscores and hyphens by spaces; collapse and strip white space; fold case. This is looser than the comparison of
-    labels (`limbeck.shared.labels`), because folder names have numbers and underscores that labels lack.
-    """
-    text = re.sub(r"[_-]", " ", without_number(name))
-    return unicodedata.normalize("NFC", " ".join(text.split()).casefold())
 
 
 def loose_form(name: str) -> str:

@@ -56,9 +56,12 @@ def unknown_setting(name: str, near: str = "") -> str:
     return f"{name}: unknown setting" + (f"; did you mean {near}?" if near else "")
 
 
-def number(count: int, noun: str) -> str:
-    """A number with its noun: `1 part`, `1,200 parts`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def counted(count: int, singular: str, plural: str = "") -> str:
+    """A number with its noun: `1 part`, `1,200 parts`; `counted(n, "image is", "images are")`.
+
+    `plural`: by default the noun with an s.
+    """
+    return f"{count:,} {singular if count == 1 else plural or f'{singular}s'}"
 
 
 def time_text(seconds: float) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from limbeck.shared.text import number
+from limbeck.shared.text import counted
 from store.clock import now_s
 from store.jobs.heartbeats import FRESH_S
 from store.models import Heartbeat, Part
@@ -52,7 +52,7 @@ class Waiting:
             return f"the next attempt is in {self.retry_in_s:.0f} s"
         if self.ahead:
             more = "at least " if self.ahead >= MAX_AHEAD else ""
-            return f"{more}{number(self.ahead, 'part')} of other jobs {'comes' if self.ahead == 1 else 'come'} first"
+            return f"{more}{counted(self.ahead, 'part')} of other jobs {'comes' if self.ahead == 1 else 'come'} first"
         return f"the next free {worker} takes it"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from limbeck.shared.text import counted
 from store.artefacts import Artefacts, ListedArtefact
 from store.db import Database
 from store.errors import DatabaseUnusable
@@ -160,7 +161,8 @@ def _require_known_owner(tx: Session, owners: set[str]) -> None:
             return
     if ordered:
         raise DatabaseUnusable(
-            f"the artefact store has files of {len(ordered):,} parts and datasets, of which this database knows none: "
+            f"the artefact store has files of {counted(len(ordered), 'part or dataset', 'parts and datasets')}, of "
+            "which this database knows none: "
             "set LIMBECK_DATABASE_URL and LIMBECK_ARTEFACTS_URL to those of one service"
         )
 

@@ -10,11 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import schemathesis
 from fastapi import FastAPI
-from schemathesis import SerializationContext
-from schemathesis.config import SchemathesisConfig
-from schemathesis.engine import events, from_schema
 
 from api.app import create_app
 from store.access import api_keys
@@ -45,8 +41,7 @@ OPERATIONS = [
 ]
 
 
-@schemathesis.serializer("application/x-ndjson")
-def lines_of(_context: SerializationContext, value: Any) -> bytes:
+def lines_of(_context: Any, value: Any) -> bytes:
     """A body of JSON Lines."""
     return "\n".join(map(json.dumps, value if isinstance(value, list) else [value])).encode()
 
@@ -60,7 +55,12 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def run(tmp_path: Path, database: Database, *, seed: int, max_examples: int, phases: Mapping[str, Any]) -> list[str]:
-    """The failures of a run, one text each."""
+    """The failures of a run, one text each. Imports schemathesis late: all workers of pytest import this module."""
+    import schemathesis
+    from schemathesis.config import SchemathesisConfig
+    from schemathesis.engine import events, from_schema
+
+    schemathesis.serializer("application/x-ndjson")(lines_of)
     with database.write() as tx:
         _, key = api_keys.create(tx, name="tester", scopes=["read", "write", "admin"], expires_at=None)
     app = create_app(settings_at(tmp_path), database)

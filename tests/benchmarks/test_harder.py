@@ -70,7 +70,7 @@ def test_the_command_trains_reports_and_repeats_nothing(
         "| pool: a pool | test_resnet, 32 px | sentence |",
     ):
         assert text in printed
-    assert "## Students that generalise, 1 epochs" in (tmp_path / "evidence.md").read_text()
+    assert "## Students that generalise, 1 epoch" in (tmp_path / "evidence.md").read_text()
 
     def fail(*_arguments: Any, **_named: Any) -> None:
         raise AssertionError("trained again")

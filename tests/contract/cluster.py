@@ -23,9 +23,10 @@ from typing import Literal, TypeVar
 import httpx2
 import psutil
 import yaml
+from PIL import Image
 
 from examples.fieldguide.llm_server import RunningServer, serve
-from examples.fieldguide.world import write_class_folders
+from examples.fieldguide.world import species, species_image
 from limbeck import Client
 from store.db import Database
 from store.migrate import upgrade
@@ -35,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEACHER = "local-dir:teacher"
 Mode = Literal["embedded", "distributed"]
 T = TypeVar("T")
+_POLL_S = 0.1  # a poll costs the API and the test some milliseconds
 
 
 def wait_until(condition: Callable[[], T | None], *, timeout_s: float = 60.0, what: str) -> T:
@@ -43,7 +45,7 @@ def wait_until(condition: Callable[[], T | None], *, timeout_s: float = 60.0, wh
     while time.monotonic() < give_up_at:
         if found := condition():
             return found
-        time.sleep(0.05)
+        time.sleep(_POLL_S)
     raise AssertionError(f"{what}: still waiting after {timeout_s:g} s")
 
 
@@ -138,6 +140,14 @@ class Cluster:
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
 
 
+def write_species(root: Path, num_species: int, images_per_species: int) -> None:
+    """Write class folders of the first species for training, in the order of their folders."""
+    for member in sorted(species("train"), key=lambda one: one.folder)[:num_species]:
+        (root / member.folder).mkdir(parents=True)
+        for number in range(images_per_species):
+            Image.fromarray(species_image(member, number, seed=0)).save(root / member.folder / f"{number:04d}.png")
+
+
 @contextmanager
 def running(
     mode: Mode,
@@ -162,11 +172,7 @@ def running(
             database = stack.enter_context(fresh_postgres())
         data = folder / "data"
         shutil.copytree(ROOT / "examples" / "fieldguide" / "teacher", data / "teacher")
-        write_class_folders(data / "all", ["train"], images_per_species, seed=0)
-        (data / "images").mkdir()
-        for path in sorted((data / "all").iterdir())[:num_species]:
-            path.rename(data / "images" / path.name)
-        shutil.rmtree(data / "all")
+        write_species(data / "images", num_species, images_per_species)
         env = {
             "LIMBECK_HOME": str(folder),
             "LIMBECK_DATA_ROOT": str(data),

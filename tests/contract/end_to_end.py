@@ -78,6 +78,7 @@ def test_events_can_be_watched_live_and_after_an_id(cluster: Cluster, dataset_id
     assert [event.id for event in cluster.client.jobs.watch(job, after=watched[-2].id)] == [watched[-1].id]
 
 
+@pytest.mark.nightly_in("embedded", reason="the API and the GPU process read images, and are the same in both modes")
 def test_a_corrupt_image_is_reported_counted_and_skipped(
     cluster: Cluster, label_names: list[str], dataset_id: str
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_corrupt_image_is_reported_counted_and_skipped(
     assert again.warnings == report.warnings != dataset.warnings
 
 
+@pytest.mark.nightly_in("distributed", reason="the GPU process loads the teacher, and is the same in both modes")
 def test_a_teacher_that_is_missing_at_run_time_fails_the_job(cluster: Cluster, dataset_id: str) -> None:
     shutil.copytree(cluster.folder / "data" / "teacher", cluster.folder / "data" / "gone")
     cluster.kill(cluster.gpu_worker, signal.SIGTERM)

@@ -48,7 +48,7 @@ def test_the_document_has_verdict_table_and_chart(tmp_path: Path) -> None:
     assert "**The attributes help beyond Waffle.**" in document
     assert "| **phrases** | 9 | 80.0 | 80.0 | +50.0 [+30.0, +70.0] | +50.0 [+30.0, +70.0] |" in document
     assert (
-        "1 phrases of seen labels are removed; held-out accuracy by phrases is 80.0% before and 90.0% after" in document
+        "1 phrase of seen labels is removed; held-out accuracy by phrases is 80.0% before and 90.0% after" in document
     )
     assert (tmp_path / "evidence-attributes.png").read_bytes().startswith(b"\x89PNG")
     assert proof_table(PROOF).row_count == 3

@@ -25,6 +25,7 @@ from attributes.llm.limits import max_prompt_tokens
 from attributes.llm.model_profile import FORMAT_LEVELS
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError
 from attributes.llm.retry_policy import AttemptsJSON, QuestionAttempts
+from limbeck.shared.text import counted
 from store.enrich import batches as rows
 from store.enrich import results, single_flight, usage
 from store.enrich.usage import NO_COST, Cost
@@ -206,7 +207,7 @@ class BatchEnrichment:
             results.record_failures(tx, self._claim, failures)
             single_flight.release(tx, self._claim.part_id, [_LOCK_PREFIX + key for key in exhausted])
         self._num_finished += len(questions)
-        message = f"{len(exhausted)} questions have no valid response after several batches"
+        message = f"{counted(len(exhausted), 'question has', 'questions have')} no valid response after several batches"
         self._lease.note(message, level="warning")
         return exhausted
 
@@ -295,7 +296,8 @@ class BatchEnrichment:
 
         self._write(end)
         message = (
-            f"the LLM server has no room for a batch of {batch.num_requests} requests: its questions are sent again, "
+            f"the LLM server has no room for a batch of {counted(batch.num_requests, 'request')}: its "
+            "questions are sent again, "
             f"{batch.detail['fitting']} at a time, when other batches have ended"
         )
         self._lease.note(message, level="warning", detail=reason)

@@ -27,6 +27,7 @@ from attributes.gates.token_lengths import clip_token_counter
 from attributes.gates.types import Gate, Report, Violation
 from attributes.prompts.questions import questions_for_label
 from attributes.types import Entry, Label, line_from_json
+from limbeck.shared.text import counted
 from store import vocabularies
 from store.enrich import assembly, repair_rounds, results
 from store.enrich.assembly import ROUND
@@ -127,7 +128,8 @@ class _RoundPlanner:
         num_questions = sum(total for _, _, total in outcome.chunks)
         if num_questions:
             self._lease.note(
-                f"{outcome.num_labels} labels fail a gate: {num_questions} questions are sent again with a correction",
+                f"{counted(outcome.num_labels, 'label fails', 'labels fail')} a gate: "
+                f"{counted(num_questions, 'question is', 'questions are')} sent again with a correction",
                 round=self._round,
                 num_labels=outcome.num_labels,
                 num_asked=num_questions,

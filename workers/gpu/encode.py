@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 from distill.texts.text_bank import encode_banks
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import check_some_text, uses_name_only
+from limbeck.shared.text import counted
 from store import resources
 from store.jobs.claims import Claim
 from store.jobs.part_results import EncodeResult
@@ -95,12 +96,14 @@ def _warn(lease: LeaseRenewal, name_only: list[int], *, num_truncated: int) -> N
     """Warnings about labels without attributes and about shortened texts, as events of the job."""
     if name_only:
         lease.note(
-            f"{len(name_only)} labels have no attributes for this text: only their names are encoded",
+            f"{counted(len(name_only), 'label has', 'labels have')} no attributes for this text: only "
+            "their names are encoded",
             level="warning",
             positions=name_only[:100],
         )
     if num_truncated:
         lease.note(
-            f"{num_truncated} texts were longer than the context of the teacher and were shortened",
+            f"{counted(num_truncated, 'text was', 'texts were')} longer than the context of the teacher "
+            "and were shortened",
             level="warning",
         )

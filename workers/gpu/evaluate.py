@@ -17,7 +17,7 @@ from distill.config.automatic import with_chosen
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn, read_trained_on
 from distill.evaluation.accuracy import TEMPERATURE, Evaluation, last_epochs
-from distill.evaluation.further import FurtherSets
+from distill.evaluation.further import FurtherSets, of_training
 from distill.evaluation.onnx_inputs import OnnxImages
 from distill.evaluation.samples import Predicted, sample_predictions, save_samples
 from distill.hooks import PipelineHooks
@@ -34,9 +34,11 @@ from distill.student.init_from_bundle import CONFIG, TARGETS, WEIGHTS
 from distill.student.model import Student
 from distill.student.saved_student import load_bundled_student, load_student
 from distill.teacher.teacher import Teacher
+from distill.texts.outliers import outlier_targets
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets
 from limbeck.shared.images.background import WHITE
+from limbeck.shared.text import counted
 from store import resources
 from store.blobs import reading
 from store.blobs.writing import store_files
@@ -48,7 +50,7 @@ from store.jobs.part_results import EvaluateResult, TrainPartResult
 from store.jobs.specs import CheckpointSubject, DistillSpec, EvaluateSpec
 from store.models import Checkpoint
 from workers.gpu import inputs
-from workers.gpu.evaluation_sets import further_sets
+from workers.gpu.evaluation_sets import further_sets, look_alikes
 from workers.gpu.features import fetch_features
 from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
 from workers.gpu.training.run_log import open_run_log
@@ -203,7 +205,10 @@ class _EvaluationRun:
             hooks=self.hooks,
         )
         if num_trained:
-            self.lease.note(f"{num_trained} images are left out: the student was trained on them", level="warning")
+            self.lease.note(
+                f"{counted(num_trained, 'image is', 'images are')} left out: the student was trained on them",
+                level="warning",
+            )
         student = load_bundled_student((self.folder / "checkpoint" / WEIGHTS).parent, config.data.background)
         further = further_sets(
             self.context,
@@ -291,6 +296,7 @@ class _EvaluationRun:
             config, self.image_index, teacher, self.targets, self._learned_context(trained.files)
         )
         student = self._load_student(config, trained.files["student"])
+        outliers = self._look_alikes(spec, teacher)
         log_path = self.folder / "training.jsonl"
         self.context.artefacts.get_file(trained.files["training_log"], log_path)
         log = [json.loads(line) for line in log_path.read_text(encoding="utf-8").splitlines()]
@@ -301,6 +307,7 @@ class _EvaluationRun:
                 teacher,
                 shots=config.data.shots,
                 retrieve=config.data.protocol == "retrieval",
+                further=of_training(outliers),
                 on_predicted=self._save_samples,
             ),
             last_epochs=last_epochs(log, config.evaluation.measured_epochs),
@@ -320,8 +327,26 @@ class _EvaluationRun:
             # The closed-set baseline has no text features: it cannot be paired with a teacher, so it has no bundle.
             return lambda _tx: EvaluateResult(evaluation=evaluation, num_bad_images=num_bad_images)
         self.lease.begin("bundle")
-        bundle = self._write_bundle(student, teacher, evaluation, spec, log_path, trained)
+        bundle = self._write_bundle(student, teacher, evaluation, spec, log_path, trained, outliers)
         return self._publish_checkpoint(spec, bundle, num_bad_images)
+
+    def _look_alikes(self, spec: DistillSpec, teacher: Teacher) -> TextTargets | None:
+        """The text features of the look-alikes that the attribute set names; None without any."""
+        is_judged = spec.config.data.protocol != "closed_set" and not self.image_index.is_multi_label
+        if spec.attribute_set_id is None or not is_judged:
+            return None
+        names = look_alikes(self.context, spec.attribute_set_id, spec.vocabulary_id)
+        if not names:
+            return None
+        return outlier_targets(
+            teacher,
+            names,
+            spec.prompt,
+            learned=self.targets.context,
+            second_stop=spec.config.objective.second_stop,
+            cache=self.context.settings.cache,
+            hooks=self.hooks,
+        )
 
     def _save_samples(self, predicted: Predicted) -> None:
         """Keep some images of each label with what the student took them for."""
@@ -383,6 +408,7 @@ class _EvaluationRun:
         spec: DistillSpec,
         log_path: Path,
         trained: TrainPartResult,
+        outliers: TextTargets | None,
     ) -> WrittenBundle:
         """Write the bundle into the scratch folder, and report the parts that it lacks."""
         written = write_bundle(
@@ -394,6 +420,7 @@ class _EvaluationRun:
             evaluation=evaluation,
             training_log=log_path,
             training_images=self._training_images(trained.files),
+            outliers=outliers,
             provenance=inputs.provenance(
                 self.context, self.claim, spec, student, text_targets_id=self.encoded.text_targets_id
             ),

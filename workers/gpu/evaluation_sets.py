@@ -10,9 +10,7 @@ from distill.evaluation.named_images import NamedImages
 from distill.hooks import PipelineHooks
 from distill.student.saved_student import load_student
 from distill.teacher.teacher import Teacher
-from distill.texts.student_texts import targets_with_context
-from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import LabelAttributes, is_outlier, render
+from distill.texts.outliers import outlier_names, outlier_targets
 from store import resources, vocabularies
 from store.jobs import claims
 from store.jobs.jobs import distill_spec
@@ -43,12 +41,19 @@ def further_sets(
     outliers = None
     if spec.outlier_set_id is not None:
         assert teacher is not None
-        prompts = [
-            render("names", name, LabelAttributes(), spec.prompt)
-            for name in _outlier_names(context, spec.outlier_set_id, spec.vocabulary_id)
-        ]
-        encoded = encode_text_targets(teacher, prompts, cache=context.settings.cache, hooks=hooks)
-        outliers = targets_with_context(teacher, encoded, learned, second_stop=second_stop).features
+        names = look_alikes(context, spec.outlier_set_id, spec.vocabulary_id)
+        if not names:
+            message = f"{spec.outlier_set_id} has no outlier label: enrich the vocabulary by the strategy outliers"
+            raise PartError("no_outliers", message)
+        outliers = outlier_targets(
+            teacher,
+            names,
+            spec.prompt,
+            learned=learned,
+            second_stop=second_stop,
+            cache=context.settings.cache,
+            hooks=hooks,
+        ).features
     return FurtherSets(
         domains=[_images(context, id, folder) for id in spec.domain_dataset_ids],
         far=None if spec.far_dataset_id is None else _images(context, spec.far_dataset_id, folder),
@@ -90,13 +95,9 @@ def _baseline(context: Context, job_id: str, folder: Path) -> Baseline:
     return Baseline(student=student, labels=tuple(index.labels[label] for label in index.id_labels))
 
 
-def _outlier_names(context: Context, set_id: str, vocabulary_id: str) -> list[str]:
-    """The outlier labels of an attribute set, each once, without those that are labels. Raises PartError for none."""
+def look_alikes(context: Context, set_id: str, vocabulary_id: str) -> list[str]:
+    """The look-alikes that an attribute set names, each once, without those that are labels of the vocabulary."""
     with context.db.read() as tx:
         entries = attribute_sets.entries(tx, set_id)
-        known = {label.name.casefold() for label in vocabularies.labels(tx, vocabulary_id)}
-    names = {line["text"]: None for entry in entries if entry for line in entry.lines if is_outlier(line)}
-    outliers = [name for name in names if name.casefold() not in known]
-    if not outliers:
-        raise PartError("no_outliers", f"{set_id} has no outlier label: enrich the vocabulary by the strategy outliers")
-    return outliers
+        labels = [label.name for label in vocabularies.labels(tx, vocabulary_id)]
+    return outlier_names((line for entry in entries if entry for line in entry.lines), labels)

@@ -17,6 +17,7 @@ from distill.evaluation.measured_images import image_paths
 from distill.hooks import PipelineHooks
 from distill.image_encoding import FeatureRows, ImageUse, UsedView, chunk_of, encode_use, teacher_uses, training_uses
 from distill.teacher.teacher import Teacher
+from limbeck.shared.text import counted
 from store.artefacts import StoredArtefact
 from store.jobs import claims, feature_chunks
 from store.jobs.claims import Claim
@@ -171,7 +172,9 @@ def fetch_features(
         raise Stopped(f"{num_fetched} of {len(missing)} chunks of features read")
     lease.note(f"teacher features: {num_fetched} of {num_chunks} chunks read from the artefact store")
     if num_fetched < len(missing):
+        chunks = len(missing) - num_fetched
+        lacking = counted(chunks, "chunk of teacher features is", "chunks of teacher features are")
         lease.note(
-            f"{len(missing) - num_fetched} chunks of teacher features are missing: their images are encoded here",
+            f"{lacking} missing: their images are encoded here",
             level="warning",
         )

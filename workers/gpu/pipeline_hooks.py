@@ -78,7 +78,12 @@ def pipeline_hooks(lease: LeaseRenewal) -> PipelineHooks:
         name = shown_path(f"{path.parent.name}/{path.name}")
         lease.note(f"image {name} is left out: {reason}", level="warning", image=name, reason=reason)
 
-    return PipelineHooks(on_progress=on_progress, should_stop=lease.should_stop, on_bad_image=on_bad_image)
+    return PipelineHooks(
+        on_progress=on_progress,
+        should_stop=lease.should_stop,
+        on_bad_image=on_bad_image,
+        on_note=lambda text: lease.note(text, level="warning"),
+    )
 
 
 def note_changed_images(lease: LeaseRenewal, registered: Path, contents: Keys) -> None:

@@ -37,6 +37,7 @@ from distill.training.hooks import CopyStudent, OnCheckpoint, OnEpoch, SaveState
 from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
 from distill.training.metrics import StepMetrics
+from limbeck.shared.text import counted
 from store import vocabularies
 from store.blobs import reading
 from store.jobs import claims, events
@@ -198,7 +199,7 @@ def _train(
         )
         lease.note(tuned_teacher_cost(untuned, tuned))
     if data.phrases is not None:
-        lease.note(f"a bank of {len(data.phrases):,} attribute phrases ({config.objective.phrases} labels)")
+        lease.note(f"a bank of {counted(len(data.phrases), 'attribute phrase')} ({config.objective.phrases} labels)")
     if data.captioned is not None:
         lease.note(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     config = choice.before_steps(data)
@@ -263,7 +264,10 @@ def _warn_of_few_epochs(lease: LeaseRenewal, spec: DistillSpec) -> None:
     """Say that no checkpoint will be kept, if a time budget has fewer epochs than lie between two of them."""
     wanted, epochs = spec.save_checkpoints, spec.config.schedule.epochs
     if wanted is not None and wanted.every_epochs > epochs and current_ranks().is_first:
-        message = f"no student is kept before the end: the time budget has {epochs} epochs, fewer than every_epochs"
+        message = (
+            f"no student is kept before the end: the time budget has {counted(epochs, 'epoch')}, "
+            "fewer than every_epochs"
+        )
         lease.note(message, level="warning")
 
 
@@ -335,9 +339,8 @@ def _epoch_reporter(lease: LeaseRenewal, on_epoch: OnEpoch) -> OnEpoch:
             shown = [
                 f"{value:.1%} of {names[part]}" for part in names if (value := line["accuracy"].get(part)) is not None
             ]
-            lease.note(
-                f"epoch {epoch}: accuracy {', '.join(shown)}", type="metrics", epoch=epoch, accuracy=line["accuracy"]
-            )
+            measure = "mAP" if line.get("measure") == "mean_ap" else "accuracy"
+            lease.note(f"epoch {epoch}: {measure} {', '.join(shown)}", type="metrics", epoch=epoch, **line)
         return line
 
     return reported

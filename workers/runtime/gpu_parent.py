@@ -11,7 +11,7 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from limbeck.shared.text import number
+from limbeck.shared.text import counted
 from store.jobs import running
 from store.jobs.running import WatchedPart
 from store.lifecycle import transitions
@@ -85,7 +85,7 @@ def _fault(context: Context, child: ChildProcess, place: str, verdict: Verdict) 
     """Why the process is ended, for the error of its part."""
     if verdict.reason == "stalled":
         stack = child.stands_at()
-        limit = number(round(context.settings.stall_limit_s), "second")
+        limit = counted(round(context.settings.stall_limit_s), "second")
         return f"no progress for {limit} at {place}" + (f" ({stack})" if stack else "")
     if verdict.reason == "time_limit":
         return f"ran longer than {context.settings.part_limit_s:.0f} s, and did not stop at {place}"

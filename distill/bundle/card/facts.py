@@ -4,6 +4,7 @@ Labels, attributes and names come from people and language models; `escape` make
 becomes markup, a link or code.
 """
 
+import re
 import string
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -116,6 +117,12 @@ def escape(text: str) -> str:
     """Text as Markdown that shows exactly this text, on one line."""
     printable = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return "".join(ENTITIES.get(c) or ("\\" + c if c in string.punctuation else c) for c in printable)
+
+
+def plain(markdown: str) -> str:
+    """Markdown for a terminal: escaped characters as they are."""
+    characters = {entity: character for character, entity in ENTITIES.items()}
+    return re.sub(r"\\([!-/:-@[-`{-~])|&\w+;", lambda at: at[1] or characters.get(at[0], at[0]), markdown)
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:

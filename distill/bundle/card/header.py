@@ -54,7 +54,7 @@ class _Figure(NamedTuple):
 
 
 def _metric_type(figure: _Figure) -> str:
-    return "average_precision" if figure.metric == MEAN_AP else "accuracy"
+    return "average_precision" if figure.metric.startswith(MEAN_AP) else "accuracy"
 
 
 def _eval_results(facts: CardFacts) -> list[EvalResult]:
@@ -105,4 +105,5 @@ def _int8_figures(evaluation: EvaluationJSON) -> Iterator[_Figure]:
     if onnx := evaluation.get("onnx"):
         for name, title in PART_NAMES.items():
             if part := onnx[name]:
-                yield _Figure(name, title, f"{PER_CLASS}, int8 (onnx/image-int8.onnx)", part["int8"])
+                measure = MEAN_AP if evaluation.get("multi_label") else PER_CLASS
+                yield _Figure(name, title, f"{measure}, int8 (onnx/image-int8.onnx)", part["int8"])

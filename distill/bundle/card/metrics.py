@@ -13,6 +13,7 @@ from distill.json_types import (
     LabelSetJSON,
     LastEpochsJSON,
 )
+from limbeck.shared.text import counted
 
 NUM_CONFUSIONS = 20
 PART_NAMES: dict[EvaluatedPart, str] = {"id": "seen labels (held-out images)", "ood": "unseen labels"}
@@ -49,7 +50,7 @@ def metrics_markdown(evaluation: EvaluationJSON) -> str:
     if not parts:
         return ""
     blocks = [_parts_table(list(parts.values()), list(parts))]
-    blocks += [*_joint_sentence(evaluation.get("joint")), *_last_epochs_sentence(evaluation.get("last_epochs"))]
+    blocks += [*_joint_sentence(evaluation.get("joint")), *last_epochs_sentence(evaluation.get("last_epochs"))]
     return "\n\n".join(blocks)
 
 
@@ -109,13 +110,16 @@ def _joint_sentence(joint: JointJSON | None) -> list[str]:
     ]
 
 
-def _last_epochs_sentence(last: LastEpochsJSON | None) -> list[str]:
+def last_epochs_sentence(last: LastEpochsJSON | None, *, has_several_labels: bool = False) -> list[str]:
+    """The mean over the last epochs; empty without measured epochs."""
     if not last:
         return []
     by_part = ((PART_NAMES["id"], last["id_accuracy"]), (PART_NAMES["ood"], last["ood_accuracy"]))
     accuracies = [f"{accuracy:.1%} on {title}" for title, accuracy in by_part if accuracy is not None]
+    start = f"Mean over the last {counted(len(last['epochs']), 'epoch')}"
+    start += " of the mean average precision" if has_several_labels else ", as arXiv:2307.03135 reports"
     return [
-        f"Mean over the last {len(last['epochs'])} epochs, as arXiv:2307.03135 reports: {' and '.join(accuracies)}.\n"
+        f"{start}: {' and '.join(accuracies)}.\n"
         "All other figures are of the delivered weights, which were not selected by accuracy."
     ]
 

@@ -13,12 +13,13 @@ from distill.bundle.card.facts import CardFacts, escape, input_digests, section,
 from distill.bundle.card.further import further_markdown
 from distill.bundle.card.header import card_header
 from distill.bundle.card.license import derive_license
-from distill.bundle.card.metrics import PART_NAMES, measured_parts, metrics_markdown
+from distill.bundle.card.metrics import PART_NAMES, last_epochs_sentence, measured_parts, metrics_markdown
 from distill.bundle.card.multi_label.markdown import MEASURE, precision_markdown, threshold_markdown
 from distill.bundle.card.settings import settings_markdown
 from distill.bundle.card.usage import usage_markdown
 from distill.bundle.card.weaknesses import weaknesses_markdown
-from distill.json_types import EvaluatedPart, EvaluationJSON, JSONObject, StudentEvaluation
+from distill.json_types import EvaluatedPart, EvaluationJSON, JSONObject, MultiLabelJSON, StudentEvaluation
+from limbeck.shared.text import counted
 
 TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
 NUM_SHOWN_LABELS = 8
@@ -60,7 +61,7 @@ def model_card(facts: CardFacts) -> str:
         num_labels=f"{len(facts.labels):,}",
         measure=PER_CLASS if several is None else MEASURE,
         accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(section(facts.made_from, "config")),
-        metrics=metrics_markdown(facts.evaluation) if several is None else threshold_markdown(several),
+        metrics=metrics_markdown(facts.evaluation) if several is None else _precisions(facts.evaluation, several),
         plots=NO_PLOTS.format(reason=escape(facts.left_out["plots"])) if "plots" in facts.left_out else plots,
         further=further_markdown(facts.evaluation, has_plots="plots" not in facts.left_out),
         weaknesses=weaknesses_markdown(facts),
@@ -72,6 +73,11 @@ def model_card(facts: CardFacts) -> str:
         licence=licence.paragraph(str(initial.get("source", "not recorded")), facts.teacher),
     )
     return f"{card_header(facts, licence)}\n{body}"
+
+
+def _precisions(evaluation: StudentEvaluation, several: MultiLabelJSON) -> str:
+    last = last_epochs_sentence(evaluation.get("last_epochs"), has_several_labels=True)
+    return "\n\n".join((threshold_markdown(several), *last))
 
 
 def _initial_weights(initial: JSONObject) -> str:
@@ -108,17 +114,17 @@ def _accuracy_row(name: str, evaluation: EvaluationJSON, measured: Iterable[Eval
 def _unseen_label_notes(config: JSONObject) -> str:
     """What the training used of the unseen labels; `config`: `distill.config.train_config.TrainConfig` as JSON."""
     data, losses = section(config, "data"), section(section(config, "objective"), "losses")
-    shots, protocol = data.get("shots", 0), data.get("protocol")
+    shots, protocol = data.get("shots"), data.get("protocol")
+    images = counted(shots if isinstance(shots, int) else 0, "image")
     notes = []
     if protocol == "fine_tune":
         notes.append(
-            f"The student was fine-tuned on the first {shots} images of every unseen label; these\n"
-            "images are not measured."
+            f"The student was fine-tuned on the first {images} of every unseen label; these\nimages are not measured."
         )
     if protocol == "retrieval":
         notes.append(
             "Retrieval adds to the text of a label the teacher's features of the label's first "
-            f"{shots} images; these\nimages are not measured."
+            f"{images}; these\nimages are not measured."
         )
     weight = losses.get("unseen")
     if isinstance(weight, int | float) and weight > 0:
@@ -138,7 +144,9 @@ def _label_list(labels: Sequence[str]) -> str:
 def _shortened_note(num_shortened: int) -> str:
     if num_shortened == 0:
         return ""
-    return f" {num_shortened:,} texts longer than the teacher's context were shortened or left out; the file lists all."
+    too_long = "longer than the teacher's context"
+    shortened = counted(num_shortened, f"text {too_long} was", f"texts {too_long} were")
+    return f" {shortened} shortened or left out; the file lists all."
 
 
 def _inputs_table(made_from: JSONObject) -> str:

@@ -234,7 +234,8 @@ def _int8_loss(facts: CardFacts) -> str:
     measured = facts.evaluation.get("onnx")
     parts = [(title, measured[name]) for name, title in PART_NAMES.items()] if measured else []
     shown = [f"{share(part['int8'])} (float32: {share(part['float32'])}) on {title}" for title, part in parts if part]
-    return f": {', '.join(shown)}" if shown else ", whose accuracy was not measured"
+    measure = "mAP " if facts.evaluation.get("multi_label") else ""
+    return f": {measure}{', '.join(shown)}" if shown else ", whose accuracy was not measured"
 
 
 def _notes(facts: CardFacts) -> Iterator[str]:

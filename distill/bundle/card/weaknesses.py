@@ -10,6 +10,7 @@ from distill.bundle.card.facts import CardFacts, escape, share, table
 from distill.bundle.card.metrics import frequent_confusions, measured_parts, num_wrong
 from distill.bundle.card.multi_label.markdown import precision_parts, worst_blocks
 from distill.json_types import ConfusionJSON, EvaluationJSON, LabelSetJSON, MultiLabelJSON
+from limbeck.shared.text import counted
 
 NUM_WORST = 10
 NUM_CONFUSIONS = 10
@@ -138,7 +139,10 @@ def _multi_label_limits(facts: CardFacts, found: MultiLabelJSON) -> Iterator[str
         yield f"{missing:,} of {len(facts.labels):,} labels have no image in the evaluation."
     few = sum(number < FEW_IMAGES for part in parts.values() for number in part["images_per_label"].values())
     if few:
-        yield f"{few:,} labels were measured on fewer than {FEW_IMAGES} images each: their precisions are uncertain."
+        yield (
+            f"{counted(few, 'label was', 'labels were')} measured on fewer than {FEW_IMAGES} images "
+            "each: their precisions are uncertain."
+        )
     yield (
         "Images of other cameras, backgrounds, regions or seasons than those of the dataset, corrupted images, and "
         "differences between groups of people, were not measured."
@@ -156,5 +160,8 @@ def _limits(facts: CardFacts, parts: Sequence[LabelSetJSON]) -> Iterator[str]:
         yield f"{missing:,} of {len(facts.labels):,} labels have no image in the evaluation."
     few = sum(1 for part in parts for num in (part.get("images_per_label") or {}).values() if num < FEW_IMAGES)
     if few:
-        yield f"{few:,} labels were measured on fewer than {FEW_IMAGES} images each: their accuracies are uncertain."
+        yield (
+            f"{counted(few, 'label was', 'labels were')} measured on fewer than {FEW_IMAGES} images "
+            "each: their accuracies are uncertain."
+        )
     yield from limits_by_further(evaluation)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from distill.bundle.add_further import EVALUATION, save_further
+from distill.bundle.card.facts import plain
 from distill.bundle.card.further import further_markdown
 from distill.cli.classifier import load_classifier
 from distill.cli.commands.evaluate_arguments import EvaluateArguments
@@ -21,12 +22,14 @@ from distill.pipeline import MeasureOptions, measure_student, measure_teacher, u
 from distill.student.init_from_bundle import TARGETS
 from distill.student.saved_student import load_bundled_student
 from distill.teacher.teacher import Teacher, load_teacher
+from distill.texts.outliers import outlier_targets
 from distill.texts.student_texts import targets_with_context
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, TextKind, render
 from distill.training.device import choose_device
 from limbeck.shared.images.background import WHITE
 from limbeck.shared.images.file_names import shown_path
+from limbeck.shared.text import counted
 
 PUBLISHED_TEMPERATURE = 0.07
 
@@ -41,6 +44,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
         on_progress=console.progress,
         should_stop=should_stop,
         on_bad_image=lambda path, reason: console.message(f"left out {shown_path(path)}: {reason}"),
+        on_note=console.message,
     )
     for note in arguments.notes:
         console.message(note)
@@ -56,7 +60,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
     if arguments.trained_on.images is None:
         console.message("the bundle does not record its training images: make sure that none is measured")
     if num_trained:
-        console.message(f"{num_trained} images are left out: the student was trained on them")
+        console.message(f"{counted(num_trained, 'image is', 'images are')} left out: the student was trained on them")
     background = arguments.manifest["student"]["preprocess"].get("background", WHITE)
     student = measure_student(
         load_bundled_student(arguments.bundle / "image", background),
@@ -86,7 +90,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
         write_bytes(arguments.json_file, (json.dumps(found, indent=2) + "\n").encode())
     print(accuracy_table(teachers, evaluation))
     if arguments.has_further_sets:
-        print(f"\n{further_markdown(evaluation, has_plots=False)}")
+        print(f"\n{plain(further_markdown(evaluation, has_plots=False))}")
     if arguments.save:
         by_score = student.as_json().get("none_of_these_by_score", {})
         for name in save_further(arguments.bundle, arguments.manifest, student.further, by_score, outliers):
@@ -101,10 +105,16 @@ def outlier_texts(
         return None
     console.begin("outlier labels")
     encoder = teacher or load_teacher(f"local-dir:{arguments.bundle / 'pairing'}")
-    prompts = [render("names", name, LabelAttributes(), arguments.prompt) for name in arguments.outliers]
-    encoded = encode_text_targets(encoder, prompts, cache=arguments.cache, hooks=hooks)
     stored = TextTargets.load(arguments.bundle / TARGETS)
-    return targets_with_context(encoder, encoded, stored.context, second_stop=stored.second_stop)
+    return outlier_targets(
+        encoder,
+        arguments.outliers,
+        arguments.prompt,
+        learned=stored.context,
+        second_stop=stored.second_stop,
+        cache=arguments.cache,
+        hooks=hooks,
+    )
 
 
 def further_sets(arguments: EvaluateArguments, outliers: Tensor | None) -> FurtherSets:

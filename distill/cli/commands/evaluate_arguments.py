@@ -23,8 +23,8 @@ from distill.config.model_names import check_teacher
 from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.dataset.scan import index_images, scan_dataset
 from distill.data.dataset.trained_on import LABELS_FILE, TrainedOn, read_trained_on
-from distill.data.files.exclusion import Exclusion
-from distill.data.image_folders import FolderError, resolve_folder
+from distill.data.files.exclusion import Exclusion, rule_against
+from distill.data.image_folders import FolderError, class_folders, resolve_folder
 from distill.data.image_index import ImageIndex, Item
 from distill.data.image_source import ImageSource
 from distill.data.layouts.unlabelled import unlabelled_paths
@@ -32,9 +32,11 @@ from distill.data.splits import NO_LABEL, SPLIT
 from distill.evaluation.named_images import NamedImages
 from distill.texts.text_templates import PromptOptions
 from limbeck.shared.images.file_names import shown_path
+from limbeck.shared.label_matching import dataset_form
 from limbeck.shared.labels import unique_names
 from limbeck.shared.templates import TextKind
 
+MAX_NAMED = 3
 CLASSIFIER_LABELS = "labels.json"  # as in `distill.cli.classifier`, which imports torch
 
 DESCRIPTION = """\
@@ -204,13 +206,14 @@ def _domains(folder: Path, labels: list[str], notes: list[str]) -> Iterator[Name
     """Each folder in a folder, with class folders of these labels; `notes` get what is left out."""
     if not folder.is_dir():
         raise ValueError(f"--domains {folder} is not a folder")
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not rule_against(path.name))
     if not names:
         raise ValueError(f"--domains {folder} holds no folder: give a folder that has one for each domain")
     split = SPLIT.validate_python({"by": "all", "part": "test"})
+    matcher = LabelMatcher(labels)
     for name in names:
         source = ImageSource(unmatched="skip")
-        with _option_named(f"--domains {shown_path(folder / name)}"):
+        with _option_named(f"--domains {shown_path(folder / name)}", _other_folders(folder / name, matcher)):
             scanned = scan_dataset(folder / name, labels, split, None, source)
         notes += [f"domain {shown_path(name)}: {line}" for line in scanned.listing.report()]
         yield NamedImages(name=name, image_index=scanned.image_index)
@@ -240,19 +243,28 @@ def _far(folder: Path, labels: list[str], notes: list[str]) -> NamedImages:
 
 
 @contextmanager
-def _option_named(option: str) -> Iterator[None]:
-    """Says in an error of a folder which option names the folder."""
+def _option_named(option: str, hint: str = "") -> Iterator[None]:
+    """Says in an error of a folder which option names the folder. `hint`: for one in which no image is found."""
     try:
         yield
     except FolderError as error:
-        raise ValueError(f"{option}: {error.detail}") from None
+        raise ValueError(f"{option}: {error.detail}{hint if error.code == 'no_images' else ''}") from None
+
+
+def _other_folders(domain: Path, matcher: LabelMatcher) -> str:
+    """What a domain has in place of folders of labels; empty if it has no folder, or one of a label."""
+    names = [path.name for path in class_folders(domain.resolve())]
+    if not names or any(map(matcher.find, names)):
+        return ""
+    shown = ", ".join(map(shown_path, names[:MAX_NAMED])) + " …" * (len(names) > MAX_NAMED)
+    return f"; no label is called like its folders ({shown}): a domain is a folder with a folder for each label"
 
 
 def _outliers(file: Path, labels: Sequence[str], notes: list[str]) -> list[str]:
     """The outlier labels of a file, without those that are labels. Raises ValueError if none is left."""
-    known = {label.casefold() for label in labels}
+    known = set(map(dataset_form, labels))
     found = read_labels_and_ids(file, notes.append)[0]
-    outliers = [name for name in found if name.casefold() not in known]
+    outliers = [name for name in found if dataset_form(name) not in known]
     if not outliers:
         raise ValueError(f"--outliers {file} names only labels of the student: give labels of other things")
     if len(outliers) < len(found):

@@ -1,5 +1,6 @@
 """Matches folder names, listed names and label values to the labels of a vocabulary, by one set of rules. No torch."""
 
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 
@@ -18,7 +19,8 @@ class LabelMatcher:
     """Looks up names among `labels`: by `folder_map` (folder name to label), else exactly, else by `dataset_form`,
     else by `loose_form`, else by `label_ids`, the identifiers and aliases of each label.
 
-    Raises FolderError `unknown_label` if `folder_map` maps folders to labels that are not in `labels`.
+    Texts of `folder_map` may be in another Unicode normal form than folders and labels: macOS decomposes accents.
+    Raises FolderError `unknown_label` if it maps folders to labels that are not in `labels`.
     """
 
     def __init__(
@@ -28,7 +30,8 @@ class LabelMatcher:
         label_ids: Sequence[LabelIds | None] | None = None,
     ) -> None:
         self.labels = labels
-        self.folder_map = folder_map or {}
+        self.folder_map = {folder: _composed(label) for folder, label in (folder_map or {}).items()}
+        self._composed_map = {_composed(folder): label for folder, label in self.folder_map.items()}
         self._exact = _positions(labels, str)
         self._normalised = _positions(labels, dataset_form)
         self._loose = _positions(labels, loose_form)
@@ -50,7 +53,7 @@ class LabelMatcher:
         return self.is_mapped(name) or name in self._exact
 
     def is_mapped(self, folder: str) -> bool:
-        """Whether `folder_map` gives the label of a folder."""
+        """Whether `folder_map` names this folder; another one in another normal form is not meant with it."""
         return folder in self.folder_map
 
     def find(self, name: str) -> list[int]:
@@ -66,8 +69,9 @@ class LabelMatcher:
     def of_value(self, value: str, aliases: Iterable[str] = ()) -> list[int]:
         """Indices of the labels that a folder or label value can mean: by `folder_map`, its name, or the first of its
         `aliases` that names a label."""
-        if value in self.folder_map:
-            return self._exact[self.folder_map[value]]
+        label = self.folder_map.get(value, self._composed_map.get(_composed(value)))
+        if label is not None:
+            return self._exact[label]
         return next((found for name in (value, *aliases) if (found := self.find(name))), [])
 
     def near(self, name: str) -> list[str]:
@@ -110,6 +114,10 @@ class LabelMatcher:
     @cached_property
     def _index(self) -> LabelIndex:
         return LabelIndex([(label, None) for label in self.labels])
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _positions(labels: Sequence[str], key: Callable[[str], str]) -> dict[str, list[int]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.files.regular_files import read_regular
 from distill.data.image_folders import FolderError
 from distill.data.image_source import ImageSource
@@ -17,7 +18,9 @@ from limbeck.shared.label_files.identifiers import is_number
 from limbeck.shared.label_files.reader import read_label_file
 from limbeck.shared.label_files.types import FileLabel, LabelFileError
 from limbeck.shared.labels import quoted, written
+from limbeck.shared.text import counted
 
+SEPARATORS = ("|", ";", ",", "/", " ")
 _WHOLE = re.compile(r"(\d+)\.0+")
 _FIRST = {"indices_from_0": 0, "indices_from_1": 1}
 
@@ -56,6 +59,23 @@ def numbers_remedy(listing: Listing) -> str:
     )
 
 
+def lists_remedy(listing: Listing, matcher: LabelMatcher) -> str:
+    """What to do about labels that match nothing, if each of them is a list of labels in one text; else empty."""
+    unknown = [value for value in listing.images.label_values() if not matcher.of_value(value)]
+    if not unknown:
+        return ""
+    if all(value.startswith("[") and value.endswith("]") for value in unknown):
+        return (
+            '; the labels are lists in brackets: write them with a separator, such as "cup|spoon", and give '
+            "images.label_separator, or give the table as JSON Lines"
+        )
+    for separator in SEPARATORS:
+        items = [item.strip() for value in unknown for item in value.split(separator) if item.strip()]
+        if all(separator in value for value in unknown) and all(map(matcher.of_value, items)):
+            return f'; each of them is several labels: give images.label_separator "{separator}"'
+    return ""
+
+
 def _whole(value: str) -> str:
     """A number without the `.0` with which pandas writes a column of integers that has gaps."""
     found = _WHOLE.fullmatch(value)
@@ -75,8 +95,9 @@ def _by_index(labels: Sequence[str], values: Sequence[str], source: ImageSource)
     if wrong:
         shown = ", ".join(map(quoted, wrong[:5]))
         detail = (
-            f"{len(wrong)} labels are no index from {first} to {first + len(labels) - 1} ({shown}): images.labels_are "
-            f"is {source.labels_are}, and there are {len(labels)} labels"
+            f"{counted(len(wrong), 'label is', 'labels are')} no index from {first} to "
+            f"{first + len(labels) - 1} ({shown}): images.labels_are "
+            f"is {source.labels_are}, and there are {counted(len(labels), 'label')}"
         )
         raise FolderError("bad_index", detail, "/images/labels_are")
     return {value: labels[int(value) - first] for value in values}

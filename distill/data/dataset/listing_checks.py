@@ -10,6 +10,7 @@ from distill.data.image_source import ImageSource
 from distill.data.layouts.class_folders import add_folder
 from distill.data.layouts.listing import EmptyFolder, Listing
 from distill.data.splits import ByImageLists, ByParts, Split
+from limbeck.shared.text import counted
 
 _NEGATIVE = re.compile(r"-\d+(\.0+)?")
 _SHOWN = 5
@@ -66,7 +67,7 @@ def _sort_empty_folders(listing: Listing, matcher: LabelMatcher) -> None:
     if empty:
         more = " …" if len(empty) > _SHOWN else ""
         listing.notes.append(
-            f"{len(empty)} labels have a folder without images, and count neither as seen nor as unseen: "
+            f"{counted(len(empty), 'label has', 'labels have')} a folder without images, neither seen nor unseen: "
             f"{', '.join(empty[:_SHOWN])}{more}"
         )
 
@@ -77,7 +78,8 @@ def _refuse_negative_indices(listing: Listing, matcher: LabelMatcher) -> None:
         if _NEGATIVE.fullmatch(label.strip()) and not matcher.is_given(label):
             first = next(image.path for image in listing.images if label in image.labels)
             detail = (
-                f"{number} images have the label {label}, which is no label, such as {listed_path(first)}: "
+                f"{counted(number, 'image has', 'images have')} the label {label}, which is no label, "
+                f"such as {listed_path(first)}: "
                 "leave out these images by a pattern in exclude, or correct the label"
             )
             raise FolderError("negative_label", detail, "/images/exclude")

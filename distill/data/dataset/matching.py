@@ -12,6 +12,7 @@ from distill.data.image_source import ImageSource
 from distill.data.layouts.listing import Listing
 from distill.data.splits import NO_LABEL
 from limbeck.shared.label_matching import dataset_form
+from limbeck.shared.text import counted
 
 _SHOWN = 5
 _NOT_CHOSEN, _NOT_IN_VOCABULARY = "image of a label that is not chosen", "image of a label not in the vocabulary"
@@ -114,7 +115,8 @@ def _merged(listing: Listing, matcher: LabelMatcher, found: Mapping[str, int]) -
         if written:
             more = f"; and {len(written) - _SHOWN} more" if len(written) > _SHOWN else ""
             listing.notes.append(
-                f"{len(written)} labels are written in several ways: {'; '.join(written[:_SHOWN])}{more}"
+                f"{counted(len(written), 'label is', 'labels are')} written in several ways: "
+                f"{'; '.join(written[:_SHOWN])}{more}"
             )
         return []
     return [

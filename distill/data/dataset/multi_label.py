@@ -18,6 +18,7 @@ from distill.data.dataset.matched_images import MatchedImages
 from distill.data.image_folders import FolderError
 from distill.data.splits import PARTS, ByList, BySeed, held_out_positions, random_id_split
 from limbeck.shared.labels import quoted
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,8 +88,8 @@ def _report_untrainable(found: set[int], labels: Sequence[str], split: BySeed | 
         )
         raise FolderError("no_images", detail, "/split/id")
     notes.append(
-        f"{len(found):,} labels drawn as seen count as unseen, because each of their images also shows an unseen "
-        f"label: {_names(labels, found)}"
+        f"{counted(len(found), 'label drawn as seen counts', 'labels drawn as seen count')} as unseen, because each of "
+        f"their images also shows an unseen label: {_names(labels, found)}"
     )
 
 

@@ -20,6 +20,7 @@ from distill.data.layouts.listing import Listing
 from distill.data.layouts.registry import list_images
 from distill.data.layouts.unlabelled import patterns_against, unlabelled_paths
 from distill.data.splits import LABEL_SET, NO_LABEL, PARTS, ByImageLists, ByList, ByParts, Split
+from limbeck.shared.text import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ def match_dataset(
     if isinstance(split, ByParts) and listing.has_other_images:
         in_parts = images.taken([row for row, code in enumerate(images.part_codes) if images.parts[code] is not None])
         if num_left_out := len(images) - len(in_parts):
-            listing.notes.append(f"{num_left_out:,} images are in no part, and were left out")
+            listing.notes.append(f"{counted(num_left_out, 'image is', 'images are')} in no part, and were left out")
         images = in_parts
     paths = [listing.images.paths[row] for row in listing.images.unlabelled_rows()]
     paths += unlabelled_paths(root, unlabelled, listing.exclusion(ImageSource()))
@@ -148,6 +149,8 @@ def _match(listing: Listing, matcher: LabelMatcher, source: ImageSource) -> Matc
     except FolderError as error:
         if error.code == "folder_matches_no_label" and (remedy := label_values.numbers_remedy(listing)):
             raise FolderError(error.code, error.detail + remedy, "/images/labels_are") from None
+        if error.code == "folder_matches_no_label" and (remedy := label_values.lists_remedy(listing, matcher)):
+            raise FolderError(error.code, error.detail + remedy, "/images/label_separator") from None
         raise
 
 

@@ -16,6 +16,7 @@ from distill.data.image_source import SeveralLabels
 from distill.data.shards import listed_path
 from distill.data.splits import PARTS, Part
 from limbeck.shared.labels import quoted
+from limbeck.shared.text import counted
 
 _USES = {"first": "count under their first label", "leave_out": "are left out", "each": "count under each label"}
 
@@ -48,7 +49,7 @@ def one_label_each(
         )
         raise FolderError("several_labels", detail, "/images/several_labels")
     if several:
-        notes.append(f"{len(several):,} images with several labels {_USES[policy]}")
+        notes.append(f"{counted(len(several), 'image')} with several labels {_USES[policy]}")
     kept: dict[tuple[str, int], int] = {}
     for row, image in enumerate(images):
         found = of_path[image.path]
@@ -64,7 +65,8 @@ def _sets(images: MatchedImages, notes: list[str]) -> MatchedImages:
         of_path.setdefault(image.path, (row, []))[1].append(image.label)
     label_sets = LabelSets(labels for _, labels in of_path.values())
     notes.append(
-        f"multi-label: {len(label_sets):,} images have {len(label_sets.values) / max(1, len(label_sets)):.2f} labels "
+        f"multi-label: {counted(len(label_sets), 'image has', 'images have')} "
+        f"{len(label_sets.values) / max(1, len(label_sets)):.2f} labels "
         "on average"
     )
     return images.taken([row for row, _ in of_path.values()]).with_sets(label_sets)
@@ -91,7 +93,13 @@ def one_part_each(items: Iterable[Item], notes: list[str]) -> list[Item]:
             num_moved += part != item.part
             kept.append(item._replace(part=part))
     if num_moved:
-        notes.append(f"{num_moved:,} held-out images are in training instead, where another of their labels put them")
+        notes.append(
+            f"{counted(num_moved, 'held-out image is', 'held-out images are')} in training "
+            "instead, where another of their labels put them"
+        )
     if num_left_out:
-        notes.append(f"{num_left_out:,} OOD images are left out, because they also show a label that is trained on")
+        notes.append(
+            f"{counted(num_left_out, 'OOD image is', 'OOD images are')} left out because of another label, which is "
+            "trained on"
+        )
     return kept

@@ -24,6 +24,7 @@ from distill.data.splits import (
     held_out_positions,
     random_id_split,
 )
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,7 +116,10 @@ def _by_parts(images: MatchedImages, num_labels: int, split: ByParts) -> Parts:
     if None in named:
         nowhere = np.flatnonzero(part_codes == images.parts.index(None))
         first = listed_path(images.paths[int(nowhere[0])])
-        detail = f"{len(nowhere)} images are in no part, such as {first}: leave them out by a pattern in exclude"
+        detail = (
+            f"{counted(len(nowhere), 'image is', 'images are')} in no part, such as {first}: leave "
+            "them out by a pattern in exclude"
+        )
         raise FolderError("no_part", detail, "/images/exclude")
     shows_seen_only = _shows_seen_only(images, num_labels, part_codes == images.parts.index("train"))
     is_published = "val_on_train" in named  # then `val` holds OOD labels only

@@ -13,6 +13,7 @@ from distill.data.image_folders import json_pointer
 from distill.data.image_source import ImageSource
 from distill.data.layouts.listing import Listing
 from limbeck.shared.label_matching import dataset_form
+from limbeck.shared.text import counted
 
 _MAX_COMPARED = 1000
 _MAX_NAMED = 20
@@ -96,7 +97,10 @@ def labels_without_folder(
         return f'"{label}" (near: {forms[close[0]]})' if close else f'"{label}"'
 
     more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
-    return f"{len(names):,} labels have no images: {', '.join(map(shown, names[:_MAX_NAMED]))}{more}"
+    return (
+        f"{counted(len(names), 'label has', 'labels have')} no images: "
+        f"{', '.join(map(shown, names[:_MAX_NAMED]))}{more}"
+    )
 
 
 def _similar(name: str, values: Collection[str]) -> str:

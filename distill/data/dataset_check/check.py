@@ -25,6 +25,7 @@ from distill.data.splits import Split
 from distill.hooks import PipelineHooks
 from limbeck.shared.images.dataset_report import Check, DatasetReport, DuplicateAction, NearDuplicateAction
 from limbeck.shared.images.file_names import shown_path
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from distill.data.dataset_check.inspection import ImageFacts
@@ -128,7 +129,7 @@ def _explained(unreadable: Mapping[str, str]) -> Iterator[None]:
             raise
         path, reason = next(iter(unreadable.items()))
         detail = (
-            f"{error.detail} ({len(unreadable)} images that cannot be decoded were left out before, such as "
+            f"{error.detail} ({counted(len(unreadable), 'image')} that cannot be decoded were left out before, such as "
             f'"{shown_path(path)}": {reason})'
         )
         raise FolderError(error.code, detail, error.pointer) from None

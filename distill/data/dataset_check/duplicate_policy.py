@@ -19,6 +19,7 @@ from distill.data.image_index import Item
 from distill.data.splits import PARTS
 from limbeck.shared.images.dataset_report import DuplicateAction, NearDuplicateAction
 from limbeck.shared.images.file_names import shown_path
+from limbeck.shared.text import counted
 
 Positions = Sequence[int]
 """Positions of items that show the same picture."""
@@ -106,7 +107,7 @@ def _refusal(across: Sequence[SamePicture], labels: Sequence[str], *, are_exact:
     more = f"; and {len(across) - _MAX_NAMED} more" if len(across) > _MAX_NAMED else ""
     code = "duplicate_images" if are_exact else "near_duplicate_images"
     field_name, other = ("duplicates", "keep") if are_exact else ("near_duplicates", "report")
-    count = "1 picture is" if len(across) == 1 else f"{len(across)} pictures are"
+    count = counted(len(across), "picture is", "pictures are")
     detail = (
         f"{count} in more than one part of the dataset: {shown}{more}. Set {field_name} to move, so that "
         f"no picture of the training is measured, or to {other}"

@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from distill.data.files.regular_files import open_regular
-from limbeck.shared.text import first_line
+from limbeck.shared.text import counted, first_line
 
 MAX_GROUPS_BYTES = 1_000_000_000
 """Memory of the decoded row groups that are kept; the newest is kept in any case."""
@@ -33,7 +33,7 @@ def read_parquet_row(file: Path, row: int, column: str) -> bytes:
     try:
         first_rows, num_rows, metadata = _FOOTERS.get(version, lambda: _footer(file))
         if row >= num_rows:
-            raise OSError(0, f"has {num_rows:,} rows, and row {row:,} is not one of them", str(file))
+            raise OSError(0, f"has {counted(num_rows, 'row')}, and row {row:,} is not one of them", str(file))
         group = bisect_right(first_rows, row) - 1
         values = _GROUPS.get((*version, group, column), lambda: _read_group(file, metadata, group, column))
         data = values[row - first_rows[group]].as_py()

@@ -15,6 +15,7 @@ from distill.data.layouts.webdataset.samples import read_samples
 from distill.data.splits import MEASURED_NAMES, TRAIN_NAMES
 from limbeck.shared.images.file_names import is_utf8, name_as_text
 from limbeck.shared.images.kinds import IMAGE_SUFFIXES
+from limbeck.shared.text import counted
 
 _PARTS = re.compile(
     "(?<![a-z])(" + "|".join(sorted((*TRAIN_NAMES, *MEASURED_NAMES), key=len, reverse=True)) + ")(?![a-z])"
@@ -146,7 +147,10 @@ def _nothing_found(entries: FolderEntries, below: Path, root: Path) -> str:
     name = "the folder" if below == root else f'"{_name(below, root)}"'
     detail = f"{name} has no class folders, one per label, with images ({' '.join(IMAGE_SUFFIXES)})"
     if entries.num_images:
-        detail += f"; {entries.num_images} images lie outside of folders: move each into a folder named by its label"
+        detail += (
+            f"; {counted(entries.num_images, 'image lies', 'images lie')} outside of folders: "
+            "move each into a folder named by its label"
+        )
         detail += "" if below == root else f', or leave out "{_name(below, root)}/" in exclude'
     return detail
 

@@ -28,6 +28,7 @@ from distill.evaluation.corruptions.corrupt import IMAGE_PX, corrupted
 from distill.evaluation.corruptions.errors import CorruptionErrors, Errors, corruption_errors
 from distill.hooks import PipelineHooks
 from distill.student.model import Student
+from limbeck.shared.text import counted
 
 BATCH_SIZE = 64
 
@@ -179,7 +180,7 @@ class _CorruptedRun:
             waiting: deque[Future[Tensor]] = deque()
             while starts or waiting:
                 if self._hooks.stop_requested():
-                    raise Stopped(f"{len(self._rows)} images corrupted, up to {kind} at strength {strength}")
+                    raise Stopped(f"{counted(len(self._rows), 'image')} corrupted, up to {kind} at strength {strength}")
                 while starts and len(waiting) <= num_threads:  # a bounded number of batches ahead
                     start = starts.popleft()
                     waiting.append(pool.submit(batch, self._rows[start : start + BATCH_SIZE].tolist()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from distill.json_types import Accuracies, JSONObject, JSONValue
+from distill.json_types import EpochLine, JSONObject, JSONValue
 from distill.training.metrics import StepMetrics
 
 
@@ -63,9 +63,10 @@ def step_values(metrics: StepMetrics) -> dict[str, float]:
     )
 
 
-def epoch_values(accuracy: Accuracies) -> dict[str, float]:
-    """The accuracies of an epoch on images that are not trained on; those that were not measured are left out."""
-    return numbers("accuracy", accuracy)
+def epoch_values(line: EpochLine) -> dict[str, float]:
+    """The accuracies of an epoch on images that are not trained on, or its mean average precisions; those that were not
+    measured are left out."""
+    return numbers(line.get("measure", "accuracy"), line["accuracy"])
 
 
 def evaluation_values(evaluation: Mapping[str, object]) -> dict[str, float]:

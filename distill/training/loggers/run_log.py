@@ -52,7 +52,7 @@ class RunLog:
         def logged(epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
             line = on_epoch(epoch, student, context)
             if line is not None and self._step is not None:
-                self._add(LoggedRow(self._step, epoch_values(line["accuracy"])))
+                self._add(LoggedRow(self._step, epoch_values(line)))
             return line
 
         return logged

@@ -16,6 +16,7 @@ from limbeck.shared.attribute_files.label_texts import MAX_TEXT_CHARS
 from limbeck.shared.attribute_files.reading import FormatError, Reading
 from limbeck.shared.label_matching import is_identifier, without_number
 from limbeck.shared.labels import fold, label_fault, label_key, numbered_lines, quoted, text_fault, written
+from limbeck.shared.text import counted
 
 FILE, SENTENCES = "label2text", "sentences"
 
@@ -45,6 +46,10 @@ def read_rows(text: str, reading: Reading) -> list[Label2Text]:
     """The valid lines of label2text.txt, with senses where names repeat. The caller closes the reading."""
     rows: list[Label2Text] = []
     lines = numbered_lines(text)
+    while (
+        lines and not lines[-1][1].strip()
+    ):  # blank lines at the end name nothing; one between rows would move the rest
+        lines.pop()
     reading.num_rows = len(lines)
     for line, content in lines:
         # Spaces in the label are accepted, because some files have them instead of underscores.
@@ -79,7 +84,7 @@ def read_sentences(rows: Sequence[Label2Text], text: str, reading: Reading) -> l
     num_lines = max([reading.num_rows, len(rows), *(row.line for row in rows)])
     if len(lines) != num_lines:
         line = min(num_lines, len(lines)) + 1
-        detail = f"has {len(lines)} lines for {num_lines} labels; they are joined by line order"
+        detail = f"has {counted(len(lines), 'line')} for {counted(num_lines, 'label')}; they are joined by line order"
         reading.fault(detail, line=line, file=SENTENCES)
         raise FormatError(reading.report.faults, num_faults=reading.report.left_out)
     sentences = []
@@ -127,7 +132,10 @@ def _separate(rows: list[Label2Text], positions: Sequence[int], reading: Reading
 
 def _warn_of_folders(rows: Sequence[Label2Text], reading: Reading) -> None:
     name, listed = rows[0].name, ", ".join(row.folder for row in rows)
-    warning = f"{len(rows)} lines have the label {quoted(name)}; its senses are taken from the folders {listed}"
+    warning = (
+        f"{counted(len(rows), 'line has', 'lines have')} the label {quoted(name)}; its senses are "
+        f"taken from the folders {listed}"
+    )
     if any(is_identifier(row.sense or "") or row.sense == row.folder for row in rows):
         warning += "; such a sense says nothing to an LLM: edit it, for instance to the kind of thing"
     reading.warn(warning)

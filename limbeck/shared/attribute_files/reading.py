@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from limbeck.shared.attribute_files.cleaning import UNUSUAL, clean_text, is_clean
+from limbeck.shared.text import counted
 
 MAX_FAULTS = 20
 Path = tuple[str | int, ...]
@@ -51,7 +52,7 @@ class FormatError(ValueError):
         if self.num_faults == 1:
             return [str(self.faults[0])]
         shown = f"; the first {len(self.faults)}" if self.num_faults > len(self.faults) else ""
-        return [f"{self.num_faults} faults{shown}:", *(f"  {fault}" for fault in self.faults)]
+        return [f"{counted(self.num_faults, 'fault')}{shown}:", *(f"  {fault}" for fault in self.faults)]
 
 
 @dataclass(kw_only=True)
@@ -71,17 +72,18 @@ class ReadReport:
 
     def lines(self) -> list[str]:
         """The report for a terminal: only what is not zero."""
+        normalised = "with normalised white space or invisible characters"
         counts = (
-            (self.normalized_texts, "texts with normalised white space or invisible characters"),
-            (self.normalized_labels, "labels with normalised white space or invisible characters"),
-            (self.dropped_characters, "characters dropped"),
-            (self.empty_texts, "empty texts dropped"),
-            (self.repeated_texts, "repeated texts, which are kept"),
-            (self.left_out, "faults, whose texts or labels are left out"),
+            (self.normalized_texts, f"text {normalised}", f"texts {normalised}"),
+            (self.normalized_labels, f"label {normalised}", f"labels {normalised}"),
+            (self.dropped_characters, "character dropped", "characters dropped"),
+            (self.empty_texts, "empty text dropped", "empty texts dropped"),
+            (self.repeated_texts, "repeated text, which is kept", "repeated texts, which are kept"),
+            (self.left_out, "fault, whose text or label is left out", "faults, whose texts or labels are left out"),
         )
         encoding = f" ({self.encoding})" if self.encoding not in ("", "UTF-8") else ""
         head = [f"read as {self.read_as}{encoding}"] if self.read_as else []
-        found = [f"{number:,} {noun}" for number, noun in counts if number]
+        found = [counted(number, noun, nouns) for number, noun, nouns in counts if number]
         faults = [f"left out: {fault}" for fault in self.faults]
         more = [f"left out: {self.left_out - len(faults):,} more"] if self.left_out > len(faults) else []
         return [*head, *found, *faults, *more, *(f"warning: {warning}" for warning in self.warnings)]

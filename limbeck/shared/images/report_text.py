@@ -18,7 +18,7 @@ from limbeck.shared.images.dataset_report import (
     NamedFiles,
     NamedLabels,
 )
-from limbeck.shared.text import clean
+from limbeck.shared.text import clean, counted
 
 _MAX_CHARS = 160
 _MAX_GROUPS, _MAX_OF_GROUP = 5, 4
@@ -53,7 +53,7 @@ def _rows(report: DatasetReport) -> Iterable[tuple[str, str]]:
     yield "training", f"{parts['train']:,} images, and {parts['held_out']:,} held out, of {parts['id_labels']:,} labels"
     yield "unseen", f"{parts['ood']:,} images of {parts['ood_labels']:,} labels"
     if num_unlabelled := parts.get("unlabelled"):
-        yield "without labels", f"{num_unlabelled:,} images"
+        yield "without labels", counted(num_unlabelled, "image")
     yield from _label_rows(report.images_per_label)
     if sets := report.labels_per_image:
         yield (
@@ -72,7 +72,7 @@ def _rows(report: DatasetReport) -> Iterable[tuple[str, str]]:
         yield "same content", _duplicate_text(found.exact)
         yield "same look", _duplicate_text(found.near)
         if found.num_plain:
-            yield "too plain to compare", f"{found.num_plain:,} images"
+            yield "too plain to compare", counted(found.num_plain, "image")
 
 
 def _label_rows(labels: ImagesPerLabel) -> Iterable[tuple[str, str]]:
@@ -114,21 +114,21 @@ def _kind_rows(kinds: ImageKinds) -> Iterable[tuple[str, str]]:
 
 def _named_row(title: str, files: NamedFiles) -> Iterable[tuple[str, str]]:
     if files.count:
-        yield title, f"{files.count:,} images, such as {', '.join(files.examples[:2])}"
+        yield title, f"{counted(files.count, 'image')}, such as {', '.join(files.examples[:2])}"
 
 
 def _duplicate_text(counts: DuplicateCounts) -> str:
     if not counts.num_groups:
         return "none"
-    text = f"{counts.num_images:,} images of {counts.num_groups:,} pictures"
+    text = f"{counted(counts.num_images, 'image')} of {counted(counts.num_groups, 'picture')}"
     for number, what in (
-        (counts.across_parts, "pictures in several parts"),
-        (counts.seen_and_unseen, "under a seen and an unseen label"),
-        (counts.contradictory, "under several labels"),
-        (counts.num_moved, "images moved to training"),
-        (counts.num_left_out, "images left out"),
+        (counts.across_parts, f"{counted(counts.across_parts, 'picture')} in several parts"),
+        (counts.seen_and_unseen, f"{counts.seen_and_unseen:,} under a seen and an unseen label"),
+        (counts.contradictory, f"{counts.contradictory:,} under several labels"),
+        (counts.num_moved, f"{counted(counts.num_moved, 'image')} moved to training"),
+        (counts.num_left_out, f"{counted(counts.num_left_out, 'image')} left out"),
     ):
-        text += f"; {number:,} {what}" if number else ""
+        text += f"; {what}" if number else ""
     return text
 
 

@@ -18,12 +18,12 @@ from limbeck.shared.label_files.types import (
     LabelDraft,
     LabelFault,
     LabelFileError,
-    counted,
     examples,
     faults_error,
 )
 from limbeck.shared.labels import (
     LabelPair,
+    dataset_form,
     duplicates,
     fold,
     missing_senses,
@@ -31,6 +31,7 @@ from limbeck.shared.labels import (
     normalize,
     sense_fault,
 )
+from limbeck.shared.text import counted
 
 _LATIN = re.compile(r"[A-Z][a-z]{2,} [a-z]{3,}")
 _KIND_WORDS = {
@@ -84,6 +85,7 @@ def clean_labels(draft: LabelDraft, fault_of_name: NameFault | None = None) -> l
     for row in draft.rows:
         row.name, row.sense = normalize(row.name), normalize(row.sense)
     _check(draft, fault_of_name or (lambda name, _: name_fault(name)))
+    _warn_of_spellings(draft)
     return [_label(row) for row in draft.rows]
 
 
@@ -218,6 +220,18 @@ def _refuse_ids(draft: LabelDraft) -> None:
         draft.warn(f"{counted(len(weak), 'label')} may be an id or a number, not a name: {examples(weak)}")
 
 
+def _warn_of_spellings(draft: LabelDraft) -> None:
+    """Warn of labels that differ in their spelling alone, as folders are compared: `Great_Tit` and `great tit`."""
+    by_form: dict[str, dict[str, None]] = {}
+    for row in draft.rows:
+        by_form.setdefault(dataset_form(row.name), {})[fold(row.name)] = None
+    if alike := [" = ".join(names) for names in by_form.values() if len(names) > 1]:
+        draft.warn(
+            f"{counted(len(alike), 'name is', 'names are')} written in several ways, each of which is a label of its "
+            f"own: {examples(alike)}; keep one, or give each a sense"
+        )
+
+
 def _give_senses(draft: LabelDraft) -> None:
     """Tell repeated names apart by a synonym, a group such as the folder, or as the last resort an id."""
     by_name: dict[str, list[FileRow]] = {}
@@ -236,9 +250,13 @@ def _give_senses(draft: LabelDraft) -> None:
             if id_kind(sense):
                 only_ids.append(f"{row.name} ({sense})")
     if given:
-        draft.note(f"{len(given):,} labels share their names and got a sense: {examples(given)}")
+        draft.note(
+            f"{counted(len(given), 'label shares', 'labels share')} their names and got a sense: {examples(given)}"
+        )
     if only_ids:
-        draft.warn(f"the sense of {len(only_ids):,} labels is only an id, which says nothing: replace it in the file")
+        draft.warn(
+            f"the sense of {counted(len(only_ids), 'label')} is only an id, which says nothing: replace it in the file"
+        )
 
 
 def _sense(row: FileRow, rows: Sequence[FileRow]) -> str:
@@ -271,7 +289,8 @@ def _check(draft: LabelDraft, fault_of_name: NameFault) -> None:
             faults.append(LabelFault(_repeated(draft, other), row.line, at, "sense", row.name))
     if len(first_of) > len(pairs) / 2 and len(pairs) > 3:
         detail = (
-            f"has {len(pairs):,} rows and only {counted(len(pairs) - len(first_of), 'different label')}: give each once"
+            f"has {counted(len(pairs), 'row')} and only "
+            f"{counted(len(pairs) - len(first_of), 'different label')}: give each once"
         )
         raise LabelFileError(f"{detail}; {faults_error(faults)}", faults[:MAX_FAULTS], len(faults))
     if faults:

@@ -16,10 +16,10 @@ from limbeck.shared.label_files.types import (
     LabelDraft,
     LabelFault,
     LabelFileError,
-    counted,
     examples,
     faults_error,
 )
+from limbeck.shared.text import counted
 
 _WORDS = {",": "CSV", ";": "CSV with semicolons", "\t": "tab-separated text", "|": "text separated by |"}
 _BY_SUFFIX = {".csv": (",", ";", "\t", "|"), ".tsv": ("\t",), ".tab": ("\t",)}

@@ -15,6 +15,7 @@ from contextlib import suppress
 import yaml
 
 from limbeck.shared.label_files.types import LabelFileError, Pairs, Text, Value
+from limbeck.shared.text import counted
 
 _MAX_DEPTH = 50
 _NAMES_ALONE = "save the names alone, such as ['cat', 'dog']"
@@ -233,7 +234,7 @@ def _python_statements(text: str) -> Value:
     values = [node.value for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)]  # type: ignore[attr-defined]
     literals = [value for value in values if isinstance(value, ast.List | ast.Tuple | ast.Dict | ast.Set)]
     if len(literals) != 1:
-        detail = f"it is code with {len(literals)} lists; give the one with the names"
+        detail = f"it is code with {counted(len(literals), 'list')}; give the one with the names"
         raise NotParsed(detail, is_certain=len(literals) > 1)
     return _literal(literals[0], 0)
 

@@ -21,8 +21,9 @@ from limbeck.shared.label_files.identifiers import (
 )
 from limbeck.shared.label_files.other_files import refuse_annotations
 from limbeck.shared.label_files.tables import plain_name
-from limbeck.shared.label_files.types import FileRow, LabelDraft, LabelFileError, counted, examples
+from limbeck.shared.label_files.types import FileRow, LabelDraft, LabelFileError, examples
 from limbeck.shared.labels import fold, numbered_lines
+from limbeck.shared.text import counted
 
 _SEPARATOR = r"(?:\s*[,;:|=\t]\s*|\s+-\s+|\s+)"
 _ARROW = r"\s*(?:->|=>|→)\s*"
@@ -112,14 +113,14 @@ def _one_line(draft: LabelDraft, number: int, line: str) -> list[FileRow]:
             if separator in ",|" and id_kind(parts[0]) or (len(parts) > 2 and id_kind(line.split()[0])):
                 break
             raise LabelFileError(
-                f"has a single line with {len(parts)} parts ({examples([line])}): write one label per line, "
+                f"has a single line with {counted(len(parts), 'part')} ({examples([line])}): write one label per line, "
                 'or a JSON list such as ["cat", "dog"]'
             )
         if id_kind(line.split()[0].rstrip(":,")) in PREFIX_KINDS:
             break
         words = {"\t": "tabs", ";": "semicolons", "；": "semicolons", "|": "bars"}.get(separator, "commas")
         draft.read_as = f"one line of labels, separated by {words}"
-        draft.warn(f"the only line was divided at its {words} into {len(parts):,} labels")
+        draft.warn(f"the only line was divided at its {words} into {counted(len(parts), 'label')}")
         return [FileRow(name=part, line=number) for part in parts]
     if len(line.split()) > _MAX_WORDS_ON_ONE_LINE or re.search(r"\s[/·•]\s", line):
         draft.warn("the file has one line, which is the only label: write one label per line")

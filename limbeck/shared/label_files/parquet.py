@@ -11,6 +11,7 @@ from typing import Any
 from limbeck.shared.label_files.tables import TableRow, table_draft
 from limbeck.shared.label_files.types import LabelDraft, LabelFileError, Pairs, Value
 from limbeck.shared.label_files.values import value_draft
+from limbeck.shared.text import counted
 
 _MAX_ROWS = 1_000_000
 
@@ -29,7 +30,7 @@ def read_parquet(data: bytes) -> LabelDraft:
         if metadata and (draft := _class_names(metadata)):
             return draft
         if file.metadata.num_rows > _MAX_ROWS:
-            raise LabelFileError(f"has {file.metadata.num_rows:,} rows: give a file with one row per label")
+            raise LabelFileError(f"has {counted(file.metadata.num_rows, 'row')}: give a file with one row per label")
         simple = [
             field.name for field in file.schema_arrow if not field.type.num_fields and "binary" not in str(field.type)
         ]

@@ -16,12 +16,12 @@ from limbeck.shared.label_files.types import (
     LabelFileError,
     Pairs,
     Value,
-    counted,
     examples,
     faults_error,
     line_of,
 )
 from limbeck.shared.labels import fold
+from limbeck.shared.text import counted
 
 # In the order in which they are preferred.
 _NAMES = """

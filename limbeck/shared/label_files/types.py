@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from limbeck.shared.labels import LabelPair, quoted
+from limbeck.shared.text import counted
 
 MAX_FAULTS = 20
 MAX_EXAMPLES = 3
@@ -167,11 +168,6 @@ class LabelDraft:
     def warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 label`, `2 labels`."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def examples(texts: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ def parts_of(service: Service, job_id: str) -> list[tuple[str, str, str]]:
         return [(row.kind, row.queue, row.status) for row in rows]
 
 
-def create_checkpoint(service: Service, dataset_id: str, vocabulary_id: str) -> str:
+def create_checkpoint(service: Service, dataset_id: str, vocabulary_id: str, files: StoredFiles | None = None) -> str:
     job = service.post("/v1/jobs", {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER}, status=202)
     with service.db.write() as tx:
         teacher = resources.put_teacher(
@@ -67,7 +67,7 @@ def create_checkpoint(service: Service, dataset_id: str, vocabulary_id: str) -> 
                 evaluation={},
                 digest=SHA,
             ),
-            files=StoredFiles((), ()),
+            files=files or StoredFiles((), ()),
         )
     return checkpoint.id
 
@@ -286,11 +286,15 @@ def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtes
         ({**distill, "recipe": "alchemy"}, "recipe_unknown", "/recipe"),
         ({**distill, "config": {"student": "resnet81"}}, "student_unknown", "/config/student"),
         ({**distill, "config": {"student": "resnet18.a1_in1"}}, "student_unknown", "/config/student"),
-        ({**distill, "config": {"student": "resnet50_mlp", "pretrained": True}}, "student_not_pretrained", "/config"),
-        ({**distill, "config": {"weights": "../own.pth"}}, "outside_root", "/config/student"),
-        ({**distill, "config": {"weights": "/etc/passwd"}}, "outside_root", "/config/student"),
-        ({**distill, "config": {"weights": "nowhere.pth"}}, "no_such_file", "/config/student"),
-        ({**distill, "config": {"weights": "x" * 300}}, "no_such_folder", "/config/student"),
+        (
+            {**distill, "config": {"student": "resnet50_mlp", "pretrained": True}},
+            "student_not_pretrained",
+            "/config/student",
+        ),
+        ({**distill, "config": {"weights": "../own.pth"}}, "outside_root", "/config/weights"),
+        ({**distill, "config": {"weights": "/etc/passwd"}}, "outside_root", "/config/weights"),
+        ({**distill, "config": {"student": {"weights": "nowhere.pth"}}}, "no_such_file", "/config/student/weights"),
+        ({**distill, "config": {"weights": "x" * 300}}, "no_such_folder", "/config/weights"),
         ({**distill, "teacher": "local-dir:" + "x" * 300}, "no_such_folder", "/teacher"),
         ({**distill, "config": {"weights": "images", "pretrained": True}}, "invalid_request", "/config"),
         ({**distill, "config": {"model_args": {"in_chans": 1}}}, "invalid_request", "/config/model_args"),

@@ -16,7 +16,7 @@ TRIAL = TrainingTrial(view_s=0.5, step_s=2.0, width=512, chosen={"batch_size": 8
 @pytest.fixture(autouse=True)
 def no_student_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_checks, "try_student", lambda config, settings: None)
-    monkeypatch.setattr(machine_checks, "_measure", lambda spec, data_root: TRIAL)
+    monkeypatch.setattr(machine_checks, "_measure", lambda spec, data_root, step_images: TRIAL)
 
 
 def distill(service: Service, **config: Any) -> dict[str, Any]:
@@ -33,12 +33,20 @@ def test_the_stored_config_holds_what_follows_from_the_images(service: Service) 
     assert started["optimizer"]["lr"] < config.optimizer.lr
 
 
-def test_a_dry_run_estimates_the_time_if_it_is_asked_to(service: Service) -> None:
+def test_a_dry_run_estimates_the_time_if_it_is_asked_to(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     body = distill(service, epochs=10, num_views=3)
+    asked: list[int] = []
+
+    def measure(_spec: object, _root: object, step_images: int) -> TrainingTrial:
+        asked.append(step_images)
+        return TRIAL
+
+    monkeypatch.setattr(machine_checks, "_measure", measure)
     plain = service.post("/v1/jobs?dry_run=true", body, status=200)["training"]
     assert (plain["views_s"], plain["steps_s"], plain["feature_bytes"]) == (None, None, None)
     measured = service.post("/v1/jobs?dry_run=true&measure=true", body, status=200)["training"]
     assert measured["batch_size"] == 6  # all images
+    assert asked == [6]
     assert measured["steps_s"] == 2.0 * measured["total_steps"]
     assert measured["views_s"] == 0.5 * measured["teacher_cached"]
     assert measured["feature_bytes"] == 2 * 512 * measured["teacher_cached"]
@@ -48,12 +56,12 @@ def test_a_dry_run_estimates_the_time_if_it_is_asked_to(service: Service) -> Non
 
 def test_a_time_that_is_not_known_is_not_made_up(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     body = distill(service, epochs=10)
-    monkeypatch.setattr(machine_checks, "_measure", lambda spec, data_root: TrainingTrial(step_s=2.0))
+    monkeypatch.setattr(machine_checks, "_measure", lambda spec, data_root, step_images: TrainingTrial(step_s=2.0))
     measured = service.post("/v1/jobs?dry_run=true&measure=true", body, status=200)["training"]
     assert (measured["views_s"], measured["feature_bytes"]) == (None, None)
     assert measured["steps_s"] > 0
     for failed in (None, TrainingTrial(error="no")):
-        monkeypatch.setattr(machine_checks, "_measure", lambda spec, data_root, failed=failed: failed)
+        monkeypatch.setattr(machine_checks, "_measure", lambda spec, data_root, step_images, failed=failed: failed)
         measured = service.post("/v1/jobs?dry_run=true&measure=true", body, status=200)["training"]
         assert measured["steps_s"] is None
         assert measured["total_steps"] > 0

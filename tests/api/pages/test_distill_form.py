@@ -37,7 +37,7 @@ def test_the_form_shows_what_a_training_would_do(
 ) -> None:
     """8 images to train on, of which a step takes 2 s and a teacher view 0.5 s."""
     monkeypatch.setattr(machine_checks, "try_student", lambda config, settings: None)
-    monkeypatch.setattr(machine_checks, "_measure", lambda spec, data_root: TRIAL)
+    monkeypatch.setattr(machine_checks, "_measure", lambda spec, data_root, step_images: TRIAL)
     settings = settings_at(tmp_path / "home")
     for label in ("crane", "heron"):
         (settings.data / "birds" / label).mkdir(parents=True)

@@ -31,7 +31,7 @@ def test_a_dataset_is_shown_page_by_page(service: Service) -> None:
     first = service.http.get(f"/images/{id}").text
     assert first.count("/thumbnail?size=128") == 60
     assert "&lt;b&gt;garden" in first
-    assert "1 labels have no image: <bdi>&lt;img src=x" in first
+    assert "1 label has no image: <bdi>&lt;img src=x" in first
     (next_url,) = re.findall(r'href="([^"#]+)#images" rel="next"', first)
     assert service.http.get(next_url).text.count("/thumbnail?size=128") == 3
     assert service.http.get(f"/images/{id}", params={"start": 1000}).text.count("No images here") == 1

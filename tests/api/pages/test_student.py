@@ -67,7 +67,7 @@ def test_figures_stand_beside_those_of_teacher_and_baselines(service: Service) -
     complete = service.http.get(f"/students/{id}").text
     assert _requests(complete) == []
     assert ["Closed-set baseline", "95.0% 90.0 to 100.0", "not measured", "not measured"] in _rows(complete)
-    assert "for this student. 1 labels gain, 1 lose, 1 stay." in _text(complete)
+    assert "for this student. Labels that gain: 1; that lose: 1; that stay: 1." in _text(complete)
 
 
 @pytest.mark.slow

@@ -50,7 +50,8 @@ def test_checkpoints_are_listed_and_downloaded_while_the_job_runs(service: Servi
     assert [(one["epoch"], one["step"]) for one in listed["data"]] == [(2, 6), (4, 12), (6, 18)]
     first, second, _ = listed["data"]
     assert first["metrics"] is None
-    assert second["metrics"] == {"accuracy": 0.625, "top5": 1.0, "chance": 0.25, "num_images": 8, "num_labels": 4}
+    figures = {"accuracy": 0.625, "top5": 1.0, "chance": 0.25, "num_images": 8, "num_labels": 4}
+    assert second["metrics"] == {**figures, "mean_ap": None}
     assert service.get(f"{path}/4") == second
     page = service.get(path, limit=1, after=2)
     assert (page["data"], page["has_more"], page["last_id"]) == ([second], True, "4")

@@ -29,6 +29,12 @@ def test_read_label2text() -> None:
     assert [row.name for row in rows] == ["Red Robin", "Wren"]
 
 
+def test_blank_lines_at_the_end_of_label2text_are_no_rows() -> None:
+    rows = read_label2text(f"{ROWS}\r\n \n\n")
+    assert [row.name for row in rows] == ["Red Robin", "Wren"]
+    assert [entry.sentence for entry in join_sentences(rows, "One.\nTwo.\n")] == ["One.", "Two."]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
@@ -50,7 +56,7 @@ def test_errors_in_label2text_name_the_line(text: str, line: int, message: str) 
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("One.\n", 2, "has 1 lines for 2 labels"),
+        ("One.\n", 2, "has 1 line for 2 labels"),
         ("One.\nTwo.\nThree.\n", 3, "has 3 lines for 2 labels"),
         ("One.\nTwo.\n\n", 3, "has 3 lines for 2 labels"),
         ("One.\n" + "x" * 6_000, 2, "has 6000 characters"),

@@ -68,7 +68,7 @@ def test_published_spellings_match_and_are_reported(tmp_path: Path) -> None:
     given = read_attributes(tmp_path / "s.json", ["Black footed Albatross", "Brandt Cormorant"])
     assert [lines[0]["text"] for lines in given.lines] == ["a hooked bill", "a blue throat"]
     assert any(note.startswith("2 entries matched by normalisation") for note in given.notes)
-    assert any("1 entries are left out" in note and "stork" in note for note in given.notes)
+    assert any("1 entry is left out" in note and "stork" in note for note in given.notes)
 
 
 def test_a_name_without_sense_goes_to_each_sense(tmp_path: Path) -> None:
@@ -97,5 +97,5 @@ def test_label2text_gives_labels_sentences_and_folders(tmp_path: Path) -> None:
     assert given.folder_map["n03126707"] == "crane (n03126707)"
     assert any("says nothing to an LLM" in note for note in given.notes)
     (tmp_path / "s.txt").write_text("A bird.\n")
-    with pytest.raises(ValueError, match=r"s\.txt: sentences line 2: has 1 lines for 3 labels"):
+    with pytest.raises(ValueError, match=r"s\.txt: sentences line 2: has 1 line for 3 labels"):
         read_label2text(tmp_path / "l.txt", tmp_path / "s.txt")

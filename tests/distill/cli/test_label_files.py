@@ -29,7 +29,7 @@ def test_labels_that_share_a_name_have_their_sense_and_the_file_is_reported(tmp_
     [
         ("crane\nheron\nCrane\n", "line 3.*also on line 1"),
         ("crane\nhe\x07ron\n", r"line 2: label .*control character \(U\+0007\)"),
-        ("crane\n", "1 labels"),
+        ("crane\n", "1 label"),
         ("\xff\xff\xff\nna\xc3\xafve", "not UTF-8"),
         ("n01440764\nn01443537\n", "every label is a WordNet id"),
     ],

@@ -50,7 +50,7 @@ def test_whole_run_is_not_repeated(command: list[str], tmp_path: Path, capsys: p
     assert "training: epoch 2/2" in first.err
     assert "a bank of 2 attribute phrases (seen labels)" in first.err
     assert re.search(r"the tuned teacher: seen labels [\d.]+% -> [\d.]+%, unseen labels [\d.]+% -> [\d.]+%", first.err)
-    assert "1 labels have no attributes for phrases; their names alone are used: blue jay" in first.err
+    assert "1 label has no attributes for phrases; their names alone are used: blue jay" in first.err
     assert "24 tokens, weights open_clip_model.safetensors (" in first.err
     table = first.out.splitlines()
     assert [line.split()[0] for line in table[1:5]] == ["teacher", "teacher", "student", "chance"]
@@ -342,7 +342,7 @@ def test_the_bundle_is_tried_before_the_training(
     once = [*command, "--student", "test_vit", "--set", "image_px=64", "--set", "epochs=1"]
     with monkeypatch.context() as patched:
         patched.setattr("distill.bundle.preflight.verify_image", raising(RuntimeError("size mismatch")))
-        patched.setattr("distill.cli.run.encode_text_targets", raising(AssertionError("encoded too early")))
+        patched.setattr("distill.cli.run_texts.encode_text_targets", raising(AssertionError("encoded too early")))
         assert main(once) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: a trained test_vit of 64 px could not be loaded again with timm (size mismatch): set image_px to 160, "

@@ -63,6 +63,7 @@ def test_the_learning_rate_follows_from_student_start_and_batch() -> None:
             "given": {"lr": 0.5},
         }.items()
     }
+    assert resolved(64, batch_size=4096).optimizer.lr == 5e-4  # a step has 64 images
     assert rate == {"resnet": 1e-3, "pretrained": 3e-4, "vit": 5e-4, "quarter": 5e-4, "sgd": 0.1, "given": 0.5}
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from distill.config.automatic import DeviceFacts, fit_to_device
 from distill.config.recipes import resolve_train_config
 from distill.config.train_config import TrainConfig
-from distill.fitting import trial
+from distill.fitting import rates, trial
 from distill.fitting.device_facts import device_facts, free_memory, student_facts
 from distill.fitting.rates import random_step_seconds
 
@@ -64,6 +64,13 @@ def test_a_small_memory_holds_a_small_batch() -> None:
     ]
     assert sizes[0] == 8
     assert sizes[0] < sizes[1] < sizes[2] == 256
+
+
+def test_a_step_has_no_more_images_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of 4,096 for 64 images would have made the estimate 64 times too long."""
+    monkeypatch.setattr(rates, "_step_seconds", lambda probe, data, root: float(len(data.pixels)))
+    assert random_step_seconds(config(batch_size=4096), width=8, step_images=64) == 64
+    assert random_step_seconds(config(batch_size=16), width=8, step_images=64) == 16
 
 
 @pytest.mark.slow

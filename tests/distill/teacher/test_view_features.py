@@ -1,7 +1,10 @@
 """View features: the teacher gets the student's crop, cached equals live, and another key misses."""
 
+import gc
 import shutil
+import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +302,30 @@ def test_cached_features_hit_and_any_change_of_the_key_misses(
         encoded.clear()
         features_of(teacher, images, other_views, cache)
         assert sum(encoded) >= 38  # all but whole images sampled twice
+
+
+def test_views_that_wait_for_the_cache_hold_no_pixels(
+    tiny_teacher: Teacher, pack: DecodedImages, tmp_path: Path
+) -> None:
+    """An array shares its memory with the tensor, and with every slice of it: it lives as long as one of them does."""
+    views = TeacherViews(
+        tiny_teacher, pack.pixels, pack.contents, pack.usable(), views_of(pack), image_px=IMAGE_PX, cache=tmp_path / "c"
+    )
+    memory = []
+    for rows in (np.arange(4), np.arange(4, 8)):
+        batch = views.batch(rows, np.zeros(4, dtype=np.int64))
+        pixels = batch.pixels.numpy().copy()
+        memory.append(weakref.ref(pixels))
+        views.encode(replace(batch, pixels=torch.from_numpy(pixels)))
+        del batch, pixels
+    gc.collect()
+    assert not any((tmp_path / "c").rglob("*.safetensors")), "they wait"
+    assert [reference() for reference in memory] == [None, None]
+    views.flush()
+    again = TeacherViews(
+        tiny_teacher, pack.pixels, pack.contents, pack.usable(), views_of(pack), image_px=IMAGE_PX, cache=tmp_path / "c"
+    )
+    assert int((~again.missing).sum()) == 8
 
 
 def test_views_depend_on_file_content_and_not_on_other_images(pack: DecodedImages) -> None:

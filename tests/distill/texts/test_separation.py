@@ -28,5 +28,5 @@ def test_strips_give_the_result_of_the_whole_matrix() -> None:
 
 
 def test_fewer_than_two_labels_are_refused() -> None:
-    with pytest.raises(ValueError, match="1 labels: give at least two"):
+    with pytest.raises(ValueError, match="1 label: give at least two"):
         separation(torch.ones(1, 3))

@@ -88,14 +88,14 @@ def test_an_import_prints_its_report(client: Client, set_id: str, capsys: Captur
     shown = printed(
         capsys, "import", str(path), "--map", str(tmp_path / "map.csv"), "--partial", "--vocabulary", vocabulary
     )
-    assert "1 labels matched by the map: Crane → crane (bird)" in shown
+    assert "1 label matched by the map: Crane → crane (bird)" in shown
     assert "zebra" not in shown
     options = ("--partial", "--vocabulary", vocabulary)
     shown = printed(capsys, "import", str(path), *options)
     assert "read as an object of label -> list of texts (Windows-1252)" in shown
-    assert "1 texts with normalised white space" in shown
+    assert "1 text with normalised white space" in shown
     assert (
-        "1 labels matched without a sense, and were assigned to each sense: Crane → crane (bird), crane (machine)"
+        "1 label matched without a sense, and were assigned to each sense: Crane → crane (bird), crane (machine)"
         in shown
     )
     assert 'label "zebra" is not in the vocabulary' in shown

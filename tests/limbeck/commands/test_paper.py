@@ -134,7 +134,7 @@ def test_sentences_that_do_not_fit_the_labels_are_refused_before_anything_is_sto
     with scripted([Say(200, planned)]) as server:
         command = ["run", "--paper", "cub", "--images", "cub", "--out", "student", "--dry-run", "--url", server.url]
         assert main(command) == 2
-    assert "chatgpt.txt: sentences line 2: has 1 lines for 4 labels" in capsys.readouterr().err
+    assert "chatgpt.txt: sentences line 2: has 1 line for 4 labels" in capsys.readouterr().err
 
 
 def test_without_paper_labels_and_teacher_are_needed(tmp_path: Path, capsys: Capture, home: None) -> None:

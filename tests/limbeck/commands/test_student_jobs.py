@@ -114,6 +114,11 @@ def test_a_dry_run_prints_what_a_training_will_do_and_why(capsys: Capture) -> No
     assert "the teacher's features 4.2 MB\n" in printed
     assert "recipe li2023_resnet: student=resnet18, lr=0.05\n" in printed
     assert "given: epochs=90\n" in printed
+    assert "fits" not in printed
+    fitted = training | {"views_s": None, "steps_s": None, "settings": {"epochs": 200, "time_budget_s": 1800.0}}
+    run([Say(200, CHECK | {"training": fitted})], "distill", "--dataset", "dst_1", "--teacher", "t", "--dry-run")
+    fits = "the worker fits epochs, steps and teacher views to the time budget; without that it would make\n"
+    assert f"{fits}  14,850 steps" in capsys.readouterr().out
 
 
 def test_an_evaluation_prints_accuracies_or_json(capsys: Capture) -> None:

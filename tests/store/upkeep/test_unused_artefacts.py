@@ -154,7 +154,7 @@ def test_a_file_that_was_changed_since_it_was_found_is_left_alone(db: Database, 
 
 def test_the_store_of_another_service_is_refused(db: Database, artefacts: Artefacts) -> None:
     artefacts.put_bytes(b"", "parts/prt_other/token/student.safetensors")
-    with pytest.raises(DatabaseUnusable, match="files of 1 parts and datasets, of which this database knows none"):
+    with pytest.raises(DatabaseUnusable, match="files of 1 part or dataset, of which this database knows none"):
         find_unused(db, artefacts, grace_s=AT_ONCE)
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from distill.data.dataset.scan import scan
 from distill.data.splits import SPLIT
 from distill.evaluation import further
+from limbeck.shared.bundle.open_set import OUTLIERS_FILE
 from store import resources, vocabularies
 from store.artefacts import Artefacts
 from store.db import Database
@@ -114,22 +115,6 @@ def test_an_evaluation_measures_all_sets(context: Context, monkeypatch: pytest.M
     vocabulary_id = add_dataset(context, "birds", LABELS, BY_LIST)
     add_dataset(context, "sketches", LABELS[:3], ALL)
     add_dataset(context, "things", THINGS, ALL)
-    common = {"dataset_id": "dst_birds", "vocabulary_id": vocabulary_id, "teacher": TEACHER}
-    trained = run_job(context, distill_spec(**common, config=CONFIG), ("encode", "train", "evaluate"))
-    baseline = run_job(
-        context, distill_spec(**common, config={**CONFIG, "protocol": "closed_set"}), ("encode", "train", "evaluate")
-    )
-    assert trained.result is not None
-    checkpoint_id = str(trained.result["checkpoint_id"])
-    with context.db.read() as tx:
-        of_training = tx.get_one(Checkpoint, checkpoint_id).evaluation
-    # Without further sets, a student has recall and near unknowns; the baseline, which has no texts, has neither.
-    assert [one["kind"] for one in of_training["open_set"]["unknown"]] == ["near"]
-    assert of_training["recall"]["id"]["text_to_image"]["num_queries"] == 2
-    assert {"domains", "corruptions"}.isdisjoint(of_training)
-    assert baseline.result is not None
-    assert {"recall", "open_set"}.isdisjoint(baseline.result["evaluation"])
-
     lines: list[LineJSON] = [
         {"kind": "phrase", "text": "stork", "origin": "llm", "strategy": "outliers@1"},
         {"kind": "phrase", "text": "Heron", "origin": "llm", "strategy": "outliers@1"},  # a label
@@ -138,16 +123,41 @@ def test_an_evaluation_measures_all_sets(context: Context, monkeypatch: pytest.M
     with context.db.write() as tx:
         entries = [attribute_sets.EntryContent(label=name, sense=None, lines=lines, flags=[]) for name in LABELS]
         pages = attribute_sets.put_pages(tx, entries)
-        outlier_set_id = attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source={}).id
+        set_id = attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source={}).id
+    common = {
+        "dataset_id": "dst_birds",
+        "vocabulary_id": vocabulary_id,
+        "teacher": TEACHER,
+        "attribute_set_id": set_id,
+        "text": "phrases",
+    }
+    trained = run_job(context, distill_spec(**common, config=CONFIG), ("encode", "train", "evaluate"))
+    baseline = run_job(
+        context, distill_spec(**common, config={**CONFIG, "protocol": "closed_set"}), ("encode", "train", "evaluate")
+    )
+    assert trained.result is not None
+    checkpoint_id = str(trained.result["checkpoint_id"])
+    with context.db.read() as tx:
+        of_training = tx.get_one(Checkpoint, checkpoint_id).evaluation
+        resources.checkpoint_file(tx, checkpoint_id, OUTLIERS_FILE)
+    # Without further sets, a student has recall and near unknowns, with the look-alikes of its attributes; the
+    # baseline, which has no texts, has neither.
+    assert [one["kind"] for one in of_training["open_set"]["unknown"]] == ["near"]
+    assert of_training["open_set"]["num_outliers"] == 1
+    assert list(of_training["none_of_these_by_score"]) == ["energy", "outliers"]
+    assert of_training["recall"]["id"]["text_to_image"]["num_queries"] == 2
+    assert {"domains", "corruptions"}.isdisjoint(of_training)
+    assert baseline.result is not None
+    assert {"recall", "open_set"}.isdisjoint(baseline.result["evaluation"])
+
     spec = EvaluateSpec(
         subject=CheckpointSubject(checkpoint_id=checkpoint_id),
         **common,
-        text="names",
         domain_dataset_ids=("dst_sketches",),
         far_dataset_id="dst_things",
         corruption_images=2,
         baseline_job_id=baseline.id,
-        outlier_set_id=outlier_set_id,
+        outlier_set_id=set_id,
     )
     job = run_job(context, spec, ("encode", "evaluate"))
     assert job.result is not None

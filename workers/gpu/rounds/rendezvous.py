@@ -12,7 +12,7 @@ import structlog
 import torch
 from sqlalchemy.exc import SQLAlchemyError
 
-from limbeck.shared.text import number
+from limbeck.shared.text import counted
 from store.jobs.claims import Claim
 from store.lifecycle import nodes
 from store.lifecycle.nodes import Gathering, Round
@@ -59,7 +59,7 @@ def meet(
                 nodes.publish(tx, claim, gathering.tokens, f"{own_host(context)}:{_free_port()}")
             continue
         if time.monotonic() > give_up_at:
-            missing = number(nnodes - gathering.num_claimed, "machine")
+            missing = counted(nnodes - gathering.num_claimed, "machine")
             who = "machine 0 did not begin" if gathering.is_complete else f"{missing} did not come"
             lease.note(f"{who} within {wait_s:.0f} s; trying again in {RETRY_S:.0f} s")
             raise Deferred(RETRY_S)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from distill.bundle.epoch_bundle import write_epoch_bundle
 from distill.data.image_index import ImageIndex
-from distill.evaluation.accuracy import Evaluation, LabelSetAccuracy
+from distill.evaluation.accuracy import Evaluation
 from distill.evaluation.epochs import EpochEvaluation
 from distill.pipeline import bundle_weights
 from distill.teacher.teacher import Teacher
@@ -65,7 +65,7 @@ class CheckpointSaver:
     def _store(self, epoch: int, now: StudentNow, keep: int) -> list[str]:
         """Evaluate and store a student. Returns the keys of files that its row, or the rows that it drops, had."""
         weights = bundle_weights(now.student)
-        accuracy = self.evaluation.held_out(now.student, now.context)
+        measured = self.evaluation.held_out(now.student, now.context)
         now.student.model.to("cpu")
         with tempfile.TemporaryDirectory(prefix="epoch-", dir=self.folder) as name:
             bundle = Path(name)
@@ -80,7 +80,7 @@ class CheckpointSaver:
                     second_stop=self.spec.config.objective.second_stop,
                 ),
                 labels=inputs.bundle_labels(self.context, self.spec, self.image_index),
-                evaluation=Evaluation(text=self.spec.text, id=accuracy, ood=None, joint=None).as_json(),
+                evaluation=measured.as_json(),
                 provenance={
                     **inputs.provenance(
                         self.context, self.claim, self.spec, now.student, text_targets_id=self.text_targets_id
@@ -101,14 +101,20 @@ class CheckpointSaver:
                 self.claim,
                 epoch=epoch,
                 step=now.step,
-                metrics=None if accuracy is None else _metrics(accuracy),
+                metrics=_metrics(measured),
                 files=stored,
                 keep=keep,
-                message=_message(self.claim.job_id, epoch, accuracy),
+                message=_message(self.claim.job_id, epoch, measured),
             )
 
 
-def _metrics(accuracy: LabelSetAccuracy) -> dict[str, float]:
+def _metrics(measured: Evaluation) -> dict[str, float] | None:
+    """The figures of the held-out images; None without such images."""
+    if measured.multi_label is not None and (precision := measured.multi_label.id) is not None:
+        figures = {"mean_ap": precision.mean_ap, "chance": precision.chance}
+        return {**figures, "num_images": precision.num_images, "num_labels": precision.num_labels}
+    if (accuracy := measured.id) is None:
+        return None
     return {
         "accuracy": accuracy.accuracy,
         "top5": accuracy.top5,
@@ -118,6 +124,10 @@ def _metrics(accuracy: LabelSetAccuracy) -> dict[str, float]:
     }
 
 
-def _message(job_id: str, epoch: int, accuracy: LabelSetAccuracy | None) -> str:
-    measured = f": accuracy {accuracy.accuracy:.1%} of held-out images" if accuracy else ""
-    return f"checkpoint of epoch {epoch}{measured} (limbeck download {job_id} --epoch {epoch} --out FOLDER)"
+def _message(job_id: str, epoch: int, measured: Evaluation) -> str:
+    found = ""
+    if measured.multi_label is not None and measured.multi_label.id is not None:
+        found = f": mAP {measured.multi_label.id.mean_ap:.1%} of held-out images"
+    elif measured.id is not None:
+        found = f": accuracy {measured.id.accuracy:.1%} of held-out images"
+    return f"checkpoint of epoch {epoch}{found} (limbeck download {job_id} --epoch {epoch} --out FOLDER)"

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,6 +10,7 @@ from distill.data.files.regular_files import open_regular
 from distill.data.layouts.aliases import unshared
 from distill.data.layouts.layout_files import bad_list, read_json
 from distill.data.layouts.listed_images import ListedImages
+from distill.data.layouts.listing import Listing
 from limbeck.shared.labels import written
 
 _KEYS = (
@@ -48,14 +49,29 @@ def add_file(
         labels: dict[Any, dict[Any, None]] = {}  # ordered sets of category ids
         for annotation in content.get("annotations", ()):
             labels.setdefault(annotation["image_id"], {})[annotation["category_id"]] = None
-        values = _values([categories[id] for id in dict.fromkeys(id for ids in labels.values() for id in ids)])
+        used = dict.fromkeys(id for ids in labels.values() for id in ids)
+        if unknown := [id for id in used if id not in categories]:
+            detail = f"has annotations of the category {unknown[0]!r}, which is not in its categories"
+            raise bad_list(root, file, detail)
+        values = _values([categories[id] for id in used])
         for image in content["images"]:
             of_image = [values[id] for id in labels.get(image["id"], ())]
             images.add(str(image["file_name"]), of_image, part, folders=folders)
+        _note_other_images(images.listing, file, labels, content)
     except (KeyError, TypeError, AttributeError) as error:
         raise bad_list(root, file, f"is not in the format of COCO: {type(error).__name__} {error}") from None
     aliases = {values[id]: _other_names(categories[id]) for id in values}
     images.listing.aliases = {**images.listing.aliases, **unshared(aliases)}
+
+
+def _note_other_images(listing: Listing, file: Path, labels: Collection[Any], content: Mapping[str, Any]) -> None:
+    """Say how many images are annotated but not listed: they are not in the dataset."""
+    listed = {image["id"] for image in content["images"]}
+    if others := [id for id in labels if id not in listed]:
+        listing.notes.append(
+            f"{file.name}: {len(others):,} images are annotated but not listed, and are left out, such as the id "
+            f"{others[0]!r}"
+        )
 
 
 def _renamed(names: Mapping[int, str] | None, id: int) -> Category:

@@ -212,8 +212,8 @@ def _ambiguous(table: Table, role: str, found: Sequence[int]) -> FolderError:
 
 
 def is_flag(cell: object) -> bool:
-    """Whether a cell is 0 or 1, true or false, or empty."""
-    return not is_filled(cell) or str(cell).strip().lower() in ("0", "1", "0.0", "1.0", "true", "false")
+    """Whether a cell is 0, 1 or -1, true or false, or empty."""
+    return not is_filled(cell) or str(cell).strip().lower() in ("0", "1", "-1", "0.0", "1.0", "-1.0", "true", "false")
 
 
 def _words(table: Table, position: int) -> str:

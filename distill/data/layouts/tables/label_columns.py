@@ -7,20 +7,27 @@ from distill.data.layouts.tables.columns import column, is_filled, is_flag
 from distill.data.layouts.tables.rows import Table
 from limbeck.shared.labels import quoted
 
-_SHOWN = ("1", "1.0", "true")
-_NOT_SHOWN = ("0", "0.0", "false", "")
+_SHOWN: Sequence[str] = ("1", "1.0", "true")
+_NOT_SHOWN: Sequence[str] = ("0", "0.0", "false", "")
+_MINUS: Sequence[str] = ("-1", "-1.0")
 
 
 class LabelColumns:
     """Reads the labels of rows from the columns at `positions`.
 
-    If the first rows hold nothing but 0, 1 and empty cells, each column is a label, by its header. `code_of`: the code
-    of a tuple of labels. Raises FolderError for columns of 0 and 1 without a header.
+    If the first rows hold nothing but 0, 1 and empty cells, or nothing but -1 and 1 as in CelebA, each column is a
+    label, by its header. Elsewhere -1 may mean that a label is uncertain, and is an error. `code_of`: the code of a
+    tuple of labels. Raises FolderError for columns of 0 and 1 without a header.
     """
 
     def __init__(self, table: Table, positions: Sequence[int], code_of: Callable[[tuple[str, ...]], int]) -> None:
         self._table, self._positions, self._code_of = table, positions, code_of
-        self._are_flags = all(is_flag(cell) for position in positions for cell in column(table, position))
+        cells = [cell for position in positions for cell in column(table, position)]
+        self._are_flags = all(map(is_flag, cells))
+        texts = {str(cell).strip().lower() if is_filled(cell) else "" for cell in cells}
+        has_minus = not texts.isdisjoint(_MINUS) and texts.isdisjoint(_NOT_SHOWN)
+        self._not_shown = _MINUS if has_minus else _NOT_SHOWN
+        self._absent = "-1" if has_minus else "0 or nothing"
         if self._are_flags and not table.header:
             detail = f"{table.name} has no header, which would name the labels of its columns of 0 and 1: add one"
             raise FolderError("bad_table", detail, "/images/columns/labels")
@@ -42,10 +49,10 @@ class LabelColumns:
         for position, text in zip(self._positions, texts, strict=True):
             if text.lower() in _SHOWN:
                 labels.append(self._table.header[position].strip())
-            elif text.lower() not in _NOT_SHOWN:
+            elif text.lower() not in self._not_shown:
                 detail = (
                     f"{self._table.name} line {line}: the column {quoted(self._table.header[position])} holds "
-                    f"{quoted(text)}: give 1 for a label that the image shows, and 0 or nothing for another"
+                    f"{quoted(text)}: give 1 for a label that the image shows, and {self._absent} for another"
                 )
                 raise FolderError("bad_table", detail, "/images/columns/labels")
         return tuple(labels)

@@ -21,6 +21,7 @@ from distill.data.layouts.tables.listed_rows import ListedRows, ReadTable
 from distill.data.layouts.tables.paths import NOWHERE, ImagePaths
 from distill.data.layouts.tables.rows import Table
 from limbeck.shared.labels import quoted
+from limbeck.shared.text import counted
 
 __all__ = ["read", "recognises"]
 
@@ -157,7 +158,7 @@ def _join(rows: ListedRows, listing: Listing) -> set[int]:
     if captions:
         images.set_captions(captions)
     if num_repeated:
-        listing.notes.append(f"{num_repeated:,} rows repeat the image and the label of others")
+        listing.notes.append(f"{counted(num_repeated, 'row repeats', 'rows repeat')} the image and the label of others")
     if num_captions:
         listing.notes.append(f"{num_captions:,} further captions are not used: each image has one")
     return joined

@@ -15,7 +15,7 @@ from distill.data.files.regular_files import open_regular, read_regular
 from distill.data.image_files.parquet_rows import NEEDS_PYARROW
 from distill.data.image_folders import FolderError
 from limbeck.shared.images.kinds import IMAGE_SUFFIXES, is_image_name
-from limbeck.shared.text import first_line
+from limbeck.shared.text import counted, first_line
 from limbeck.shared.text_files import TextFileError, decode
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
@@ -170,7 +170,7 @@ def _fitted(cells: Sequence[object], width: int, name: str, line: int) -> Sequen
     if len(cells) > width and not any(cells[width:]):
         return cells[:width]
     remedy = "put a value with the separator in quotes" if len(cells) > width else "add the missing ones"
-    detail = f"{name} line {line} has {len(cells)} fields, and the first row has {width}: {remedy}"
+    detail = f"{name} line {line} has {counted(len(cells), 'field')}, and the first row has {width}: {remedy}"
     raise FolderError("bad_table", detail, "/images/file")
 
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from scipy.stats import binomtest
 
 from distill.bundle.card.weaknesses import NUM_CONFUSIONS, NUM_WORST, weaknesses_markdown, wilson_interval
 from tests.distill.bundle.card.test_model_card import FACTS
@@ -20,6 +19,8 @@ def section_of(evaluation: dict[str, Any], labels: list[str] | None = None) -> s
 
 @pytest.mark.parametrize(("right", "num_images"), [(0, 1), (3, 8), (8, 8), (950, 1000)])
 def test_interval_equals_that_of_scipy(right: int, num_images: int) -> None:
+    from scipy.stats import binomtest  # every worker of pytest imports this module, and one runs the test
+
     want = binomtest(right, num_images).proportion_ci(method="wilson")
     assert wilson_interval(right / num_images, num_images) == pytest.approx((want.low, want.high), abs=1e-6)
 

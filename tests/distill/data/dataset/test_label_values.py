@@ -11,7 +11,7 @@ from tests.distill.data.layouts.helpers_tables import PAIRS, create_images, pair
 
 def write(root: Path, numbers: list[str]) -> Path:
     create_images(root)
-    rows = "".join(f"{image},{number}\n" for image, number in zip(PAIRS, numbers, strict=True))
+    rows = "".join(f'{image},"{number}"\n' for image, number in zip(PAIRS, numbers, strict=True))
     (root / "t.csv").write_text(f"image,label\n{rows}")
     return root
 
@@ -28,6 +28,27 @@ def test_numbers_are_refused_with_the_remedy(tmp_path: Path) -> None:
     assert "the labels are numbers: give images.label_names" in error.detail
 
 
+@pytest.mark.image_input(
+    "Layouts and tables",
+    "several labels in one cell, without `label_separator`",
+    "refused; the error has the separator",
+)
+@pytest.mark.parametrize(
+    ("cell", "remedy"),
+    [
+        ("crane|red finch", 'each of them is several labels: give images.label_separator "|"'),
+        ("blue jay; crane;", 'give images.label_separator ";"'),
+        ("['crane', 'heron']", "give images.label_separator, or give the table as JSON Lines"),
+        ("crane|dodo", ""),
+    ],
+)
+def test_several_labels_in_one_text_are_refused_with_the_remedy(tmp_path: Path, cell: str, remedy: str) -> None:
+    error = source_error(write(tmp_path, ["crane", cell, "red finch", "red finch"]), several_labels="all")
+    assert error.code == "folder_matches_no_label"
+    assert error.detail.endswith(remedy)
+    assert (error.pointer == "/images/label_separator") == bool(remedy)
+
+
 @pytest.mark.parametrize(("base", "numbers"), [("indices_from_0", FROM_0), ("indices_from_1", FROM_1)])
 def test_numbers_count_the_vocabulary_if_the_source_says_so(tmp_path: Path, base: str, numbers: list[str]) -> None:
     assert pairs(scan_source(write(tmp_path, numbers), labels_are=base)) == PAIRS
@@ -38,7 +59,7 @@ def test_numbers_that_seem_to_count_from_1_are_noted_or_refused(tmp_path: Path) 
     assert "no image has the index 0: do the indices count from 1?" in scanned.listing.notes
     error = source_error(write(tmp_path, FROM_1), labels_are="indices_from_0")
     assert (error.code, error.pointer) == ("bad_index", "/images/labels_are")
-    assert '1 labels are no index from 0 to 3 ("4")' in error.detail
+    assert '1 label is no index from 0 to 3 ("4")' in error.detail
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,19 @@ def test_a_column_for_each_label(tmp_path: Path) -> None:
     assert 'the column "red finch" holds "-1": give 1 for a label that the image shows' in error.detail
 
 
+def test_minus_one_is_an_absent_label_only_in_a_table_without_0_and_empty_cells(tmp_path: Path) -> None:
+    create_images(tmp_path)
+    rows = {"a": "1,1,-1", "b": "1.0,-1.0,-1", "c": "-1,1,-1", "d": "1,-1,1"}
+    content = "image,crane,red finch,blue jay\n" + "".join(f"{name}.jpg,{row}\n" for name, row in rows.items())
+    (tmp_path / "t.csv").write_text(content)
+    source: dict[str, Any] = {"columns": {"labels": ["crane", "red finch", "blue jay"]}, "several_labels": "all"}
+    assert sets_of(scan_source(tmp_path, **source).image_index) == SETS
+    (tmp_path / "t.csv").write_text(content + 300 * "a.jpg,1,1,-1\n" + "d.jpg,1,,1\n")
+    assert "give 1 for a label that the image shows, and -1 for another" in source_error(tmp_path, **source).detail
+    (tmp_path / "t.csv").write_text(content + "d.jpg,1,0,1\n")
+    assert 'holds "-1": give 1 for a label that the image shows, and 0' in source_error(tmp_path, **source).detail
+
+
 def test_several_columns_with_a_label_each(tmp_path: Path) -> None:
     create_images(tmp_path)
     rows = "".join(f"{name},{','.join((*dict.fromkeys(label.split('|')), '')[:2])}\n" for name, label in ROWS.items())

@@ -80,7 +80,7 @@ def test_image_with_seen_and_unseen_label_is_not_ood(tmp_path: Path) -> None:
         ("d", "crane"): "train",
         ("e", "blue jay"): "ood",
     }
-    assert "1 OOD images are left out, because they also show a label that is trained on" in scanned.listing.notes
+    assert "1 OOD image is left out because of another label, which is trained on" in scanned.listing.notes
 
 
 def test_no_image_is_in_two_parts() -> None:

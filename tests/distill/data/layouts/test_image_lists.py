@@ -50,7 +50,7 @@ def test_indices_count_from_a_stated_number(tmp_path: Path) -> None:
     assert [LABELS[item.label] for item in items] == ["crane", "red finch", "blue jay"]
     error = source_error(tmp_path, SPLIT, labels_are="indices_from_0")
     assert (error.code, error.pointer) == ("bad_index", "/images/labels_are")
-    assert '1 labels are no index from 0 to 3 ("4")' in error.detail
+    assert '1 label is no index from 0 to 3 ("4")' in error.detail
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_every_finding_is_printed() -> None:
         "10 to 4,000 px, median 200",
         "5 below 32 px, 700 below 224 px",
         "4 images, such as crane/8.jpg",
-        "2 images of 1 pictures; 1 pictures in several parts; 1 under a seen and an unseen label",
+        "2 images of 1 picture; 1 picture in several parts; 1 under a seen and an unseen label",
         "crane/[1].jpg (train, crane), heron/2.jpg (ood, heron)",
         "too plain to compare",
         "note: read by folders",

@@ -75,7 +75,7 @@ def test_weaknesses_name_the_worst_labels_and_what_was_not_measured() -> None:
     assert "| car | 72.4% | 9 |" in card
     assert "cat\\|dog" in card
     assert "Average precision on labels that the training did not see was not measured." in card
-    assert "1 labels were measured on fewer than 10 images each" in card
+    assert "1 label was measured on fewer than 10 images each" in card
     assert "2 of 4 labels have no image in the evaluation." in card
     assert "confusions.png" not in card
 
@@ -105,3 +105,19 @@ def test_the_plot_shows_average_precision(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(plots, "save_figure", lambda figure, path: labels.extend(a.get_xlabel() for a in figure.axes))
     _draw_plots(tmp_path, tmp_path / "log", evaluation())
     assert labels == ["step", "average precision, %", "average precision, %"]
+
+
+def test_the_int8_encoder_and_the_last_epochs_are_average_precisions() -> None:
+    int8 = {"float32": 0.81, "int8": 0.79, "num_images": 40}
+    onnx = {"method": "static", "num_calibration_images": 2, "mean_cosine": 0.9, "id": int8, "ood": None}
+    last = {"epochs": [3], "id_accuracy": 0.8, "ood_accuracy": 0.375, "harmonic_mean": 0.5}
+    measured = cast(StudentEvaluation, {**evaluation(), "onnx": onnx, "last_epochs": last})
+    files = ["image-uint8.onnx", "image-int8.onnx"]
+    card = model_card(replace(facts(), evaluation=measured, onnx=files))
+    text = " ".join(card.split())
+    assert "8-bit weights: mAP 79.0% (float32: 81.0%) on seen labels" in text
+    assert "Mean over the last 1 epoch of the mean average precision: 80.0% on seen labels" in text
+    header = yaml.safe_load(card.split("---\n")[1])
+    metrics = [one["metrics"][0] for one in header["model-index"][0]["results"]]
+    assert sum("int8" in one["name"] for one in metrics) == 1
+    assert {one["type"] for one in metrics} == {"average_precision"}

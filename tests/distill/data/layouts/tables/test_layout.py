@@ -109,7 +109,7 @@ def test_rows_of_one_image_are_joined(tmp_path: Path) -> None:
     scanned = scan_source(tmp_path)
     assert pairs(scanned) == PAIRS
     assert len(scanned.image_index) == 4
-    assert "1 rows repeat the image and the label of others" in scanned.listing.notes
+    assert "1 row repeats the image and the label of others" in scanned.listing.notes
     assert "1 further captions are not used: each image has one" in scanned.listing.notes
 
 

@@ -268,7 +268,7 @@ def test_a_negative_label_is_refused(others: Path, value: bytes) -> None:
 
 def test_the_same_label_written_in_several_ways_is_noted(others: Path) -> None:
     tar(others / "b.tar", {"1.jpg": JPG, "1.cls": b"Heron", "2.jpg": JPG, "2.cls": b"heron"})
-    assert '1 labels are written in several ways: "1" and "Heron" and "heron"' in scanned(others).listing.notes
+    assert '1 label is written in several ways: "1" and "Heron" and "heron"' in scanned(others).listing.notes
 
 
 def test_captions_are_read(others: Path) -> None:
@@ -343,7 +343,7 @@ def test_shards_named_after_parts(tmp_path: Path) -> None:
     pooled = scanned(tmp_path, split={"by": "all"})
     assert "pools the parts (train 2, val 1)" in pooled.listing.notes[0]
     tar(tmp_path / "more.tar", {"4.jpg": JPG, "4.cls": b"2"})
-    with pytest.raises(FolderError, match="1 images are in no part, such as more.tar/4.jpg"):
+    with pytest.raises(FolderError, match="1 image is in no part, such as more.tar/4.jpg"):
         scanned(tmp_path, split={"by": "parts"})
 
 
