@@ -89,7 +89,7 @@ def test_a_further_set_without_an_image_to_measure_is_refused(
 def test_copies_of_the_measured_images_are_neither_another_domain_nor_unknown(
     image_index: ImageIndex, targets: TextTargets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As for PACS, where the folder with all domains holds that of the training too. What is left out is said."""
+    """As for PACS, whose folder of domains has the domain of the training too. The run reports what it leaves out."""
     monkeypatch.setattr(none_of_these, "MIN_IMAGES", 1)
     domains: list[str] = []
     unknown: list[int] = []

@@ -1,4 +1,4 @@
-"""Two spellings of a label: which are one label, which are told apart, and what is refused. Nothing is silent."""
+"""Two spellings of a label: which are one label, which are two, and what is refused with a message."""
 
 import unicodedata
 from collections import Counter
