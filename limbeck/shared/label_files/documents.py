@@ -252,10 +252,14 @@ def _python_tree(text: str, mode: str) -> ast.AST:
 
 
 def _refuse_joined_texts(text: str, shift: int) -> None:
-    """Python joins `'cat' 'dog'` to one text, which would become a separate label."""
-    last = tokenize.ENDMARKER
+    """Python joins `'cat' 'dog'` to one text, which would become a separate label. Nesting too deep ends the search."""
+    last, depth = tokenize.ENDMARKER, 0
     with suppress(tokenize.TokenError, SyntaxError):  # the parser reports these
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.OP:
+                depth += (token.string in "([{") - (token.string in ")]}")
+                if depth > _MAX_DEPTH + 1:
+                    raise NotParsed("it is nested too deeply")
             if token.type == last == tokenize.STRING:
                 line = token.start[0] + shift
                 raise NotParsed(f"two texts have no comma between them (line {line})", is_certain=True)
