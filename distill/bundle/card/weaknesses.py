@@ -41,7 +41,10 @@ def limits_by_further(evaluation: EvaluationJSON) -> Sequence[str]:
         )
     threshold = evaluation.get("none_of_these")
     if not threshold:
-        return domains, "An image that shows none of the labels is classified as one of them."
+        return domains, (
+            "An image that shows none of the labels is classified as one of them: the student has no threshold, which "
+            "needs 20 or more held-out images of seen labels."
+        )
     return domains, (
         "An image shows none of the labels if its largest cosine to their texts is below "
         f"{threshold['threshold']:.3f}. This rejects {share(threshold['false_alarm_rate'])} of "

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from distill.bundle.card.weaknesses import NUM_CONFUSIONS, NUM_WORST, weaknesses_markdown, wilson_interval
+from distill.evaluation.none_of_these import MIN_IMAGES
 from tests.distill.bundle.card.test_model_card import FACTS
 
 
@@ -69,7 +70,8 @@ def test_an_evaluation_of_an_earlier_release_has_no_intervals() -> None:
 
 
 def test_none_of_these() -> None:
-    assert "is classified as one of them" in section_of({})
+    assert "is classified as one of them: the student has no threshold, which needs" in section_of({})
+    assert f"needs {MIN_IMAGES} or more held-out images" in section_of({})
     threshold = {"score": "cosine", "threshold": 0.1875, "false_alarm_rate": 0.048, "num_images": 500}
     shown = section_of({"none_of_these": threshold})
     assert "texts is below 0.188" in shown
