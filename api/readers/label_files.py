@@ -21,6 +21,7 @@ from api.http.problems import (
 )
 from api.http.schemas import ONE_FAULT, Domain, Name, RequestModel
 from limbeck.shared.label_files import LabelFault, LabelFileError, read_label_file
+from limbeck.shared.label_files.cleanup import spellings_warning
 from limbeck.shared.text import counted
 from store.errors import InvalidField
 from store.vocabularies import MAX_LABELS, NewLabel
@@ -102,7 +103,9 @@ def parse_posted(body: bytes, content_type: str, name: str | None, domain: str |
 
 
 def _posted_schema(vocabulary: VocabularyIn) -> PostedLabels:
-    return LabelReport(vocabulary.name, vocabulary.domain), new_labels(vocabulary)
+    labels = new_labels(vocabulary)
+    warning = spellings_warning((label.name, label.sense) for label in labels)
+    return LabelReport(vocabulary.name, vocabulary.domain, warnings=[warning] if warning else []), labels
 
 
 def new_labels(vocabulary: VocabularyIn) -> list[NewLabel]:

@@ -118,7 +118,8 @@ def fit_to_device(config: TrainConfig, device: DeviceFacts, student: StudentFact
         return config
     changes["schedule"] = {"batch_size": batch_size}
     if "lr" in names:
-        changes["optimizer"] = {"lr": learning_rate(config, batch_size)}
+        # With fewer images than the batch before, the rate is that of the images already.
+        changes["optimizer"] = {"lr": min(config.optimizer.lr, learning_rate(config, batch_size))}
     return _changed(config, changes)
 
 

@@ -14,21 +14,12 @@ from distill.teacher.teacher import Teacher
 from distill.texts.student_texts import targets_with_context
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, PromptOptions, is_outlier, render
-from limbeck.shared.label_matching import dataset_form
+from limbeck.shared.label_matching import without_labels
 
 
 def outlier_names(lines: Iterable[Mapping[str, object]], labels: Iterable[str]) -> list[str]:
-    """The look-alikes in the lines of an attribute set, each once, without those that are labels.
-
-    Names are compared as folder names are: `Great_Tit` is `great tit`.
-    """
-    known = set(map(dataset_form, labels))
-    named: dict[str, str] = {}
-    for line in lines:
-        if is_outlier(line):
-            name = str(line["text"])
-            named.setdefault(dataset_form(name), name)
-    return [name for form, name in named.items() if form not in known]
+    """The look-alikes in the lines of an attribute set, without those that are labels: see `without_labels`."""
+    return without_labels((str(line["text"]) for line in lines if is_outlier(line)), labels)
 
 
 def outlier_targets(

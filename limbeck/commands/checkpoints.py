@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limbeck.commands.common import DEFAULT_URL, Url, service
+from limbeck.commands.evaluations import accuracy_text, figures_of
 from limbeck.commands.quantities import local_time, size_text
 from limbeck.commands.removal import Force, Yes, remove
 from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list, simple_table
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from limbeck.models import Checkpoint
@@ -27,7 +29,7 @@ def list_(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List students with their mean per-class accuracy, newest first.
+    """List students with their mean per-class accuracy, or mAP if images have several labels; newest first.
 
     limbeck checkpoints list --dataset dst_…
     """
@@ -38,8 +40,8 @@ def list_(
             ),
             {
                 "id": lambda row: row.id,
-                ">seen": lambda row: accuracy(row, "id"),
-                ">unseen": lambda row: accuracy(row, "ood"),
+                ">seen": lambda row: accuracy_text(figures_of(row.evaluation, "id")),
+                ">unseen": lambda row: accuracy_text(figures_of(row.evaluation, "ood")),
                 "created": lambda row: local_time(row.created_at),
                 "text": lambda row: row.text,
                 "student": lambda row: row.student,
@@ -118,14 +120,9 @@ def rm(
         remove(client.checkpoints, ids, force=force, yes=yes, as_json=as_json)
 
 
-def accuracy(checkpoint: "Checkpoint", part: str) -> str:
-    """`97.1%`; "" for a part that was not measured."""
-    measured = checkpoint.evaluation.get(part)
-    return f"{measured['accuracy']:.1%}" if measured else ""
-
-
 def _accuracy_of_labels(checkpoint: "Checkpoint", part: str) -> str:
-    measured = checkpoint.evaluation.get(part)
-    if not measured:
+    measured = figures_of(checkpoint.evaluation, part)
+    if measured is None:
         return "not measured"
-    return f"{measured['accuracy']:.1%} mean per-class accuracy, {measured.get('num_labels', 0):,} labels"
+    measure = "" if "mean_ap" in measured else " mean per-class accuracy"
+    return f"{accuracy_text(measured)}{measure}, {counted(measured.get('num_labels', 0), 'label')}"

@@ -91,4 +91,6 @@ def _vocabulary(client: "Client", console: "Console", of: str, domain: str) -> s
     """The id of a vocabulary, which is created from a file; None for that of the attribute set."""
     if not of or of.startswith("voc_"):
         return of or None
-    return create_vocabulary(client, read_labels(Path(of), domain), console).id
+    labels = read_labels(Path(of), domain)
+    console.print(labels.report, highlight=False, markup=False)
+    return create_vocabulary(client, labels, console).id

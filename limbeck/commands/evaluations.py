@@ -47,9 +47,21 @@ def results_table(rows: Sequence[Row]) -> "Table":
     return table
 
 
+def figures_of(evaluation: Mapping[str, Any], part: str) -> Mapping[str, Any] | None:
+    """The figures of a part, those of images with several labels if they have several; None if it was not measured."""
+    return (evaluation.get("multi_label") or evaluation).get(part) or None
+
+
+def accuracy_text(figures: Mapping[str, Any] | None) -> str:
+    """`97.1%`, or `40.0% mAP` of images with several labels; empty without figures."""
+    if figures is None:
+        return ""
+    return f"{figures['mean_ap']:.1%} mAP" if "mean_ap" in figures else f"{figures['accuracy']:.1%}"
+
+
 def is_measured(evaluation: Mapping[str, Any]) -> bool:
     """Whether an evaluation has a result: not that of a student trained on everything."""
-    return any(found.get(part) for found in (evaluation, evaluation.get("multi_label") or {}) for part in PARTS)
+    return any(figures_of(evaluation, part) for part in PARTS)
 
 
 def names_are_better(text: str, by_text: Mapping[str, Any], by_names: Mapping[str, Any]) -> str:

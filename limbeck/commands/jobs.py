@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limbeck.commands.common import DEFAULT_URL, CommandFailed, LabelsMissing, Url, service
+from limbeck.commands.evaluations import accuracy_text, figures_of
 from limbeck.commands.job_changes import change_jobs
 from limbeck.commands.quantities import local_time, size_text
 from limbeck.commands.removal import Force, Yes, remove
 from limbeck.commands.tables import LIMIT, AsJson, Limit, Owner, print_fields, print_json, print_list, simple_table
+from limbeck.shared.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -242,13 +244,13 @@ _SPEC_FIELDS = ("teacher", "text", "recipe", "model", "endpoint", "language", "m
 
 
 def _accuracies(job: "Job") -> dict[str, str]:
-    """The accuracies of an evaluation in the result of the job."""
+    """The accuracies of an evaluation in the result of the job; mAP of images with several labels."""
     evaluation = (job.result or {}).get("evaluation") or {}
     names = {"id": "accuracy, seen", "ood": "accuracy, unseen"}
     return {
-        name: f"{part['accuracy']:.1%} of {part['num_images']:,} images, {part['num_labels']:,} labels"
+        name: f"{accuracy_text(part)} of {counted(part['num_images'], 'image')}, {counted(part['num_labels'], 'label')}"
         for key, name in names.items()
-        if (part := evaluation.get(key))
+        if (part := figures_of(evaluation, key))
     }
 
 

@@ -225,7 +225,7 @@ def run(
     console = Console(stderr=as_json)
     with service(url) as client:
         inputs = with_domain_of_attributes(client, inputs)
-        with refusals_by_option(set_):
+        with refusals_by_option(set_, arguments={"--dataset": "--images"}):
             inputs, plan = plan_run(client, inputs, is_dry_run=dry_run)
         check_attribute_file(inputs)
         console.print(inputs.labels.report, highlight=False, markup=False, soft_wrap=True)

@@ -138,6 +138,18 @@ class LabelIndex:
         self._rules.append((_index(self.labels, of_label), of_entry))
 
 
+def without_labels(names: Iterable[str], labels: Iterable[str]) -> list[str]:
+    """The names that are none of the labels, each once, as folder names are compared: `Great_Tit` is `great tit`.
+
+    A label with a sense, such as `crane (bird)`, is called `crane` too.
+    """
+    known = {dataset_form(name) for label in labels for name, _ in readings(label)}
+    by_form: dict[str, str] = {}
+    for name in names:
+        by_form.setdefault(dataset_form(name), name)
+    return [name for form, name in by_form.items() if form not in known]
+
+
 def _without_possessive(name: str) -> str:
     return loose_form(re.sub(r"['’]s(?![^\W_])", "", name))
 

@@ -27,7 +27,7 @@ LabelPair = tuple[str, str | None]
 LabelKey = tuple[str, str]
 """Equal for labels that are the same."""
 
-_NUMBER = re.compile(r"^\d+[._]\s*")
+_NUMBER = re.compile(r"^(?!(0|[1-9]\d*)\.\d)\d+[._]\s*")
 _JOINERS = "\u200c\u200d"
 _FAULTS = {
     **dict.fromkeys(("Cc", "Cf", "Cs", "Zl", "Zp"), "has a control character (U+{:04X})"),
@@ -42,16 +42,17 @@ def normalize(text: str) -> str:
 
 
 def without_number(name: str) -> str:
-    """The name without the number that CUB's folders begin with: `001.Black_footed_Albatross`."""
+    """The name without a number at its start, as CUB's folders have: `001.Black_footed_Albatross`, no `1.5 V cell`."""
     return _NUMBER.sub("", unicodedata.normalize("NFC", name))
 
 
 def dataset_form(name: str) -> str:
     """The form in which folder names and labels are compared.
 
-    In this order: Unicode NFC; remove a leading number followed by `.` or `_` (`001.Black_footed_Albatross`); replace
-    underscores and hyphens by spaces; collapse and strip white space; fold case. This is looser than the comparison of
-    labels (`label_key`), because folder names have numbers and underscores that labels lack.
+    In this order: Unicode NFC; remove a leading number followed by `.` or `_` (`001.Black_footed_Albatross`), unless it
+    begins a decimal (`1.5 V cell`); replace underscores and hyphens by spaces; collapse and strip white space; fold
+    case. This is looser than the comparison of labels (`label_key`), because folder names have numbers and underscores
+    that labels lack.
     """
     text = re.sub(r"[_-]", " ", without_number(name))
     return unicodedata.normalize("NFC", " ".join(text.split()).casefold())

@@ -11,6 +11,7 @@ from distill.hooks import PipelineHooks
 from distill.student.saved_student import load_student
 from distill.teacher.teacher import Teacher
 from distill.texts.outliers import outlier_names, outlier_targets
+from limbeck.shared.labels import written
 from store import resources, vocabularies
 from store.jobs import claims
 from store.jobs.jobs import distill_spec
@@ -99,5 +100,5 @@ def look_alikes(context: Context, set_id: str, vocabulary_id: str) -> list[str]:
     """The look-alikes that an attribute set names, each once, without those that are labels of the vocabulary."""
     with context.db.read() as tx:
         entries = attribute_sets.entries(tx, set_id)
-        labels = [label.name for label in vocabularies.labels(tx, vocabulary_id)]
+        labels = [written(label.name, label.sense) for label in vocabularies.labels(tx, vocabulary_id)]
     return outlier_names((line for entry in entries if entry for line in entry.lines), labels)

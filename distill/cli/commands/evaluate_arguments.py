@@ -32,9 +32,10 @@ from distill.data.splits import NO_LABEL, SPLIT
 from distill.evaluation.named_images import NamedImages
 from distill.texts.text_templates import PromptOptions
 from limbeck.shared.images.file_names import shown_path
-from limbeck.shared.label_matching import dataset_form
+from limbeck.shared.label_matching import without_labels
 from limbeck.shared.labels import unique_names
 from limbeck.shared.templates import TextKind
+from limbeck.shared.text import counted
 
 MAX_NAMED = 3
 CLASSIFIER_LABELS = "labels.json"  # as in `distill.cli.classifier`, which imports torch
@@ -262,13 +263,13 @@ def _other_folders(domain: Path, matcher: LabelMatcher) -> str:
 
 def _outliers(file: Path, labels: Sequence[str], notes: list[str]) -> list[str]:
     """The outlier labels of a file, without those that are labels. Raises ValueError if none is left."""
-    known = set(map(dataset_form, labels))
     found = read_labels_and_ids(file, notes.append)[0]
-    outliers = [name for name in found if dataset_form(name) not in known]
+    outliers = without_labels(found, labels)
     if not outliers:
         raise ValueError(f"--outliers {file} names only labels of the student: give labels of other things")
-    if len(outliers) < len(found):
-        notes.append(f"{len(found) - len(outliers)} of the outlier labels are labels of the student, and are left out")
+    if num_left_out := len(found) - len(outliers):
+        left_out = counted(num_left_out, "outlier label is", "outlier labels are")
+        notes.append(f"{left_out} left out: labels of the student, or another spelling of an outlier label")
     return outliers
 
 

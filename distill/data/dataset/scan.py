@@ -17,7 +17,7 @@ from distill.data.image_index import ImageIndex, Item
 from distill.data.image_source import ImageSource
 from distill.data.layouts import image_lists
 from distill.data.layouts.listing import Listing
-from distill.data.layouts.registry import list_images
+from distill.data.layouts.registry import list_images, reads_setting
 from distill.data.layouts.unlabelled import patterns_against, unlabelled_paths
 from distill.data.splits import LABEL_SET, NO_LABEL, PARTS, ByImageLists, ByList, ByParts, Split
 from limbeck.shared.text import counted
@@ -149,7 +149,9 @@ def _match(listing: Listing, matcher: LabelMatcher, source: ImageSource) -> Matc
     except FolderError as error:
         if error.code == "folder_matches_no_label" and (remedy := label_values.numbers_remedy(listing)):
             raise FolderError(error.code, error.detail + remedy, "/images/labels_are") from None
-        if error.code == "folder_matches_no_label" and (remedy := label_values.lists_remedy(listing, matcher)):
+        # A folder called `cup, spoon` is no list: the separator is for layouts with values.
+        is_list = error.code == "folder_matches_no_label" and reads_setting(listing.layout, "label_separator")
+        if is_list and (remedy := label_values.lists_remedy(listing, matcher)):
             raise FolderError(error.code, error.detail + remedy, "/images/label_separator") from None
         raise
 

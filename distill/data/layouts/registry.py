@@ -85,6 +85,11 @@ def list_images(root: Path, source: ImageSource, *, needs_parts: bool) -> Listin
     return listing
 
 
+def reads_setting(layout: str, setting: str) -> bool:
+    """Whether the layout of this name reads a setting that only some layouts read."""
+    return any(setting in one.settings for one in LAYOUTS if one.name == layout)
+
+
 def _refuse_unread_settings(layout: Layout, source: ImageSource) -> None:
     for name in _SETTINGS:
         if name not in layout.settings and getattr(source, name) != ImageSource.model_fields[name].default:

@@ -87,7 +87,10 @@ class MeanPrecisions:
 
 
 def mean_precisions(features: Tensor, rows: Sequence[int], image_index: ImageIndex, targets: Tensor) -> MeanPrecisions:
-    """The mean average precisions of `measure_sets`, whose arguments these are."""
+    """The mean average precisions of `measure_sets`, whose arguments these are.
+
+    Raises ValueError for features that are not finite.
+    """
     measured = _Measured.of(features, rows, image_index, targets)
     images = {"id": ~measured.is_ood, "ood": measured.is_ood}
     id_labels = measured.shown(images["id"], image_index.id_labels)
@@ -110,8 +113,6 @@ def measure_sets(features: Tensor, rows: Sequence[int], image_index: ImageIndex,
 
     Raises ValueError for features that are not finite, or two labels with the same name.
     """
-    if not torch.isfinite(features).all():
-        raise ValueError("image features that are not finite cannot be evaluated")
     measured = _Measured.of(features, rows, image_index, targets)
     seen, unseen = ~measured.is_ood, measured.is_ood
     threshold = None
@@ -143,6 +144,8 @@ class _Measured:
 
     @classmethod
     def of(cls, features: Tensor, rows: Sequence[int], image_index: ImageIndex, targets: Tensor) -> "_Measured":
+        if not torch.isfinite(features).all():
+            raise ValueError("image features that are not finite cannot be evaluated")
         texts = F.normalize(targets.float(), dim=-1)
         cosines = [
             F.normalize(features[start : start + IMAGES_AT_ONCE].float(), dim=-1) @ texts.T

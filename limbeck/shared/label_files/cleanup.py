@@ -5,7 +5,7 @@ The rule of labels is in `limbeck.shared.labels`; here its faults get the lines 
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from limbeck.shared.label_files.identifiers import STRONG_KINDS, common_kind, id_kind
@@ -85,7 +85,8 @@ def clean_labels(draft: LabelDraft, fault_of_name: NameFault | None = None) -> l
     for row in draft.rows:
         row.name, row.sense = normalize(row.name), normalize(row.sense)
     _check(draft, fault_of_name or (lambda name, _: name_fault(name)))
-    _warn_of_spellings(draft)
+    if warning := spellings_warning((row.name, row.sense) for row in draft.rows):
+        draft.warn(warning)
     return [_label(row) for row in draft.rows]
 
 
@@ -220,16 +221,25 @@ def _refuse_ids(draft: LabelDraft) -> None:
         draft.warn(f"{counted(len(weak), 'label')} may be an id or a number, not a name: {examples(weak)}")
 
 
-def _warn_of_spellings(draft: LabelDraft) -> None:
-    """Warn of labels that differ in their spelling alone, as folders are compared: `Great_Tit` and `great tit`."""
-    by_form: dict[str, dict[str, None]] = {}
-    for row in draft.rows:
-        by_form.setdefault(dataset_form(row.name), {})[fold(row.name)] = None
-    if alike := [" = ".join(names) for names in by_form.values() if len(names) > 1]:
-        draft.warn(
-            f"{counted(len(alike), 'name is', 'names are')} written in several ways, each of which is a label of its "
-            f"own: {examples(alike)}; keep one, or give each a sense"
-        )
+def spellings_warning(labels: Iterable[LabelPair]) -> str:
+    """The warning of labels that differ in their spelling alone, as folders are compared: `Great_Tit` and `great tit`.
+
+    Empty if there are none, or if each of them has a sense.
+    """
+    by_form: dict[str, dict[str, str]] = {}
+    lack_sense: set[str] = set()
+    for name, sense in labels:
+        form = dataset_form(name)
+        by_form.setdefault(form, {}).setdefault(fold(name), normalize(name))
+        if not fold(sense or ""):
+            lack_sense.add(form)
+    alike = [" = ".join(names.values()) for form, names in by_form.items() if len(names) > 1 and form in lack_sense]
+    if not alike:
+        return ""
+    return (
+        f"{counted(len(alike), 'name is', 'names are')} written in several ways, each of which is a label of its own: "
+        f"{examples(alike)}; keep one, or give each a sense"
+    )
 
 
 def _give_senses(draft: LabelDraft) -> None:

@@ -35,6 +35,19 @@ def test_create_from_json_keeps_the_order(service: Service) -> None:
     assert (page["first_id"], page["last_id"], page["has_more"]) == ("0", "2", False)
 
 
+def test_two_spellings_of_a_label_are_warned_of_as_in_a_label_file(service: Service) -> None:
+    names = ["Great_Tit", "great tit", "crane"]
+    posted = service.post("/v1/vocabularies", {"name": "birds", "labels": names})
+    file = {"content": "\n".join(names), "headers": {"content-type": "text/plain"}}
+    assert posted["warnings"] == service.http.post("/v1/vocabularies?name=birds", **file).json()["warnings"]
+    (warning,) = posted["warnings"]
+    assert '1 name is written in several ways, each of which is a label of its own: "Great_Tit = great tit"' in warning
+    with_senses = [{"name": "Great_Tit", "sense": "bird"}, {"name": "great tit", "sense": "book"}]
+    for labels in (["crane", "heron"], with_senses):
+        preview = service.post("/v1/vocabularies?dry_run=true", {"name": "birds", "labels": labels}, status=200)
+        assert preview["warnings"] == []
+
+
 def test_an_equal_vocabulary_is_reused(service: Service) -> None:
     labels: list[Any] = [{"name": "crane", "ids": {"wnid": "n02012849"}}, "heron"]
     body = {"name": "birds", "domain": "birds", "labels": labels}

@@ -112,6 +112,13 @@ def test_precision_and_batch_follow_from_the_device(device: DeviceFacts, precisi
     assert (given.system.precision, given.schedule.batch_size, given.optimizer.lr) == ("float16", 512, 0.1)
 
 
+def test_a_smaller_batch_for_few_images_does_not_raise_the_learning_rate() -> None:
+    config = resolved(10)
+    assert (config.schedule.batch_size, config.optimizer.lr) == (32, 1.98e-4)  # of 10 images
+    fitted = fit_to_device(config, DeviceFacts(kind="cpu", memory_bytes=2 * GB), RESNET18)
+    assert (fitted.schedule.batch_size, fitted.optimizer.lr) == (16, 1.98e-4)
+
+
 def test_ranks_share_a_batch() -> None:
     device = DeviceFacts(kind="cuda", memory_bytes=4 * GB)
     config = fit_to_device(resolved(10_000), device, RESNET18, num_ranks=4)

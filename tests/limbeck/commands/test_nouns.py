@@ -100,6 +100,22 @@ def test_the_files_of_a_bundle(capsys: Capture) -> None:
     assert parts.split(maxsplit=1)[1] == "image 3.2 MB, other files 12 B, targets 2 B"
 
 
+def test_a_student_of_images_with_several_labels_has_its_map(sqlite_db: Database, capsys: Capture) -> None:
+    from store.models import Checkpoint, Job
+
+    figures = {"mean_ap": 0.4, "num_labels": 3, "num_images": 20, "chance": 0.1}
+    evaluation = {"id": None, "ood": None, "multi_label": {"id": figures, "ood": None}}
+    with sqlite_db.write() as tx:
+        row = tx.get_one(Checkpoint, "ckp_1")
+        row.evaluation = evaluation
+        tx.get_one(Job, row.job_id).result = {"evaluation": evaluation}
+        job_id = row.job_id
+    fields = " ".join(shown(capsys, "checkpoints", "show", "ckp_1").split())
+    assert "seen labels 40.0% mAP, 3 labels unseen labels not measured" in fields
+    assert "40.0% mAP" in shown(capsys, "checkpoints", "list")
+    assert "40.0% mAP of 20 images, 3 labels" in shown(capsys, "jobs", "show", job_id)
+
+
 def test_text_targets_are_downloaded_once(service: str, capsys: Capture, tmp_path: Path) -> None:
     out = tmp_path / "new" / "texts.safetensors"
     assert shown(capsys, "texts", "download", service, "--out", str(out)) == f"3.2 MB in {out}\n"

@@ -1,5 +1,6 @@
 """Refusals name what the user gave: `--set` or the option of a setting, the option of a field, or the argument."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,14 @@ def test_a_field_is_named_by_the_commands_own_word(
 ) -> None:
     code = code_of_refusal(pointer, *command)
     assert (code, capsys.readouterr().err) == (2, f"limbeck: {named}: no\n")
+
+
+def test_a_whole_run_names_its_images(tmp_path: Path, capsys: Capture) -> None:
+    """It has no option --dataset."""
+    (tmp_path / "labels.txt").write_text("crane\nheron\n")
+    given = ["--labels", str(tmp_path / "labels.txt"), "--images", "birds", "--teacher", "t", "--text", "names"]
+    code = code_of_refusal("/jobs/0/dataset_id", "run", *given, "--out", str(tmp_path / "student"))
+    assert (code, capsys.readouterr().err) == (2, "limbeck: --images: no\n")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

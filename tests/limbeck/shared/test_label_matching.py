@@ -2,7 +2,7 @@
 
 import pytest
 
-from limbeck.shared.label_matching import LabelIndex, dataset_form, is_identifier, loose_form
+from limbeck.shared.label_matching import LabelIndex, dataset_form, is_identifier, loose_form, without_labels
 from limbeck.shared.labels import LabelPair
 
 LABELS: list[LabelPair] = [
@@ -90,3 +90,14 @@ def test_names_are_no_identifiers(text: str) -> None:
 def test_forms() -> None:
     assert dataset_form("012.Yellow_headed-Blackbird ") == "yellow headed blackbird"
     assert loose_form("St. Bernard's (dog)") == "st bernards dog"
+    # A decimal is no number of a folder: else the images of one battery would silently be those of another.
+    decimals = [dataset_form(name) for name in ("1.5 V battery", "2.5 V battery", "0.5 V battery", "12.5_V battery")]
+    assert decimals == ["1.5 v battery", "2.5 v battery", "0.5 v battery", "12.5 v battery"]
+    assert [dataset_form(name) for name in ("001.2CV", "3_3D printer", "4. crane")] == ["2cv", "3d printer", "crane"]
+
+
+def test_names_that_are_none_of_the_labels() -> None:
+    names = ["stork", "Great_Tit", "crane", "Stork", "crane (toy)", "crane (bird)"]
+    labels = ["crane (bird)", "crane (machine)", "great tit"]
+    assert without_labels(names, labels) == ["stork", "crane (toy)"]
+    assert without_labels([], labels) == []

@@ -12,6 +12,7 @@ from distill.data.layouts.layout_files import bad_list, read_json
 from distill.data.layouts.listed_images import ListedImages
 from distill.data.layouts.listing import Listing
 from limbeck.shared.labels import written
+from limbeck.shared.text import counted
 
 _KEYS = (
     *("images", "annotations", "categories"),
@@ -69,8 +70,8 @@ def _note_other_images(listing: Listing, file: Path, labels: Collection[Any], co
     listed = {image["id"] for image in content["images"]}
     if others := [id for id in labels if id not in listed]:
         listing.notes.append(
-            f"{file.name}: {len(others):,} images are annotated but not listed, and are left out, such as the id "
-            f"{others[0]!r}"
+            f"{file.name}: {counted(len(others), 'image is', 'images are')} annotated but not listed, and left out, "
+            f"such as the id {others[0]!r}"
         )
 
 

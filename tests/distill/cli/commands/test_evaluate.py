@@ -100,7 +100,7 @@ def test_further_sets_are_added_to_the_bundle(
         "far images: 8 in folders of labels are left out, because they are not unknown",
     ):
         assert note in printed.err
-    assert "1 of the outlier labels are labels of the student, and are left out" in printed.err
+    assert "1 outlier label is left out: labels of the student, or another spelling" in printed.err
     assert "targets/outliers.safetensors" in {file["path"] for file in verify_bundle(bundle)["files"]}
     outliers = TextTargets.load(bundle / "targets" / "outliers.safetensors")
     assert outliers.prompts == (("a photo of stork",), ("a photo of egret",))

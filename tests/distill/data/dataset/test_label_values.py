@@ -49,6 +49,16 @@ def test_several_labels_in_one_text_are_refused_with_the_remedy(tmp_path: Path, 
     assert (error.pointer == "/images/label_separator") == bool(remedy)
 
 
+@pytest.mark.parametrize("folder", ["crane, heron", "red finch crane", "[dodo]"])
+def test_a_folder_whose_name_holds_labels_is_no_list(tmp_path: Path, folder: str) -> None:
+    """Class folders refuse a separator."""
+    create_images(tmp_path / "crane")
+    create_images(tmp_path / folder)
+    error = source_error(tmp_path)
+    assert error.code == "folder_matches_no_label"
+    assert (error.pointer == "/images/label_separator", "images.label_separator" in error.detail) == (False, False)
+
+
 @pytest.mark.parametrize(("base", "numbers"), [("indices_from_0", FROM_0), ("indices_from_1", FROM_1)])
 def test_numbers_count_the_vocabulary_if_the_source_says_so(tmp_path: Path, base: str, numbers: list[str]) -> None:
     assert pairs(scan_source(write(tmp_path, numbers), labels_are=base)) == PAIRS

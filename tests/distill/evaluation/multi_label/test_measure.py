@@ -9,7 +9,7 @@ import torch
 from distill.data.image_index import ImageIndex, Item
 from distill.data.splits import LABEL_SET, Part
 from distill.evaluation.multi_label.average_precision import average_precision
-from distill.evaluation.multi_label.measure import measure_sets
+from distill.evaluation.multi_label.measure import mean_precisions, measure_sets
 
 LABELS = ("cat", "dog", "car", "bus", "without images")
 SEEN, UNSEEN = (0, 1), (2, 3)
@@ -108,3 +108,14 @@ def test_features_that_are_not_finite_and_equal_names_are_refused() -> None:
     twice = ImageIndex.of("/", ("cat", "cat", "car", "bus", "x"), index.items)
     with pytest.raises(ValueError, match="two labels share a name"):
         measure_sets(features, rows, twice, torch.eye(5))
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    """The order of cosines that are no numbers means nothing, and would be an average precision all the same."""
+    index = index_of()
+    rows = measured_rows(index)
+    features = features_of(index, rows)
+    features[3, 0] = torch.nan
+    for measure in (measure_sets, mean_precisions):
+        with pytest.raises(ValueError, match="not finite"):
+            measure(features, rows, index, torch.eye(len(LABELS)))

@@ -58,7 +58,7 @@ def test_annotations_of_other_images_and_categories_are_not_lost_in_silence(tmp_
     create(tmp_path, "train2017/1.jpg")
     file = "annotations/instances_train2017.json"
     write(tmp_path, {file: content({1: "1.jpg"}, [(1, 18), (7, 18), (7, 1), (8, 1)])})
-    note = "instances_train2017.json: 2 images are annotated but not listed, and are left out, such as the id 7"
+    note = "instances_train2017.json: 2 images are annotated but not listed, and left out, such as the id 7"
     assert note in listing_of(tmp_path).notes
     write(tmp_path, {file: content({1: "1.jpg"}, [(1, 0)])})
     assert "has annotations of the category 0, which is not in its categories" in listing_error(tmp_path).detail
