@@ -137,7 +137,9 @@ class TrainingEstimateOut(ResponseModel):
         "Those of crops are made while the training goes on."
     )
     teacher_live: int = Field(description="Forward passes of the teacher whose features are used once.")
-    measured: int = Field(description="Images of the evaluation.")
+    measured: int = Field(
+        description="Images of the evaluation. The teacher, if there is one, encodes each of them once too."
+    )
     decoded_bytes: int = Field(description="Size of the decoded training images on the disk of the worker.")
     feature_bytes: int | None = Field(
         description="Size of the teacher's cached features; null if `measure` was not requested."

@@ -33,9 +33,9 @@ FEATURE_BYTES = 2
 class TrainingEstimate:
     """`images_seen`: by the student, over all steps. `teacher_cached`: forward passes of the teacher for features that
     are cached, made once; `teacher_live`: those of a teacher that sees every view. `measured`: images of the
-    evaluation. `decoded_bytes`: of the images that are decoded and kept for the training; `feature_bytes`: of the
-    teacher's cached features, None if their width is not known. `views_s`, `steps_s`: measured, None if they were not.
-    `origins`: why a setting has its value, and `settings`: these values.
+    evaluation, which a teacher encodes once too. `decoded_bytes`: of the images that are decoded and kept for the
+    training; `feature_bytes`: of the teacher's cached features, None if their width is not known. `views_s`, `steps_s`:
+    measured, None if they were not. `origins`: why a setting has its value, and `settings`: these values.
     """
 
     batch_size: int
@@ -90,6 +90,8 @@ def estimate_training(
     )
     pixels = sum(size.num_pixels for size in {train_size(size) for size in sizes})
     seconds = None if rates is None else duration(config, plan, images, rates)
+    measured = counts["held_out"] + counts["ood"] - data.shots * counts["ood_labels"]
+    num_features = teacher_cached + (measured if has_teacher else 0)  # the evaluation compares with the teacher
     why = origins(config, recipe, counts)
     values = config.flat()
     return TrainingEstimate(
@@ -99,9 +101,9 @@ def estimate_training(
         images_seen=per_pass * passes,
         teacher_cached=teacher_cached,
         teacher_live=per_pass * passes if has_teacher and data.view == "live" else 0,
-        measured=counts["held_out"] + counts["ood"] - data.shots * counts["ood_labels"],
+        measured=measured,
         decoded_bytes=images * pixels * 3,
-        feature_bytes=None if width is None else teacher_cached * width * FEATURE_BYTES,
+        feature_bytes=None if width is None else num_features * width * FEATURE_BYTES,
         views_s=None if seconds is None else round(seconds.views, 1),
         steps_s=None if seconds is None else round(seconds.steps, 1),
         origins=why,

@@ -77,8 +77,7 @@ def training_lines(training: "PlannedTraining") -> Iterator[str]:
         f"{training.steps_per_epoch:,} per epoch; "
         f"the student sees {counted(training.images_seen, 'image')}, and {training.measured:,} are measured"
     )
-    live = f", and {counted(training.teacher_live, 'view')} for one step each" if training.teacher_live else ""
-    yield f"the teacher encodes {counted(training.teacher_cached, 'view')} once (less if cached){live}"
+    yield _teacher_line(training)
     features = "" if training.feature_bytes is None else f", the teacher's features {size_text(training.feature_bytes)}"
     yield f"decoded images take {training.decoded_bytes / 1e9:,.2f} GB on the worker{features}"
     if training.steps_s is not None:
@@ -93,6 +92,17 @@ def training_lines(training: "PlannedTraining") -> Iterator[str]:
         "" if training.steps_s is not None else "; the time is known after the first steps: limbeck jobs JOB shows it"
     )
     yield f"other settings have their defaults{unknown}"
+
+
+def _teacher_line(training: "PlannedTraining") -> str:
+    """The forward passes of the teacher: for views of the training, and for the evaluation of student and teacher."""
+    if not training.teacher_cached and not training.teacher_live:
+        return "the teacher encodes no image"
+    once = [counted(training.teacher_cached, "view")] if training.teacher_cached else []
+    once += [f"the {training.measured:,} measured images"] if training.measured else []
+    parts = [f"{' and '.join(once)} once (less if cached)"] if once else []
+    parts += [f"{counted(training.teacher_live, 'view')} for one step each"] if training.teacher_live else []
+    return f"the teacher encodes {', and '.join(parts)}"
 
 
 def _time_line(training: "PlannedTraining", steps_s: float) -> str:

@@ -83,10 +83,13 @@ function timeFact(training) {
 function show(training, isMeasured) {
   const epochs = training.total_steps / training.steps_per_epoch;
   // Only a measurement says how many steps fit into a time budget.
+  // The evaluation compares with the teacher, which encodes the measured images too; a closed-set baseline has none.
+  const ofTraining = training.teacher_cached + training.teacher_live;
+  const passes = ofTraining && ofTraining + training.measured;
   const isFitted = !by("time").value.trim() || training.steps_s !== null;
   const steps = isFitted
     ? [fact("Steps", whole.format(training.total_steps), ` of ${whole.format(training.batch_size)} images, ${whole.format(epochs)} epochs`),
-      fact("Teacher passes", whole.format(training.teacher_cached + training.teacher_live), training.teacher_cached ? ", less if cached" : "")]
+      fact("Teacher passes", whole.format(passes), training.teacher_cached ? ", less if cached" : "")]
     : isMeasured ? [fact("Steps", "as many as fit", ": the worker measures the first ones")] : [];
   const time = isMeasured ? timeFact(training) : fact("Time", "is being measured …");
   shown.replaceChildren(el("dl", {class: "facts"}, ...steps, time));

@@ -49,7 +49,7 @@ def test_a_dry_run_estimates_the_time_if_it_is_asked_to(service: Service, monkey
     assert asked == [6]
     assert measured["steps_s"] == 2.0 * measured["total_steps"]
     assert measured["views_s"] == 0.5 * measured["teacher_cached"]
-    assert measured["feature_bytes"] == 2 * 512 * measured["teacher_cached"]
+    assert measured["feature_bytes"] == 2 * 512 * (measured["teacher_cached"] + measured["measured"])
     assert measured["origins"]["batch_size"].startswith("number of images, 32 to 256; less if the worker's memory")
     assert (measured["settings"]["epochs"], measured["settings"]["batch_size"]) == (10, 8)
 

@@ -108,13 +108,21 @@ def test_a_dry_run_prints_what_a_training_will_do_and_why(capsys: Capture) -> No
     assert run(script, "distill", "--dataset", "dst_1", "--teacher", "t", "--dry-run")[0] == 0
     printed = capsys.readouterr().out
     assert "14,850 steps of 128 images, 165 per epoch; the student sees 1,854,900 images, and 7,666 are" in printed
-    assert "the teacher encodes 4,122 views once (less if cached)\n" in printed
+    assert "the teacher encodes 4,122 views and the 7,666 measured images once (less if cached)\n" in printed
     assert "0.81 GB" in printed
     assert "about 21 min: 60 s for the views (less if cached) and 20 min for the steps, measured on this" in printed
     assert "the teacher's features 4.2 MB\n" in printed
     assert "recipe li2023_resnet: student=resnet18, lr=0.05\n" in printed
     assert "given: epochs=90\n" in printed
     assert "fits" not in printed
+    for cached, live, measured, passes in (
+        (0, 900, 7666, "the 7,666 measured images once (less if cached), and 900 views for one step each"),
+        (60, 900, 0, "60 views once (less if cached), and 900 views for one step each"),
+        (0, 0, 7666, "no image"),  # a closed-set baseline has no teacher
+    ):
+        changed = training | {"teacher_cached": cached, "teacher_live": live, "measured": measured}
+        run([Say(200, CHECK | {"training": changed})], "distill", "--dataset", "dst_1", "--teacher", "t", "--dry-run")
+        assert f"the teacher encodes {passes}\n" in capsys.readouterr().out
     fitted = training | {"views_s": None, "steps_s": None, "settings": {"epochs": 200, "time_budget_s": 1800.0}}
     run([Say(200, CHECK | {"training": fitted})], "distill", "--dataset", "dst_1", "--teacher", "t", "--dry-run")
     fits = "the worker fits epochs, steps and teacher views to the time budget; without that it would make\n"
