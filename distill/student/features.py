@@ -20,6 +20,10 @@ from distill.student.model import Student
 BATCH_SIZE = 256
 
 
+class StudentNotFinite(RuntimeError):
+    """Features of a student are not finite: its training diverged in its last step, or its weights are damaged."""
+
+
 @torch.inference_mode()
 def student_features(
     student: Student,
@@ -33,7 +37,7 @@ def student_features(
     """The student's features (M, D), float32 on the CPU, not normalised, of the centres of `pixels[rows]`.
 
     `pixels`: (N, S, T, 3) uint8. `hooks`: progress in `images`. Leaves the student in evaluation mode on `device`.
-    Raises Stopped.
+    Raises Stopped, and StudentNotFinite for features that are not finite.
     """
     hooks = hooks or PipelineHooks()
     model = student.model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -62,4 +66,9 @@ def student_features(
             not_stored = (start, batch_features)
         if not_stored is not None:
             store(*not_stored)
+    if num_bad := int((~torch.isfinite(features)).any(dim=1).sum()):
+        raise StudentNotFinite(
+            f"the student's features of {num_bad} of {len(rows)} images are not finite: its training has diverged; "
+            "lower lr, or train in float32"
+        )
     return features

@@ -228,7 +228,9 @@ def run(
         with refusals_by_option(set_, arguments={"--dataset": "--images"}):
             inputs, plan = plan_run(client, inputs, is_dry_run=dry_run)
         check_attribute_file(inputs)
-        console.print(inputs.labels.report, highlight=False, markup=False)
+        console.print(inputs.labels.report, highlight=False, markup=False, soft_wrap=True)
+        if inputs.sentences_of is not None:
+            console.print(f"sentences: {inputs.attributes}, no LLM", highlight=False, markup=False, soft_wrap=True)
         if dataset is not None and plan.dataset is not None:
             for difference in dataset.differences(plan.dataset.counts):
                 console.print(f"unlike the published split: {difference}", highlight=False, markup=False)

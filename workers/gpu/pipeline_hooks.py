@@ -15,6 +15,7 @@ from distill.data.row_cache import Keys
 from distill.evaluation.named_images import FurtherSetUnfit
 from distill.hooks import PipelineHooks
 from distill.pipeline import NoImages
+from distill.student.features import StudentNotFinite
 from distill.student.init_from_bundle import InitialStudentError
 from distill.student.model import StudentError
 from distill.teacher.teacher import TeacherError
@@ -36,6 +37,7 @@ ERROR_CODES: Mapping[type[Exception], str] = {
     StateError: "state_unusable",
     TextsError: "texts_unfit",
     NonFiniteLoss: "loss_not_finite",
+    StudentNotFinite: "student_not_finite",
     OutOfMemory: "gpu_out_of_memory",
     BundleError: "bundle_unfit",
     UnlabelledUnused: "unlabelled_unused",

@@ -81,5 +81,6 @@ def _split_note(split: JSONValue) -> str:
     """How the images were divided; a list of labels by its length."""
     if not isinstance(split, Mapping) or not split:
         return ""
-    shown = "; ".join(f"{escape(name)} {_shown(value)}" for name, value in _flat(split))
+    given = [(name, value) for name, value in _flat(split) if value not in ([], (), None)]  # "measure []" says nothing
+    shown = "; ".join(f"{escape(name)} {_shown(value)}" for name, value in given)
     return f"\n\nDivision of the images: {shown}."

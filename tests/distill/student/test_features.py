@@ -6,7 +6,7 @@ import torch
 
 from distill import Stopped
 from distill.hooks import PipelineHooks
-from distill.student.features import student_features
+from distill.student.features import StudentNotFinite, student_features
 from distill.student.model import build_student
 from tests.distill.helpers_train import small_data
 
@@ -40,3 +40,13 @@ def test_stop_request_raises_stopped() -> None:
             device=torch.device("cpu"),
             hooks=PipelineHooks(should_stop=lambda: True),
         )
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    """As after a last step with a learning rate that is far too high: the loss of a further step would show it."""
+    student = build_student("test_resnet", width=5, image_px=32, seed=0)
+    with torch.no_grad():
+        for parameter in student.model.parameters():
+            parameter.mul_(1e30)
+    with pytest.raises(StudentNotFinite, match="features of 4 of 4 images are not finite: .*lower lr"):
+        student_features(student, small_data().pixels, np.arange(4), device=torch.device("cpu"))

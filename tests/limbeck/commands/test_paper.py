@@ -167,7 +167,9 @@ def test_the_plan_of_a_data_set_of_the_paper(tmp_path: Path, capsys: Capture, mo
     (distill,) = sent["jobs"]  # chatgpt.txt in the place of an LLM
     assert distill["teacher"] == "ViT-L-14:openai"
     assert (distill["recipe"], distill["config"]) == ("li2023_resnet", {"passes_per_epoch": 5})
-    assert "unlike the published split: 99 unseen labels, the paper has 100" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "unlike the published split: 99 unseen labels, the paper has 100" in printed
+    assert f"sentences: {Path('cub/chatgpt.txt')}, no LLM" in printed
 
 
 @pytest.mark.parametrize("given", [["--strategies", "sentence"], ["--endpoint", "local"], ["--llm-model", "m"]])

@@ -28,6 +28,11 @@ def test_unknown_recipe_and_no_config() -> None:
     assert "| `schedule.epochs` | 2 |  |" in shown
 
 
+def test_the_division_of_the_images_has_no_empty_values() -> None:
+    dataset = {"digest": "x", "split": {"by": "parts", "measure": []}}
+    assert "Division of the images: by parts." in settings_markdown({"config": {"seed": 0}, "dataset": dataset})
+
+
 def test_long_lists_are_shown_by_their_length() -> None:
     labels = [f"label {n}" for n in range(300)]
     split = {"by": "list", "id": labels, "ood": labels[:200], "held_out": 0.3}
