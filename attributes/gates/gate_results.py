@@ -13,6 +13,7 @@ from attributes.gates.words.languages import ENGLISH
 from attributes.json_types import JSONObject
 from attributes.languages import language_name
 from attributes.meta_text import LANGUAGES as META_LANGUAGES
+from limbeck.shared.text import counted
 
 MAX_WORST = 20  # violations that a report holds for each gate
 
@@ -69,7 +70,7 @@ def gate_results(criteria: GateCriteria, counts: SetCounts, tally: Tally) -> Ite
         num_lines, names = sum(foreign.values()), " and ".join(map(language_name, foreign))
         num_judged = tally.num_judged_by_own if result.gate == "own" else counts.num_lines - num_lines
         if num_judged or result.gate == "meta" and result.figure:
-            note = f"{result.judged_by}; not judged: {num_lines:,} lines in {names}"
+            note = f"{result.judged_by}; not judged: {counted(num_lines, 'line')} in {names}"
             yield replace(result, judged_by=note, num_not_judged=num_lines)
         else:
             reason = "English lemmas" if result.gate in ("own", "shared") else "English words"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from distill.config.automatic import views_of_passes, with_epochs
 from distill.config.batch_plan import BatchPlan
 from distill.config.train_config import TrainConfig, merged
-from limbeck.shared.text import time_text
+from limbeck.shared.text import counted, time_text
 
 MARGIN = 0.05
 """Share of a time budget that is left for saved states and slower steps."""
@@ -120,7 +120,7 @@ def fit_to_time(
 
 
 def _too_short(least: Duration, plan: BatchPlan, config: TrainConfig, seconds: float, *, is_prepared: bool) -> str:
-    steps = f"{time_text(least.steps)} for {plan.steps_per_epoch:,} steps"
+    steps = f"{time_text(least.steps)} for {counted(plan.steps_per_epoch, 'step')}"
     budget, left = time_text(config.schedule.time_budget_s or seconds), time_text(max(seconds, 0))
     if is_prepared:
         views = f" and {time_text(least.views)} for its teacher views" if least.views >= 1 else ""
@@ -147,6 +147,6 @@ def chosen_text(config: TrainConfig, expected: Duration, plan: BatchPlan, rates:
     rate = plan.batch_size / rates.step_s if rates.step_s else math.inf
     encoded = f", {1 / rates.view_s:,.1f} views/s encoded" if rates.view_s else ""
     return (
-        f"time budget {budget}: {config.schedule.epochs:,} epochs, {views}about {time_text(expected.total)}, because "
-        f"{rate:,.1f} images/s are trained{encoded}"
+        f"time budget {budget}: {counted(config.schedule.epochs, 'epoch')}, {views}about {time_text(expected.total)}, "
+        f"because {rate:,.1f} images/s are trained{encoded}"
     )

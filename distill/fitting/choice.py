@@ -30,7 +30,7 @@ from distill.training.device import choose_device
 from distill.training.distributed import current_ranks
 from distill.training.loader import TrainData, plan_run
 from distill.training.training_state import saved_settings
-from limbeck.shared.text import time_text
+from limbeck.shared.text import counted, time_text
 
 Note = Callable[[str], None]
 
@@ -88,9 +88,9 @@ class TrainingChoice:
         expected = duration(self.config, plan, num_images, rates, prepared)
         views = f" with {time_text(expected.views)} for teacher views" if expected.views >= 1 else ""
         self._note(
-            f"time budget {time_text(seconds)}: {self.config.schedule.epochs:,} epochs, "
-            f"{plan.steps_per_epoch * self.config.schedule.epochs:,} steps in about {time_text(expected.total)}{views}"
-            f", because {time_text(spent_s)} are spent and the first steps trained "
+            f"time budget {time_text(seconds)}: {counted(self.config.schedule.epochs, 'epoch')}, "
+            f"{counted(plan.steps_per_epoch * self.config.schedule.epochs, 'step')} in about "
+            f"{time_text(expected.total)}{views}, because {time_text(spent_s)} are spent and the first steps trained "
             f"{plan.batch_size / measured:,.1f} images/s"
         )
         return self.config

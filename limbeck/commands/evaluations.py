@@ -1,7 +1,7 @@
 """Evaluations on a terminal: a table of accuracies, and what to do if attributes make the teacher worse."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from limbeck.commands.precision_table import precision_table
 
@@ -9,23 +9,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PARTS = {"id": "seen", "ood": "unseen"}
-
-
-class AccuracyIntervals(TypedDict):
-    """95% intervals of an accuracy; `images`: over other images of the same labels."""
-
-    images: list[float]
-
-
-class PartAccuracy(TypedDict):
-    """What is shown of the evaluation of one part."""
-
-    accuracy: float
-    chance: float
-    num_labels: int
-    num_images: NotRequired[int]
-    intervals: NotRequired[AccuracyIntervals]
-
 
 Row = tuple[str, str, Mapping[str, Any]]
 """Model, text, evaluation."""
@@ -48,7 +31,11 @@ def results_table(rows: Sequence[Row]) -> "Table":
 
 
 def figures_of(evaluation: Mapping[str, Any], part: str) -> Mapping[str, Any] | None:
-    """The figures of a part, those of images with several labels if they have several; None if it was not measured."""
+    """The figures of a part, those of images with several labels if they have several; None if it was not measured.
+
+    They have `accuracy` or `mean_ap`, `chance`, `num_labels`, `num_images`, and `intervals` at 95%; `images` of them is
+    over other images of the same labels.
+    """
     return (evaluation.get("multi_label") or evaluation).get(part) or None
 
 
@@ -67,9 +54,11 @@ def is_measured(evaluation: Mapping[str, Any]) -> bool:
 def names_are_better(text: str, by_text: Mapping[str, Any], by_names: Mapping[str, Any]) -> str:
     """One sentence if a teacher is worse by `text` than by names beyond the 95% intervals; else empty."""
     worse = [
-        f"{_figure(by_text[part])} against {_figure(by_names[part])} on {seen} labels"
+        f"{_figure(of_text)} against {_figure(of_names)} on {seen} labels"
         for part, seen in PARTS.items()
-        if _is_below(by_text.get(part), by_names.get(part))
+        if (of_text := figures_of(by_text, part))
+        and (of_names := figures_of(by_names, part))
+        and _is_below(of_text, of_names)
     ]
     if not worse:
         return ""
@@ -79,16 +68,16 @@ def names_are_better(text: str, by_text: Mapping[str, Any], by_names: Mapping[st
     )
 
 
-def _is_below(one: PartAccuracy | None, other: PartAccuracy | None) -> bool:
+def _is_below(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether the accuracy is lower, and the intervals do not overlap."""
-    if not one or not other or "intervals" not in one or "intervals" not in other:
+    if "intervals" not in one or "intervals" not in other:
         return False
-    return one["intervals"]["images"][1] < other["intervals"]["images"][0]
+    return bool(one["intervals"]["images"][1] < other["intervals"]["images"][0])
 
 
-def _figure(part: PartAccuracy) -> str:
+def _figure(part: Mapping[str, Any]) -> str:
     low, high = part["intervals"]["images"]
-    return f"{part['accuracy']:.1%} ({low:.1%} to {high:.1%})"
+    return f"{accuracy_text(part)} ({low:.1%} to {high:.1%})"
 
 
 def no_student_text(job_id: str) -> str:

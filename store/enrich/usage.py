@@ -21,6 +21,7 @@ from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from limbeck.shared.money import usd_from_pusd, usd_text
+from limbeck.shared.text import counted
 from store.clock import now_s
 from store.enrich.batches import HAS_OPEN_BATCH
 from store.jobs import counters
@@ -332,7 +333,7 @@ def spent_text(totals: UsageTotals) -> str:
         parts.append(f"{_usd(totals.spent_pusd)} of {_usd(totals.cap_pusd)}")
     if totals.cap_tokens is not None:
         parts.append(f"{tokens:,} of {totals.cap_tokens:,} tokens")
-    text = f"{' and '.join(parts)} spent in {totals.calls:,} calls, and another call could exceed the budget"
+    text = f"{' and '.join(parts)} spent in {counted(totals.calls, 'call')}, and another call could exceed the budget"
     if totals.reserved_pusd or totals.reserved_tokens:
         unknown = _usd(totals.reserved_pusd) if totals.cap_pusd else f"{totals.reserved_tokens:,} tokens"
         text += f" ({unknown} are reserved for calls with unknown usage)"

@@ -33,6 +33,7 @@ class LabelMatcher:
         self.folder_map = {folder: _composed(label) for folder, label in (folder_map or {}).items()}
         self._composed_map = {_composed(folder): label for folder, label in self.folder_map.items()}
         self._exact = _positions(labels, str)
+        self._mapped = _positions(labels, _composed)
         self._normalised = _positions(labels, dataset_form)
         self._loose = _positions(labels, loose_form)
         self._ids = _positions_of_ids(label_ids or ())
@@ -44,7 +45,7 @@ class LabelMatcher:
                 label,
             )
             for folder, label in self.folder_map.items()
-            if label not in self._exact
+            if label not in self._mapped
         ]
         raise_if_any(faults, self.near)
 
@@ -71,7 +72,7 @@ class LabelMatcher:
         `aliases` that names a label."""
         label = self.folder_map.get(value, self._composed_map.get(_composed(value)))
         if label is not None:
-            return self._exact[label]
+            return self._mapped[label]
         return next((found for name in (value, *aliases) if (found := self.find(name))), [])
 
     def near(self, name: str) -> list[str]:

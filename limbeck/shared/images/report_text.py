@@ -50,8 +50,9 @@ def _summary(report: DatasetReport) -> str:
 
 def _rows(report: DatasetReport) -> Iterable[tuple[str, str]]:
     parts = report.parts
-    yield "training", f"{parts['train']:,} images, and {parts['held_out']:,} held out, of {parts['id_labels']:,} labels"
-    yield "unseen", f"{parts['ood']:,} images of {parts['ood_labels']:,} labels"
+    trained, of_labels = counted(parts["train"], "image"), counted(parts["id_labels"], "label")
+    yield "training", f"{trained}, and {parts['held_out']:,} held out, of {of_labels}"
+    yield "unseen", f"{counted(parts['ood'], 'image')} of {counted(parts['ood_labels'], 'label')}"
     if num_unlabelled := parts.get("unlabelled"):
         yield "without labels", counted(num_unlabelled, "image")
     yield from _label_rows(report.images_per_label)

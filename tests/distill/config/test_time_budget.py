@@ -8,7 +8,16 @@ import pytest
 from distill.config.automatic import views_of_passes, with_epochs
 from distill.config.batch_plan import BatchPlan, plan_batches
 from distill.config.recipes import resolve_train_config
-from distill.config.time_budget import MARGIN, Prepared, Rates, TimeBudgetTooShort, cached_views, duration, fit_to_time
+from distill.config.time_budget import (
+    MARGIN,
+    Prepared,
+    Rates,
+    TimeBudgetTooShort,
+    cached_views,
+    chosen_text,
+    duration,
+    fit_to_time,
+)
 from distill.config.train_config import TrainConfig
 
 NUM_IMAGES = 1000
@@ -94,3 +103,10 @@ def test_milestones_move_with_the_length() -> None:
     fitted = fit_to_time(config, plan, NUM_IMAGES, RATES, 600)
     epochs = fitted.schedule.epochs
     assert fitted.schedule.milestones == (round(epochs / 3), round(epochs * 2 / 3))
+
+
+def test_one_epoch_is_an_epoch() -> None:
+    config, plan = inputs()
+    config = with_epochs(config, 1)
+    expected = duration(config, plan, NUM_IMAGES, RATES)
+    assert chosen_text(config, expected, plan, RATES).startswith("time budget 10 min: 1 epoch, ")

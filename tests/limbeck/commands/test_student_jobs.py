@@ -201,3 +201,13 @@ def test_attributes_that_make_the_teacher_worse_are_named(by_text: tuple[float, 
     assert bool(sentence) is is_worse
     assert not is_worse or "use --text names" in sentence
     assert names_are_better("sentence", {"id": None, "ood": None}, {"id": None, "ood": None}) == ""
+
+
+def test_a_teacher_of_images_with_several_labels_is_compared_by_map() -> None:
+    def measured(mean_ap: float) -> dict[str, Any]:
+        part = {"mean_ap": mean_ap, "intervals": {"images": [mean_ap - 0.1, mean_ap + 0.1]}}
+        return {"id": None, "ood": None, "multi_label": {"id": part, "ood": None}}
+
+    sentence = names_are_better("sentence", measured(0.3), measured(0.6))
+    assert "30.0% mAP (20.0% to 40.0%) against 60.0% mAP (50.0% to 70.0%) on seen labels" in sentence
+    assert names_are_better("sentence", measured(0.5), measured(0.6)) == ""

@@ -60,6 +60,10 @@ def test_normal_forms_of_unicode_are_one_name(tmp_path: Path, make_images: MakeI
     assert mapped == {"coffee": 1, "crane": 1}
     to_label = found(tmp_path / "d", make_images, labels, ["drinks", "crane"], {"drinks": DECOMPOSED})
     assert to_label == {COMPOSED: 1, "crane": 1}
+    # A published label2text.txt, whose labels are not composed, maps its folders to them.
+    labels = [DECOMPOSED, "crane"]
+    own = found(tmp_path / "e", make_images, labels, [f"001.{DECOMPOSED}", "crane"], {f"001.{DECOMPOSED}": DECOMPOSED})
+    assert own == {DECOMPOSED: 1, "crane": 1}
 
 
 def test_a_label_file_refuses_equal_labels_and_warns_of_other_spellings(tmp_path: Path) -> None:

@@ -106,3 +106,10 @@ def test_names_only() -> None:
     text = printed(REPORT.model_copy(update={"check": "names", "sizes": None, "kinds": None, "duplicate_images": None}))
     assert "no image was opened" in text
     assert "same content" not in text
+
+
+def test_one_image_is_an_image() -> None:
+    parts = {"train": 1, "held_out": 0, "ood": 1, "id_labels": 1, "ood_labels": 1}
+    lines = " | ".join(map(str.strip, printed(REPORT.model_copy(update={"parts": parts})).splitlines()))
+    assert "1 image, and 0 held out, of 1 label |" in lines
+    assert "1 image of 1 label |" in lines
