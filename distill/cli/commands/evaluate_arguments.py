@@ -2,9 +2,10 @@
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from distill.bundle.verify import BundleError, Manifest, verify_bundle
@@ -214,7 +215,7 @@ def _domains(folder: Path, labels: list[str], notes: list[str]) -> Iterator[Name
     matcher = LabelMatcher(labels)
     for name in names:
         source = ImageSource(unmatched="skip")
-        with _option_named(f"--domains {shown_path(folder / name)}", _other_folders(folder / name, matcher)):
+        with _option_named(f"--domains {shown_path(folder / name)}", partial(_other_folders, folder / name, matcher)):
             scanned = scan_dataset(folder / name, labels, split, None, source)
         notes += [f"domain {shown_path(name)}: {line}" for line in scanned.listing.report()]
         yield NamedImages(name=name, image_index=scanned.image_index)
@@ -244,12 +245,12 @@ def _far(folder: Path, labels: list[str], notes: list[str]) -> NamedImages:
 
 
 @contextmanager
-def _option_named(option: str, hint: str = "") -> Iterator[None]:
+def _option_named(option: str, hint: Callable[[], str] = str) -> Iterator[None]:
     """Says in an error of a folder which option names the folder. `hint`: for one in which no image is found."""
     try:
         yield
     except FolderError as error:
-        raise ValueError(f"{option}: {error.detail}{hint if error.code == 'no_images' else ''}") from None
+        raise ValueError(f"{option}: {error.detail}{hint() if error.code == 'no_images' else ''}") from None
 
 
 def _other_folders(domain: Path, matcher: LabelMatcher) -> str:
