@@ -177,6 +177,8 @@ def training_data(
         digests["captions"] = captioned.digest
     digests |= banks.digests
     labels = np.array([label_rows[image_index.label_indices[row]] for row in rows], dtype=np.int64)
+    if label_sets is None and len(np.setdiff1d(labels[usable], [NO_LABEL])) < 2:  # all those of the others are unusable
+        raise NoImages("the training images that can be used are all of one label: training needs at least two labels")
     if views.to_encode is not None and needs_teacher_offset(config):
         views.to_encode.encode_all(hooks, turns=slice(1))
     return TrainData(

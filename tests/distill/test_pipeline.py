@@ -127,6 +127,18 @@ def test_unusable_images_are_reported_once_and_excluded(
     assert reported == list(hooks.bad_images) == [broken]
 
 
+def test_usable_images_of_one_label_are_an_error(
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    """The images of the others were damaged after the registration, or never opened."""
+    trained = image_index.part("train")
+    for row in trained:
+        if image_index.label_indices[row] != image_index.label_indices[trained[0]]:
+            image_index.file(row).write_bytes(b"no picture")
+    with pytest.raises(NoImages, match="all of one label: training needs at least two labels"):
+        training_data(config(), image_index, tiny_teacher, targets, cache=tmp_path / "cache")
+
+
 def test_no_usable_image_is_an_error(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
