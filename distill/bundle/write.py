@@ -87,7 +87,8 @@ def write_bundle(
     which are written if the evaluation has a threshold of their score.
     `onnx`: for `onnx/`, which is written if it is given. `left_out`: parts that cannot be written, from
     `distill.bundle.preflight`. An optional part (`OPTIONAL_PARTS`) that fails for any reason is left out too.
-    Raises BundleError if the inputs are inconsistent or timm does not reproduce the student's features, and OSError.
+    Raises BundleError if the inputs are inconsistent, the student's features are not finite or timm does not reproduce
+    them, and OSError.
     """
     _check_inputs(out, student, teacher, targets, labels)
     draft = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")
@@ -95,6 +96,11 @@ def write_bundle(
         with torch.no_grad():
             model = student.model()
             features = model(student.noise())  # (2, D)
+        if not torch.isfinite(features).all():
+            raise BundleError(
+                f"{student.name} gives features that are not finite: its training has diverged; lower lr, or train in "
+                "float32"
+            )
         write_image(draft / "image", student, model)
         verify_image(draft / "image", student, features)
         write_targets(draft / "targets", targets, labels)

@@ -163,6 +163,9 @@ def test_inconsistent_inputs_are_refused_and_leave_no_files(
     ):
         with pytest.raises(BundleError, match=message):
             write(out, changes.get("student", student), **{k: v for k, v in changes.items() if k != "student"})
+    diverged = replace(student, state={name: one * float("nan") for name, one in student.state.items()})
+    with pytest.raises(BundleError, match="resnet10t gives features that are not finite: .*lower lr"):
+        write(out, diverged)
     with pytest.raises(ValueError, match="JSON compliant"):
         write(out, student, evaluation={**EVALUATION, "id": {**EVALUATION["id"], "accuracy": float("nan")}})  # type: ignore[dict-item]
     assert not out.exists()
