@@ -27,7 +27,7 @@ LabelPair = tuple[str, str | None]
 LabelKey = tuple[str, str]
 """Equal for labels that are the same."""
 
-_NUMBER = re.compile(r"^(?!(0|[1-9]\d*)\.\d)\d+[._]\s*")
+_NUMBER = re.compile(r"^(?!(0|[1-9]\d?)\.\d{1,2}(?!\d))\d+[._]\s*")  # `1.5 V cell` begins with no number of a folder
 _JOINERS = "\u200c\u200d"
 _FAULTS = {
     **dict.fromkeys(("Cc", "Cf", "Cs", "Zl", "Zp"), "has a control character (U+{:04X})"),

@@ -94,6 +94,8 @@ def test_forms() -> None:
     decimals = [dataset_form(name) for name in ("1.5 V battery", "2.5 V battery", "0.5 V battery", "12.5_V battery")]
     assert decimals == ["1.5 v battery", "2.5 v battery", "0.5 v battery", "12.5 v battery"]
     assert [dataset_form(name) for name in ("001.2CV", "3_3D printer", "4. crane")] == ["2cv", "3d printer", "crane"]
+    years = ("100.2012 Dodge", "12.747-400")  # an id, and a name that begins with a number
+    assert [dataset_form(name) for name in years] == ["2012 dodge", "747 400"]
 
 
 def test_names_that_are_none_of_the_labels() -> None:
