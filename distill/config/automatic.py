@@ -34,6 +34,8 @@ LEARNING_RATES: Mapping[tuple[Literal["convolutional", "transformer"], bool], fl
 SGD_RATE = 0.1
 """Peak learning rate of SGD at `REFERENCE_BATCH`: 0.05 at 128 (arXiv:2307.03135)."""
 _TRANSFORMERS = ("vit", "deit", "swin", "beit", "eva", "former", "cait", "xcit", "hiera")
+_TRANSFORMER_STARTS = ("aimv2", "coat", "nest_", "pit_", "pvt", "tnt_", "twins_", "volo_")
+_NO_TRANSFORMERS = ("repvit",)  # convolutional students with such a name
 _SHORT: Mapping[Automatic, tuple[str, str]] = {
     "epochs": ("schedule", "epochs"),
     "num_views": ("data", "num_views"),
@@ -194,7 +196,10 @@ def _is_transformer(student: StudentConfig) -> bool:
         name = check_student(student.architecture).model
     except UnknownName:  # refused where the student is checked
         name = student.architecture
-    return any(part in name.lower() for part in _TRANSFORMERS)
+    name = name.lower()
+    if name.startswith(_NO_TRANSFORMERS):
+        return False
+    return name.startswith(_TRANSFORMER_STARTS) or any(part in name for part in _TRANSFORMERS)
 
 
 def _multiple(number: int, of: int) -> int:

@@ -67,6 +67,26 @@ def test_the_learning_rate_follows_from_student_start_and_batch() -> None:
     assert rate == {"resnet": 1e-3, "pretrained": 3e-4, "vit": 5e-4, "quarter": 5e-4, "sgd": 0.1, "given": 0.5}
 
 
+@pytest.mark.parametrize(
+    ("student", "rate"),
+    [
+        ("pit_s_224", 5e-4),
+        ("tnt_s_patch16_224", 5e-4),
+        ("volo_d1_224", 5e-4),
+        ("coat_tiny", 5e-4),
+        ("pvt_v2_b0", 5e-4),
+        ("twins_svt_small", 5e-4),
+        ("nest_tiny", 5e-4),
+        ("aimv2_large_patch14_224", 5e-4),
+        ("resnest14d", 1e-3),
+        ("repvit_m1", 1e-3),
+        ("convnext_tiny", 1e-3),
+    ],
+)
+def test_transformers_are_known_by_their_names(student: str, rate: float) -> None:
+    assert resolved(10_000, student=student).optimizer.lr == rate
+
+
 def test_a_batch_is_a_multiple_of_the_ranks() -> None:
     config = resolve_train_config("limbeck", {"accumulate": 2}, num_images=10_000, num_ranks=3)
     assert config.schedule.batch_size == 252
