@@ -34,7 +34,7 @@ LEARNING_RATES: Mapping[tuple[Literal["convolutional", "transformer"], bool], fl
 SGD_RATE = 0.1
 """Peak learning rate of SGD at `REFERENCE_BATCH`: 0.05 at 128 (arXiv:2307.03135)."""
 _TRANSFORMERS = ("vit", "deit", "swin", "beit", "eva", "former", "cait", "xcit", "hiera")
-_TRANSFORMER_STARTS = ("aimv2", "coat", "nest_", "pit_", "pvt", "tnt_", "twins_", "volo_")
+_TRANSFORMER_STARTS = ("aimv2", "coat_", "nest_", "pit_", "pvt", "tnt_", "twins_", "volo_")
 _NO_TRANSFORMERS = ("repvit",)  # convolutional students with such a name
 _SHORT: Mapping[Automatic, tuple[str, str]] = {
     "epochs": ("schedule", "epochs"),

@@ -18,7 +18,7 @@ from tests.contract.fixtures import *  # noqa: F403
 from tests.contract.fixtures import SPLIT, TINY_CONFIG, start_distill, weights_sha256
 from tests.contract.job_lifecycle import *  # noqa: F403
 from tests.contract.ranks import *  # noqa: F403
-from tests.paper_datasets import write_miniature
+from tests.paper_datasets import MINIATURES, write_miniature
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +54,22 @@ def test_a_job_and_the_command_line_train_the_same_weights(
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("text", ["names", "sentence"])
+@pytest.mark.parametrize(("name", "text"), [("cub", "names"), *((name, "sentence") for name in MINIATURES)])
 def test_a_data_set_of_the_paper_from_its_files_to_a_student(
-    cluster: Cluster, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster,
+    name: str,
+    text: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`limbeck run --paper cub` on a miniature in the layout of the paper's scripts, in two steps."""
-    data = cluster.folder / "data"
-    write_miniature("cub", data / text)
+    """`limbeck run --paper cub` and the others on miniatures in the layout of the paper's scripts, in two steps."""
+    data, images = cluster.folder / "data", f"{name} {text}"
+    write_miniature(name, data / images)
     monkeypatch.setenv("LIMBECK_DATA_ROOT", str(data))
     config = {**TINY_CONFIG, "epochs": 1, "passes_per_epoch": 2}
-    settings = [word for name, value in config.items() for word in ("--set", f"{name}={json.dumps(value)}")]
-    command = ["run", "--paper", "cub", "--images", text, "--text", text, "--out", str(tmp_path / "student")]
+    settings = [word for key, value in config.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    command = ["run", "--paper", name, "--images", images, "--text", text, "--out", str(tmp_path / "student")]
     assert limbeck([*command, *settings, "--teacher", TEACHER, "--json", "--url", cluster.url]) == 0
     printed = json.loads(capsys.readouterr().out)
     evaluation = printed["evaluation"]
@@ -73,7 +78,8 @@ def test_a_data_set_of_the_paper_from_its_files_to_a_student(
     trained = manifest["made_from"]
     assert (trained["recipe"], trained["config"]["student"]["init"]) == ("li2023_resnet", "torchvision")
     first = json.loads((tmp_path / "student" / "targets" / "labels.json").read_text())["labels"][0]
-    sentence = "A Grasshopper Sparrow has the shape of 121.Grasshopper_Sparrow."
+    folder, label = next(iter(MINIATURES[name].seen.items()))
+    sentence = f"A {label} has the shape of {folder}."
     assert [line["text"] for line in first.get("lines", [])] == ([sentence] if text == "sentence" else [])
 
 
