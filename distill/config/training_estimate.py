@@ -69,7 +69,7 @@ def estimate_training(
     """
     data, schedule = config.data, config.schedule
     few = _num_few(config, counts)
-    unlabelled = _num_unlabelled(config, counts)
+    unlabelled = num_pool_images(config, counts.get("unlabelled", 0))
     labelled = counts["train"] + few
     plan = plan_batches(config, labelled, num_ranks, num_few=few, has_unlabelled=unlabelled > 0)
     if rates is not None and schedule.time_budget_s is not None:
@@ -113,18 +113,18 @@ def estimate_training(
 
 def num_trained(config: TrainConfig, counts: Mapping[str, int]) -> int:
     """The images that a training of `config` uses, with few-shot and unlabelled ones."""
-    return counts["train"] + _num_few(config, counts) + _num_unlabelled(config, counts)
+    return counts["train"] + _num_few(config, counts) + num_pool_images(config, counts.get("unlabelled", 0))
 
 
-def _num_unlabelled(config: TrainConfig, counts: Mapping[str, int]) -> int:
-    """The unlabelled images that are trained on."""
-    found, wanted = counts.get("unlabelled", 0), config.data.unlabelled_nearest
+def num_pool_images(config: TrainConfig, found: int) -> int:
+    """The images that are trained on, of `found` unlabelled ones."""
+    wanted = config.data.unlabelled_nearest
     return found if wanted is None else min(found, wanted)
 
 
 def _num_compared(config: TrainConfig, counts: Mapping[str, int]) -> int:
     """The whole images that the teacher encodes only to choose unlabelled images or to be tuned."""
-    left_out = counts.get("unlabelled", 0) - _num_unlabelled(config, counts)
+    left_out = counts.get("unlabelled", 0) - num_pool_images(config, counts.get("unlabelled", 0))
     if config.data.view == "center":  # the features of the images that are trained on serve both
         return left_out
     if left_out:

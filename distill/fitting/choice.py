@@ -20,6 +20,7 @@ from distill.config.automatic import DeviceFacts, chosen_settings, fit_to_device
 from distill.config.batch_plan import BatchPlan, plan_batches
 from distill.config.time_budget import Prepared, Rates, chosen_text, duration, fit_to_time
 from distill.config.train_config import TrainConfig
+from distill.config.training_estimate import num_pool_images
 from distill.data.image_index import ImageIndex
 from distill.evaluation.measured_images import image_paths
 from distill.fitting.device_facts import device_facts, student_facts
@@ -55,7 +56,8 @@ class TrainingChoice:
         if self._is_decided:
             return self.config
         ranks, config = current_ranks(), self.config
-        few, unlabelled = len(few_shot_rows(config, image_index)), len(image_index.part("unlabelled"))
+        few = len(few_shot_rows(config, image_index))
+        unlabelled = num_pool_images(config, len(image_index.part("unlabelled")))
         labelled = len(image_index.part("train")) + few
         device = ranks.device(choose_device(config.system.device))
         width = len(image_index.id_labels) if config.data.protocol == "closed_set" else teacher.width

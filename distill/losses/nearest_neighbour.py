@@ -12,6 +12,8 @@ from torch import Tensor
 
 from distill.losses.precision import no_autocast, to_full_precision
 
+MIXED_IMAGE = -2
+"""The number of a mixture of two images: it has no neighbour, and is none."""
 COPY = 1 - 1e-5
 """From this cosine on, two features are taken to be of copies of one image."""
 
@@ -21,15 +23,17 @@ def nearest_neighbour(
 ) -> Tensor:
     """Contrastive loss of `student` (B, D) with the neighbours of `teacher` (B, D) in `queue` (Q, D); at least 0.
 
-    `images` (B,), `queue_images` (Q,): the number of the image of each feature; -1 if it is not known.
+    `images` (B,), `queue_images` (Q,): the number of the image of each feature; -1 if it is not known, and
+    `MIXED_IMAGE` of a mixture.
 
-    Images without a neighbour (the queue has only views of the image itself) are left out; without any image the term
-    is 0.
+    Images without a neighbour (mixtures, and those of which the queue has only views) are left out; without any image
+    the term is 0.
     """
     with no_autocast(student):
         s, v, q = (F.normalize(to_full_precision(x), dim=-1) for x in (student, teacher, queue))
         similarity = v @ q.T  # (B, Q)
         own = (images[:, None] == queue_images[None, :]) | (similarity >= COPY)
+        own |= (images == MIXED_IMAGE)[:, None] | (queue_images == MIXED_IMAGE)[None, :]
         closest, neighbours = similarity.masked_fill(own, float("-inf")).max(dim=-1)  # (B,)
         has_neighbour = closest > float("-inf")
         if not has_neighbour.any():

@@ -34,6 +34,7 @@ from distill.data.row_cache import KEY_BYTES, Keys
 from distill.data.splits import NO_LABEL
 from distill.data.views.retouching import sample_retouching
 from distill.losses.label_matrix import label_matrix
+from distill.losses.nearest_neighbour import MIXED_IMAGE
 from distill.teacher.views.missing_views import MissingViews
 from distill.teacher.views.view_features import LiveTeacher, TeacherViews, ViewBatch
 from distill.texts.prompt_learning import PromptedTexts
@@ -115,10 +116,11 @@ class ViewEncoding(NamedTuple):
 class Batch:
     """A batch on the device: `pixels` (B, S, T, 3) uint8, `labels` (B,) int64, `teacher` (B, D) float32.
 
-    `images`: (B,) int64, the number of each image. `captions` (B, D) and `captioned` (B,) bool if the data has
-    captions. `label_matrix` (B, K) uint8, 1 for the labels of an image, if the images have sets of labels. `waited_s`:
-    seconds the step waited for it. `mixture`: the images that are mixed with others, whose label is -1 and whose
-    `teacher` is that of the mixture. `encoding`: of teacher views for this batch and the next ones.
+    `images`: (B,) int64, the number of each image, `MIXED_IMAGE` of a mixture. `captions` (B, D) and `captioned` (B,)
+    bool if the data has captions. `label_matrix` (B, K) uint8, 1 for the labels of an image, if the images have sets of
+    labels. `waited_s`: seconds the step waited for it. `mixture`: the images that are mixed with others,
+    whose label is -1 and whose `teacher` is that of the mixture. `encoding`: of teacher views for this batch and the
+    next ones.
     """
 
     pixels: Tensor
@@ -275,9 +277,9 @@ class _BatchReader:
         of_rank = self._rank_rows(len(draws.rows))
         rows, turns = draws.rows[of_rank], draws.turns[of_rank]
         mixture = self._mixture(draws, of_rank, step)
-        labels = data.labels[rows]
+        labels, images = data.labels[rows], self._image_numbers[rows]
         if mixture is not None:
-            labels[mixture.at] = NO_LABEL
+            labels[mixture.at], images[mixture.at] = NO_LABEL, MIXED_IMAGE
         pixels = self._move(self._fetch(data.pixels, rows))
         if data.to_encode is not None:
             teacher = torch.empty(0)  # filled in by `batches`
@@ -289,7 +291,7 @@ class _BatchReader:
         return _BatchRows(
             pixels=pixels,
             labels=self._move(torch.from_numpy(labels)),
-            images=self._move(torch.from_numpy(self._image_numbers[rows])),
+            images=self._move(torch.from_numpy(images)),
             teacher=teacher,
             views=self._views(rows, turns, step),
             captions=None if data.captions is None else self._move(data.captions[rows]),

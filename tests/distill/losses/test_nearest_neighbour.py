@@ -2,7 +2,7 @@
 
 import torch
 
-from distill.losses.nearest_neighbour import nearest_neighbour
+from distill.losses.nearest_neighbour import MIXED_IMAGE, nearest_neighbour
 from tests.distill.losses.references import TAU, B, features, unit
 
 
@@ -27,3 +27,21 @@ def test_another_view_of_the_image_is_no_neighbour() -> None:
 
     assert loss(slice(None), of_queue) == loss(slice(1, None), of_queue)
     assert loss(slice(None), unknown) != loss(slice(None), of_queue)  # a queue of an earlier release has no numbers
+
+
+def test_a_mixture_has_no_neighbour_and_is_none() -> None:
+    """It shows two images, of which its number can name one only."""
+    s, v = (torch.tensor(x) for x in features(11))
+    queue, images = torch.cat([v[:1] + 0.05, torch.tensor(features(12)[1])]), torch.tensor([0, 1])
+    mixed = torch.tensor([0, MIXED_IMAGE])
+    numbers = torch.arange(len(queue)) + 10
+    numbers[1] = MIXED_IMAGE
+
+    def loss(of_batch: torch.Tensor, kept: list[int] | slice = slice(None), rows: int = 2) -> float:
+        return nearest_neighbour(
+            s[:rows], v[:rows], queue[kept], of_batch[:rows], numbers[kept], temperature=TAU
+        ).item()
+
+    assert loss(images) == loss(images, [0, *range(2, len(queue))])
+    assert loss(mixed) == loss(images, rows=1)
+    assert loss(torch.full((2,), MIXED_IMAGE)) == 0

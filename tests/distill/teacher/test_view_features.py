@@ -21,6 +21,7 @@ from distill.data.decoded_images import DecodedImages, decode_images
 from distill.data.image_index import ImageIndex
 from distill.data.splits import SPLIT
 from distill.hooks import PipelineHooks
+from distill.losses.nearest_neighbour import MIXED_IMAGE
 from distill.pipeline import training_data
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
 from distill.teacher.views.view_features import LiveTeacher, TeacherViews, teacher_inputs, teacher_side_px
@@ -439,6 +440,7 @@ def test_the_teacher_sees_the_mixture_and_labels_are_those_of_unmixed_images(
         mixed[torch.from_numpy(batch.mixture.at)] = True
         assert int(mixed.sum()) == 2
         assert (batch.labels[mixed] == -1).all()
+        assert (batch.images == other.images.masked_fill(mixed, MIXED_IMAGE)).all()
         assert torch.equal(batch.labels[~mixed], other.labels[~mixed])
         torch.testing.assert_close(batch.teacher[~mixed], other.teacher[~mixed], atol=1e-5, rtol=1e-5)
         assert not torch.allclose(batch.teacher[mixed], other.teacher[mixed], atol=1e-3)
