@@ -1,7 +1,7 @@
 """Students that generalise, on the beetles: trains the arms, and writes the section of `docs/evidence.md` on them.
 
-    make evidence-harder                                                # all sections, with the commands of the Makefile
-    python -m benchmarks.evidence.harder                                # one seed, 40 epochs, validation
+    make evidence-harder                               # all sections, with the commands of the Makefile
+    python -m benchmarks.evidence.harder               # one seed, 40 epochs, validation
     python -m benchmarks.evidence.harder --arms live,phrases --epochs 100 --seeds 0,1,2
 
 Results are kept in `--out` as by `python -m benchmarks.evidence`: a finished arm is not repeated, an interrupted one
