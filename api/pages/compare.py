@@ -12,7 +12,7 @@ from api.http.dependencies import ServicesDep
 from api.pages import charts, formats
 from api.pages.charts import Curve
 from api.pages.evaluations import PARTS
-from api.pages.job_curves import MAX_EVENTS
+from api.pages.job_curves import MAX_EVENTS, measure_of
 from api.pages.links import link
 from api.pages.rendering import page
 from api.pages.student import FIGURE_PARTS, figure, label_link, signed
@@ -93,7 +93,7 @@ def _curves(tx: Session, names: Sequence[str], rows: Sequence[Checkpoint]) -> li
         for title, field in (("Loss", "loss"), ("Learning rate", "lr")):
             points = [(one["step"], one[field]) for one in data if field in one and "step" in one]
             found.setdefault(title, []).append(Curve(name, points))
-        measure = "Average precision" if any(one.get("measure") == "mean_ap" for one in data) else "Accuracy"
+        measure = measure_of(data)
         for part in LABEL_PARTS:
             accuracies = [(one["epoch"], (one.get("accuracy") or {}).get(part)) for one in data if "epoch" in one]
             points = [(epoch, value) for epoch, value in accuracies if isinstance(value, int | float)]

@@ -8,7 +8,7 @@ long curves, which one step does not change visibly, some seconds pass between t
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,11 @@ class JobCurves:
             return job.charts
 
 
+def measure_of(rows: Iterable[Mapping[str, Any]]) -> str:
+    """What the metrics of a training hold under `accuracy`."""
+    return "Average precision" if any(one.get("measure") == "mean_ap" for one in rows) else "Accuracy"
+
+
 def draw(data: Sequence[Mapping[str, Any]]) -> list[Chart]:
     """The charts of metrics, without those of which there are no figures."""
     losses: dict[str, list[tuple[float, float]]] = {}
@@ -83,7 +88,7 @@ def draw(data: Sequence[Mapping[str, Any]]) -> list[Chart]:
             if isinstance(value, int | float):
                 name = {"id": "seen labels", "ood": "unseen labels"}.get(part, part.replace("_", " "))
                 accuracies.setdefault(name, []).append((one["epoch"], value))
-    measure = "Average precision" if any(one.get("measure") == "mean_ap" for one in data) else "Accuracy"
+    measure = measure_of(data)
     found = {
         "Losses": charts.lines([Curve(*one) for one in losses.items()], title="Losses", x_label="step"),
         f"{measure} on held-out images": charts.lines(

@@ -44,7 +44,7 @@ def test_an_evaluation_with_more_shots_than_images_is_refused(service: Service) 
     assert (problem["code"], problem["errors"][0]["pointer"]) == ("shots_unfit", "/shots")
     assert '"stork" has 4, "ibis" has 4' in problem["detail"]
     service.post("/v1/jobs", body | {"shots": 3}, status=202)
-    # Labels of another dataset count if the student did not see them, whatever the split of the dataset.
+    # Labels of another dataset count if the student did not see them, however the dataset is split.
     others = service.post("/v1/datasets", dataset | {"name": "other", "split": SPLIT | {"ood": [], "held_out": 0.9}})
     problem = service.rejection("/v1/jobs", body | {"dataset_id": others["id"], "shots": 1})
     assert "there are no OOD labels" in problem["detail"]
